@@ -1,0 +1,1 @@
+//! The edge agent: runs containers on one device for the platform.

@@ -1,0 +1,3 @@
+//! The edge agent: runs containers on one device for the platform.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The cloud's control plane: HTTP API, accounts, the global master.

@@ -1,0 +1,3 @@
+//! The cloud's control plane: HTTP API, accounts, the global master.
+
+fn main() {}

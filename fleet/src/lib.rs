@@ -1,0 +1,1 @@
+//! Fleet decisions: liveness now, placement and failover later. Pure, no I/O.

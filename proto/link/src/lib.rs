@@ -1,0 +1,1 @@
+//! One supervised WAMP session over wamp_async.

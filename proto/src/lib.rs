@@ -1,0 +1,1 @@
+//! The wire: WAMP messages and codecs, and the platform's URIs and payload types.

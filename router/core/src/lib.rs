@@ -1,0 +1,1 @@
+//! The WAMP router as a deterministic state machine.

@@ -1,0 +1,1 @@
+//! The WAMP router: sockets, authentication, limits.

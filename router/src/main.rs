@@ -1,0 +1,3 @@
+//! The WAMP router: sockets, authentication, limits.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Everything a person types to work on the project.
+
+fn main() {}
