@@ -1,0 +1,233 @@
+//! The catalogue: every procedure, topic, error URI and payload of the platform, each defined once.
+//!
+//! The router's permissions, the agent, the control plane, the TypeScript types and the reference in
+//! `docs/` all come from here; no other file of the project holds a URI literal (a test checks it).
+//! This half of the package knows nothing of WAMP messages and codecs, and does no I/O.
+//!
+//! Requests and events travel as WAMP keyword arguments: the fields of the request type are the keys.
+//! A result travels as the one positional argument of RESULT.
+
+pub mod auth;
+pub mod container;
+pub mod device;
+pub mod enrol;
+pub mod error;
+pub mod fleet;
+pub mod http;
+pub mod image;
+pub mod label;
+pub mod name;
+pub mod notice;
+pub mod operation;
+pub mod realm;
+pub mod reply;
+pub mod roles;
+pub mod stats;
+pub mod typescript;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use name::DeviceId;
+use roles::Role;
+
+/// Stands for the device's id in the URI of whatever a device serves or publishes.
+pub const DEVICE_PLACEHOLDER: &str = "{device}";
+
+/// A remote procedure: its URI and the shapes of what goes in and comes out.
+pub trait Procedure {
+    /// The URI, with [`DEVICE_PLACEHOLDER`] where a device serves it.
+    const URI: &'static str;
+    /// The keyword arguments of the call.
+    type Request: Serialize + DeserializeOwned + Send + 'static;
+    /// The one positional argument of the result.
+    type Reply: Serialize + DeserializeOwned + Send + 'static;
+
+    /// The URI under which this device serves the procedure.
+    fn on(device: &DeviceId) -> String {
+        Self::URI.replace(DEVICE_PLACEHOLDER, device.as_str())
+    }
+}
+
+/// A topic: its URI and the shape of its events.
+pub trait Topic {
+    /// The URI, with [`DEVICE_PLACEHOLDER`] where a device publishes it.
+    const URI: &'static str;
+    /// The keyword arguments of the event.
+    type Event: Serialize + DeserializeOwned + Send + 'static;
+
+    /// The URI under which this device's events are published.
+    fn on(device: &DeviceId) -> String {
+        Self::URI.replace(DEVICE_PLACEHOLDER, device.as_str())
+    }
+
+    /// The wildcard pattern that matches the topic of every device: the device's component left empty.
+    fn of_all_devices() -> String {
+        Self::URI.replace(DEVICE_PLACEHOLDER, "")
+    }
+}
+
+/// In which kind of realm something of the catalogue lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Home {
+    /// `ecep.control`: agents and the control plane.
+    Control,
+    /// Each `ecep.tenant.<slug>`.
+    Tenant,
+}
+
+/// Who serves a procedure or publishes a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Server {
+    /// A device's agent, under its own prefix.
+    Device,
+    /// The control plane.
+    ControlPlane,
+}
+
+/// What the permissions, the documentation and the tests need to know of a procedure.
+#[derive(Debug, Clone, Copy)]
+pub struct ProcedureInfo {
+    /// The type's name.
+    pub name: &'static str,
+    /// As [`Procedure::URI`].
+    pub uri: &'static str,
+    /// Its kind of realm.
+    pub home: Home,
+    /// Who registers it.
+    pub server: Server,
+    /// The roles that may call it.
+    pub callers: &'static [Role],
+    /// The doc comment.
+    pub doc: &'static str,
+    /// The name of the request type.
+    pub request: &'static str,
+    /// The name of the reply type.
+    pub reply: &'static str,
+}
+
+/// What the permissions, the documentation and the tests need to know of a topic.
+#[derive(Debug, Clone, Copy)]
+pub struct TopicInfo {
+    /// The type's name.
+    pub name: &'static str,
+    /// As [`Topic::URI`].
+    pub uri: &'static str,
+    /// Who publishes it.
+    pub server: Server,
+    /// The roles that may subscribe.
+    pub subscribers: &'static [Role],
+    /// The doc comment.
+    pub doc: &'static str,
+    /// The name of the event type.
+    pub event: &'static str,
+}
+
+macro_rules! procedures {
+    ($($(#[doc = $doc:literal])+ $name:ident = $home:ident $server:ident $uri:literal ($request:ty) -> $reply:ty, callers $callers:ident;)+) => {
+        $(
+            $(#[doc = $doc])+
+            #[derive(Debug)]
+            pub enum $name {}
+            impl Procedure for $name {
+                const URI: &'static str = $uri;
+                type Request = $request;
+                type Reply = $reply;
+            }
+        )+
+        /// Every procedure of the platform.
+        pub const PROCEDURES: &[ProcedureInfo] = &[$(ProcedureInfo {
+            name: stringify!($name),
+            uri: $uri,
+            home: Home::$home,
+            server: Server::$server,
+            callers: $callers,
+            doc: concat!($($doc, "\n"),+),
+            request: stringify!($request),
+            reply: stringify!($reply),
+        }),+];
+    };
+}
+
+macro_rules! topics {
+    ($($(#[doc = $doc:literal])+ $name:ident = $server:ident $uri:literal ($event:ty), subscribers $subscribers:ident;)+) => {
+        $(
+            $(#[doc = $doc])+
+            #[derive(Debug)]
+            pub enum $name {}
+            impl Topic for $name {
+                const URI: &'static str = $uri;
+                type Event = $event;
+            }
+        )+
+        /// Every topic of the platform. All live in tenant realms.
+        pub const TOPICS: &[TopicInfo] = &[$(TopicInfo {
+            name: stringify!($name),
+            uri: $uri,
+            server: Server::$server,
+            subscribers: $subscribers,
+            doc: concat!($($doc, "\n"),+),
+            event: stringify!($event),
+        }),+];
+    };
+}
+
+const READERS: &[Role] = &[Role::Owner, Role::Operator, Role::Viewer, Role::ControlPlane];
+const WRITERS: &[Role] = &[Role::Owner, Role::Operator, Role::ControlPlane];
+const WATCHERS: &[Role] = &[Role::Owner, Role::Operator, Role::Viewer, Role::Telemetry, Role::ControlPlane];
+const DEVICES: &[Role] = &[Role::Device];
+/// Only the router itself calls it.
+const ROUTER: &[Role] = &[];
+
+procedures! {
+    /// Facts about the device, its engine and what the caller's tenant may use there.
+    DeviceInfo = Tenant Device "ecep.device.{device}.info" (reply::Nothing) -> device::DeviceFacts, callers READERS;
+    /// The tenant's containers on this device, running or not.
+    ContainerList = Tenant Device "ecep.device.{device}.container.list" (reply::Nothing) -> container::ContainerList, callers READERS;
+    /// Creates a container, and pulls its image first where the device lacks it. An order: see `operation`.
+    ContainerCreate = Tenant Device "ecep.device.{device}.container.create" (container::CreateContainer) -> operation::OperationReply, callers WRITERS;
+    /// Starts a container. No change if it runs already. An order.
+    ContainerStart = Tenant Device "ecep.device.{device}.container.start" (container::ContainerOrder) -> operation::OperationReply, callers WRITERS;
+    /// Stops a container: SIGTERM, then SIGKILL after `grace_seconds`. No change if it is stopped already. An order.
+    ContainerStop = Tenant Device "ecep.device.{device}.container.stop" (container::StopContainer) -> operation::OperationReply, callers WRITERS;
+    /// Stops and starts a container. An order.
+    ContainerRestart = Tenant Device "ecep.device.{device}.container.restart" (container::StopContainer) -> operation::OperationReply, callers WRITERS;
+    /// Deletes a container with its writable layer. A running one only with `force`. An order.
+    ContainerDelete = Tenant Device "ecep.device.{device}.container.delete" (container::DeleteContainer) -> operation::OperationReply, callers WRITERS;
+    /// One container in full: configuration, state, exit code, ports. Values of environment variables are left out.
+    ContainerInspect = Tenant Device "ecep.device.{device}.container.inspect" (container::ContainerRef) -> container::ContainerDetail, callers READERS;
+    /// The last lines of a container's output.
+    ContainerLogs = Tenant Device "ecep.device.{device}.container.logs" (container::LogQuery) -> container::LogLines, callers READERS;
+    /// The images on the device's engine.
+    ImageList = Tenant Device "ecep.device.{device}.image.list" (reply::Nothing) -> image::ImageList, callers READERS;
+    /// Pulls an image; progress is told on the operation topic. An order.
+    ImagePull = Tenant Device "ecep.device.{device}.image.pull" (image::PullImage) -> operation::OperationReply, callers WRITERS;
+    /// Deletes an image that no container uses. An order.
+    ImageDelete = Tenant Device "ecep.device.{device}.image.delete" (image::DeleteImage) -> operation::OperationReply, callers WRITERS;
+    /// The devices of the tenant, with their status and its reasons.
+    DeviceList = Tenant ControlPlane "ecep.device.list" (reply::Nothing) -> device::DeviceList, callers READERS;
+    /// All containers of the tenant on all its devices, as last reported by the agents.
+    FleetContainerList = Tenant ControlPlane "ecep.container.list" (reply::Nothing) -> fleet::FleetContainers, callers READERS;
+    /// An agent that has joined the control realm says who it is, and is told which tenant realms to join.
+    FleetHello = Control ControlPlane "ecep.fleet.hello" (fleet::Hello) -> fleet::Grants, callers DEVICES;
+    /// An agent's heartbeat: its status and its containers.
+    FleetReport = Control ControlPlane "ecep.fleet.report" (fleet::Report) -> fleet::ReportReply, callers DEVICES;
+    /// The router asks whether a client may join a realm, and in which role.
+    Authenticate = Control ControlPlane "ecep.auth.authenticate" (auth::AuthenticateRequest) -> auth::AuthenticateReply, callers ROUTER;
+}
+
+topics! {
+    /// One event for each tick: the device and all its containers of the tenant.
+    DeviceStats = Device "ecep.device.{device}.stats" (stats::StatsEvent), subscribers WATCHERS;
+    /// A container was created, started, stopped, has died, was deleted.
+    ContainerEvents = Device "ecep.device.{device}.container" (container::ContainerEvent), subscribers WATCHERS;
+    /// Progress and end of an operation.
+    OperationEvents = Device "ecep.device.{device}.operation" (operation::OperationEvent), subscribers WATCHERS;
+    /// The control plane's judgement of a device has changed: connected, degraded, stale, offline.
+    DeviceStatusEvents = ControlPlane "ecep.device.{device}.status" (device::DeviceView), subscribers WATCHERS;
+    /// Something a person should know.
+    Notices = ControlPlane "ecep.notice" (notice::Notice), subscribers WATCHERS;
+}
+
+/// A meta procedure of every WAMP router; our clients call it to see whether the router still answers
+/// (an ERROR is an answer too).
+pub const LIVENESS_PROBE: &str = "wamp.session.count";

@@ -1,0 +1,38 @@
+//! What the router asks the control plane about a client that wants to join a platform realm.
+
+use serde::{Deserialize, Serialize};
+
+use super::roles::Role;
+
+/// Where the client connected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transport {
+    /// `websocket` or `rawsocket`.
+    pub kind: String,
+    /// The peer's address and port.
+    pub peer: String,
+}
+
+/// The client's claim.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthenticateRequest {
+    /// The realm it wants.
+    pub realm: String,
+    /// Who it says it is.
+    pub authid: String,
+    /// `ticket`.
+    pub authmethod: String,
+    /// Its secret. Never logged.
+    pub ticket: String,
+    /// Where it connected.
+    pub transport: Transport,
+}
+
+/// The client is welcome. A refusal is an ERROR `ecep.error.forbidden`, whose message the client sees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthenticateReply {
+    /// Who it is.
+    pub authid: String,
+    /// In which role.
+    pub authrole: Role,
+}

@@ -1,0 +1,92 @@
+//! Devices: what they are, and how they are.
+
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+use super::name::{DeviceId, TenantSlug};
+
+/// What an agent knows of its device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+pub struct DeviceFacts {
+    /// The agent's version.
+    pub agent_version: String,
+    /// As `uname -m` says.
+    pub architecture: String,
+    /// As `uname -r` says.
+    pub kernel: String,
+    /// Online cores.
+    pub cores: u32,
+    /// Bytes of memory.
+    pub memory_total_bytes: u64,
+    /// The engine.
+    pub engine: EngineFacts,
+    /// The device's name for the network.
+    pub hostname: String,
+    /// Its addresses, without loopback and the containers' own bridges.
+    pub addresses: Vec<String>,
+}
+
+/// The engine, as the agent sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+pub struct EngineFacts {
+    /// `docker` or `sim`.
+    pub kind: String,
+    /// Whether it answers.
+    pub reachable: bool,
+    /// Its version, once it has answered.
+    pub version: Option<String>,
+    /// The API version agreed on.
+    pub api_version: Option<String>,
+    /// Whether containers go on while the engine restarts.
+    pub live_restore: Option<bool>,
+    /// What a person should mend, each a sentence.
+    pub problems: Vec<String>,
+}
+
+/// How a device is, as the control plane judges it by the age of its last report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum Liveness {
+    /// Reports arrive, and nothing is wrong.
+    Connected,
+    /// Reports arrive, and say that something is wrong; `reasons` says what.
+    Degraded,
+    /// A few reports are missing.
+    Stale,
+    /// No report for long, or its session is gone.
+    Offline,
+    /// Enrolled, never seen.
+    Never,
+}
+
+/// A device in a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+pub struct DeviceView {
+    /// Its id.
+    pub id: DeviceId,
+    /// The name that its owner gave it.
+    pub name: String,
+    /// Where it stands, as its owner said.
+    pub place: Option<String>,
+    /// The tenant that owns it.
+    pub owner: TenantSlug,
+    /// How it is.
+    pub liveness: Liveness,
+    /// Why, each a sentence.
+    pub reasons: Vec<String>,
+    /// When it was last heard of, in milliseconds since 1970 by the control plane's clock.
+    pub last_seen_at: Option<u64>,
+    /// When it was enrolled.
+    pub enrolled_at: u64,
+    /// What the agent last told of it.
+    pub facts: Option<DeviceFacts>,
+}
+
+/// The devices of a tenant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+pub struct DeviceList {
+    /// By name.
+    pub devices: Vec<DeviceView>,
+    /// The control plane's clock, in milliseconds since 1970: ages are counted from here.
+    pub now: u64,
+}

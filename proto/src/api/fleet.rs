@@ -1,0 +1,87 @@
+//! What agents and the control plane tell each other on the control realm, and the fleet as a whole.
+
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+use super::{
+    container::ContainerView,
+    device::{DeviceFacts, Liveness},
+    name::{DeviceId, TenantSlug},
+};
+
+/// How often an agent reports, in milliseconds. The report is also its heartbeat.
+pub const REPORT_EVERY_MS: u64 = 2_000;
+
+/// Said once after each join of the control realm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The device.
+    pub facts: DeviceFacts,
+}
+
+/// The tenant realms that the device's agent joins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grants {
+    /// Changes whenever the list does.
+    pub revision: u64,
+    /// One for each tenant that has a share in the device.
+    pub tenants: Vec<TenantGrant>,
+}
+
+/// A right to join a tenant's realm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantGrant {
+    /// The tenant.
+    pub tenant: TenantSlug,
+    /// Its realm.
+    pub realm: String,
+    /// A ticket for joining it as this device: single-use, short-lived. Never logged.
+    pub ticket: String,
+}
+
+/// The heartbeat.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// When, in milliseconds since 1970 by the device's clock.
+    pub at: u64,
+    /// What a person should mend, each a sentence; empty when all is well.
+    pub problems: Vec<String>,
+    /// All containers of the platform on the device.
+    pub containers: Vec<TenantContainer>,
+    /// The device, when it has changed since the last report.
+    pub facts: Option<DeviceFacts>,
+}
+
+/// A container, and whose it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TenantContainer {
+    /// Whose.
+    pub tenant: TenantSlug,
+    /// The container.
+    pub container: ContainerView,
+}
+
+/// The answer to a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportReply {
+    /// If it is not that of the agent's grants, the agent says hello again.
+    pub grants_revision: u64,
+}
+
+/// A container, and where it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+pub struct PlacedContainer {
+    /// The device that runs it.
+    pub device: DeviceId,
+    /// How that device is: of one that is offline, the container's state is what was last known.
+    pub liveness: Liveness,
+    /// The container.
+    pub container: ContainerView,
+}
+
+/// All containers of a tenant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+pub struct FleetContainers {
+    /// By device, then in the order of creation.
+    pub containers: Vec<PlacedContainer>,
+}

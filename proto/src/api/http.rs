@@ -1,0 +1,187 @@
+//! The bodies of the control plane's HTTP endpoints for people. Errors are [`Problem`]s.
+
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+use super::{name::TenantSlug, roles::Role};
+
+/// The header that every changing request from a browser carries: a page of another origin cannot send it.
+pub const CSRF_HEADER: &str = "x-ecep-csrf";
+
+/// An error body (`application/problem+json`, RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Problem {
+    /// The HTTP status.
+    pub status: u16,
+    /// An error URI of the catalogue.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// A sentence that says what is wrong and what to do.
+    pub detail: String,
+}
+
+/// `GET /api/setup`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct SetupState {
+    /// True while there is no account yet.
+    pub needed: bool,
+}
+
+/// `POST /api/setup`: the first account and the first tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+#[ts(optional_fields)]
+pub struct SetupRequest {
+    /// The code that the control plane wrote into its data folder and log at its first start.
+    pub code: String,
+    /// The first account.
+    pub email: String,
+    /// Its password, 12 characters or more.
+    pub password: String,
+    /// The first tenant's slug.
+    pub tenant: TenantSlug,
+    /// The first tenant's name for people.
+    pub tenant_name: String,
+}
+
+/// `POST /api/login`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+#[ts(optional_fields)]
+pub struct LoginRequest {
+    /// The account.
+    pub email: String,
+    /// Its password.
+    pub password: String,
+}
+
+/// `GET /api/session`, and the answer to a login: who is logged in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct SessionView {
+    /// The account.
+    pub email: String,
+    /// May make accounts and tenants.
+    pub admin: bool,
+    /// The tenants it belongs to.
+    pub memberships: Vec<Membership>,
+    /// When the login ends, in milliseconds since 1970.
+    pub expires_at: u64,
+}
+
+/// An account's role in a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Membership {
+    /// The tenant.
+    pub tenant: TenantSlug,
+    /// Its name for people.
+    pub tenant_name: String,
+    /// `owner`, `operator` or `viewer`.
+    pub role: Role,
+}
+
+/// `POST /api/wamp-ticket`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+#[ts(optional_fields)]
+pub struct TicketRequest {
+    /// The tenant whose realm is to be joined.
+    pub tenant: TenantSlug,
+}
+
+/// The answer: all that a browser needs to join.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct TicketReply {
+    /// The WAMP router's address for browsers.
+    pub wamp_url: String,
+    /// The realm to join.
+    pub realm: String,
+    /// As whom.
+    pub authid: String,
+    /// Single-use, for a few seconds.
+    pub ticket: String,
+}
+
+/// `POST /api/accounts` (admin): a new account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+#[ts(optional_fields)]
+pub struct NewAccount {
+    /// The account.
+    pub email: String,
+    /// Its password, 12 characters or more.
+    pub password: String,
+    /// Its role in each tenant.
+    pub memberships: Vec<NewMembership>,
+}
+
+/// A role in a tenant that exists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+#[ts(optional_fields)]
+pub struct NewMembership {
+    /// The tenant.
+    pub tenant: TenantSlug,
+    /// `owner`, `operator` or `viewer`.
+    pub role: Role,
+}
+
+/// `POST /api/tenants` (admin): a new tenant; whoever makes it becomes its owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+#[ts(optional_fields)]
+pub struct NewTenant {
+    /// Its slug.
+    pub slug: TenantSlug,
+    /// Its name for people.
+    pub name: String,
+}
+
+/// `POST /api/tenants/{slug}/join-tokens` (owner).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+#[ts(optional_fields)]
+pub struct NewJoinToken {
+    /// How many devices may use it, 1 to 1000.
+    pub uses: u32,
+    /// For how many seconds, 60 to 30 days.
+    pub valid_seconds: u64,
+}
+
+/// `POST /api/tenants/{slug}/api-tokens` (owner).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+#[ts(optional_fields)]
+pub struct NewApiToken {
+    /// What it is for.
+    pub name: String,
+    /// `telemetry`, `viewer` or `operator`.
+    pub role: Role,
+    /// For how many seconds, 60 to 400 days.
+    pub valid_seconds: u64,
+}
+
+/// A token just made: its secret is shown this once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct CreatedToken {
+    /// The token's id; for an API token also the authid to join with.
+    pub id: String,
+    /// The secret; for an API token the ticket to join with.
+    pub secret: String,
+    /// When it ends, in milliseconds since 1970.
+    pub expires_at: u64,
+}
+
+/// `GET /api/tenants/{slug}/join-tokens` and `…/api-tokens` (owner): a token without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct TokenView {
+    /// Its id.
+    pub id: String,
+    /// What it is for; empty for a join token.
+    pub name: String,
+    /// The role it gives.
+    pub role: Role,
+    /// How often it may still be used; `null` for an API token.
+    pub uses_left: Option<u32>,
+    /// When it ends, in milliseconds since 1970.
+    pub expires_at: u64,
+}

@@ -1,0 +1,15 @@
+//! The labels by which an agent knows its containers at the engine again. They are the truth about whose a
+//! container is, so callers can never set them.
+
+/// The tenant's slug.
+pub const TENANT: &str = "ecep.tenant";
+/// The ECEP id.
+pub const CONTAINER: &str = "ecep.container";
+/// The container's name for people.
+pub const NAME: &str = "ecep.name";
+/// The application's name.
+pub const APPLICATION: &str = "ecep.application";
+/// The operation that created it: the same order again finds it.
+pub const OPERATION: &str = "ecep.operation";
+/// On a volume: the tenant's name for it.
+pub const VOLUME: &str = "ecep.volume";

@@ -1,0 +1,127 @@
+//! The catalogue as TypeScript: `web/src/api/generated.ts` is this text (a test checks that it is fresh).
+
+use ts_rs::{Config, TS};
+
+use super::{
+    PROCEDURES, Server, TOPICS, container, device, error, fleet, http, image, name, notice, operation, roles,
+    stats,
+};
+
+/// The whole file.
+pub fn generate() -> String {
+    let config = Config::new().with_large_int("number");
+    let mut out = String::from(
+        "// Generated from the catalogue in proto/src/api. Don't edit: `cargo xtask generate` writes it anew.\n\n",
+    );
+    macro_rules! types {
+        ($($ty:ty),+ $(,)?) => { $(
+            out.push_str("export ");
+            out.push_str(&<$ty as TS>::decl(&config));
+            out.push('\n');
+        )+ };
+    }
+    types!(
+        name::DeviceId,
+        name::ContainerId,
+        name::TenantSlug,
+        name::ContainerName,
+        name::ApplicationName,
+        name::OperationId,
+        roles::Role,
+        error::ErrorKind,
+        error::ApiError,
+        operation::OperationState,
+        operation::OperationReply,
+        operation::OperationEvent,
+        container::ContainerRef,
+        container::ContainerOrder,
+        container::StopContainer,
+        container::DeleteContainer,
+        container::PortMapping,
+        container::Protocol,
+        container::VolumeMount,
+        container::Limits,
+        container::RestartPolicy,
+        container::Privileges,
+        container::CreateContainer,
+        container::ContainerState,
+        container::ContainerView,
+        container::ContainerList,
+        container::ContainerDetail,
+        container::LogQuery,
+        container::LogLines,
+        container::LogLine,
+        container::LogStream,
+        container::ContainerChange,
+        container::ContainerEvent,
+        image::PullImage,
+        image::DeleteImage,
+        image::ImageView,
+        image::ImageList,
+        stats::StatsEvent,
+        stats::HostStats,
+        stats::ContainerStats,
+        device::DeviceFacts,
+        device::EngineFacts,
+        device::Liveness,
+        device::DeviceView,
+        device::DeviceList,
+        notice::NoticeLevel,
+        notice::Notice,
+        fleet::PlacedContainer,
+        fleet::FleetContainers,
+        http::Problem,
+        http::SetupState,
+        http::SetupRequest,
+        http::LoginRequest,
+        http::SessionView,
+        http::Membership,
+        http::TicketRequest,
+        http::TicketReply,
+        http::NewAccount,
+        http::NewMembership,
+        http::NewTenant,
+        http::NewJoinToken,
+        http::NewApiToken,
+        http::CreatedToken,
+        http::TokenView,
+        super::reply::Nothing,
+    );
+    out.push_str(&format!("\nexport const CSRF_HEADER = {:?};\n", http::CSRF_HEADER));
+    out.push_str("\n/** Procedures of tenant realms. `{device}` stands for the device's id. */\nexport interface Procedures {\n");
+    let tenant = PROCEDURES.iter().filter(|procedure| procedure.home == super::Home::Tenant);
+    for procedure in tenant.clone() {
+        out.push_str(&format!(
+            "  {}: {{ request: {}; reply: {} }};\n",
+            procedure.name,
+            type_name(procedure.request),
+            type_name(procedure.reply)
+        ));
+    }
+    out.push_str("}\nexport const PROCEDURES: { [name in keyof Procedures]: string } = {\n");
+    for procedure in tenant {
+        out.push_str(&format!("  {}: {:?},\n", procedure.name, procedure.uri));
+    }
+    out.push_str("};\n\n/** Topics of tenant realms. `{device}` stands for the device's id. */\nexport interface Topics {\n");
+    for topic in TOPICS {
+        out.push_str(&format!("  {}: {};\n", topic.name, type_name(topic.event)));
+    }
+    out.push_str("}\nexport const TOPICS: { [name in keyof Topics]: string } = {\n");
+    for topic in TOPICS {
+        out.push_str(&format!("  {}: {:?},\n", topic.name, topic.uri));
+    }
+    out.push_str(
+        "};\n\n/** The topics that devices publish; watch all with the device's component left empty. */\n",
+    );
+    let of_devices: Vec<String> = TOPICS
+        .iter()
+        .filter(|topic| topic.server == Server::Device)
+        .map(|topic| format!("{:?}", topic.name))
+        .collect();
+    out.push_str(&format!("export const DEVICE_TOPICS = [{}] as const;\n", of_devices.join(", ")));
+    out
+}
+
+fn type_name(path: &str) -> &str {
+    path.rsplit("::").next().unwrap_or(path).trim()
+}

@@ -1,0 +1,878 @@
+// Generated from the catalogue in proto/src/api. Don't edit: `cargo xtask generate` writes it anew.
+
+export type DeviceId = string;
+export type ContainerId = string;
+export type TenantSlug = string;
+export type ContainerName = string;
+export type ApplicationName = string;
+export type OperationId = string;
+export type Role = "owner" | "operator" | "viewer" | "telemetry" | "device" | "control-plane";
+export type ErrorKind = "ecep.error.not_found" | "ecep.error.conflict" | "ecep.error.invalid_argument" | "ecep.error.unavailable" | "ecep.error.forbidden" | "ecep.error.engine" | "ecep.error.preflight" | "ecep.error.limit";
+export type ApiError = { 
+/**
+ * Which kind; its URI is the URI of the WAMP ERROR.
+ */
+uri: ErrorKind, 
+/**
+ * A sentence that says what is wrong and what to do.
+ */
+message: string, 
+/**
+ * Particulars by key; an object, empty where there are none.
+ */
+details: Record<string, unknown>, };
+export type OperationState = "running" | "done" | "failed";
+export type OperationReply = { 
+/**
+ * The id under which events tell how it goes on.
+ */
+operation: OperationId, 
+/**
+ * `done`, or `running` if it takes longer. A failure within the time is a WAMP ERROR instead.
+ */
+state: OperationState, 
+/**
+ * The container's id, as soon as there is one.
+ */
+container_id: ContainerId | null, 
+/**
+ * The container after the operation; `null` while it runs, and once it is deleted.
+ */
+container: ContainerView | null, };
+export type OperationEvent = { 
+/**
+ * The device that works.
+ */
+device: DeviceId, 
+/**
+ * The operation.
+ */
+operation: OperationId, 
+/**
+ * The last part of the procedure's URI, such as `container.create`.
+ */
+kind: string, 
+/**
+ * How far it has come.
+ */
+state: OperationState, 
+/**
+ * What it does now, such as `pulling`, `creating`, `starting`.
+ */
+phase: string, 
+/**
+ * Bytes done in this phase, where it is known.
+ */
+bytes_done: number | null, 
+/**
+ * Bytes to do in this phase, where it is known.
+ */
+bytes_total: number | null, 
+/**
+ * The container it is about, as soon as there is one.
+ */
+container_id: ContainerId | null, 
+/**
+ * Why it failed.
+ */
+error: ApiError | null, 
+/**
+ * When, in milliseconds since 1970 by the device's clock.
+ */
+at: number, };
+export type ContainerRef = { 
+/**
+ * Its ECEP id.
+ */
+container: ContainerId, };
+export type ContainerOrder = { 
+/**
+ * Its ECEP id.
+ */
+container: ContainerId, 
+/**
+ * The operation's id, if the caller chooses it.
+ */
+operation?: OperationId, };
+export type StopContainer = { 
+/**
+ * Its ECEP id.
+ */
+container: ContainerId, 
+/**
+ * Seconds between SIGTERM and SIGKILL, 0 to 300; 10 if left out.
+ */
+grace_seconds?: number, 
+/**
+ * The operation's id, if the caller chooses it.
+ */
+operation?: OperationId, };
+export type DeleteContainer = { 
+/**
+ * Its ECEP id.
+ */
+container: ContainerId, 
+/**
+ * Kill it first if it runs.
+ */
+force: boolean, 
+/**
+ * The operation's id, if the caller chooses it.
+ */
+operation?: OperationId, };
+export type PortMapping = { 
+/**
+ * The port inside.
+ */
+container: number, 
+/**
+ * The device's port; any free one if left out.
+ */
+host?: number, 
+/**
+ * `tcp` if left out.
+ */
+protocol: Protocol, };
+export type Protocol = "tcp" | "udp";
+export type VolumeMount = { 
+/**
+ * The volume's name; it belongs to the tenant, and is made where it does not exist.
+ */
+volume: ContainerName, 
+/**
+ * An absolute path inside the container.
+ */
+target: string, 
+/**
+ * Mounted read-only.
+ */
+read_only: boolean, };
+export type Limits = { 
+/**
+ * Bytes of memory, at least 6 MiB (the engine's own lower bound).
+ */
+memory_bytes?: number, 
+/**
+ * Cores, such as 0.5.
+ */
+cpus?: number, 
+/**
+ * Processes and threads.
+ */
+pids?: number, };
+export type RestartPolicy = "no" | "on-failure" | "unless-stopped" | "always";
+export type Privileges = { 
+/**
+ * All of them.
+ */
+privileged: boolean, 
+/**
+ * Capabilities beyond the engine's default set.
+ */
+cap_add: Array<string>, 
+/**
+ * Device files of the host.
+ */
+devices: Array<string>, 
+/**
+ * Mounts of host paths, as `host:container[:ro]`.
+ */
+binds: Array<string>, 
+/**
+ * Security options, such as `seccomp=unconfined`.
+ */
+security_opt: Array<string>, 
+/**
+ * A network mode, such as `host`.
+ */
+network_mode?: string, 
+/**
+ * A PID mode, such as `host`.
+ */
+pid_mode?: string, 
+/**
+ * An IPC mode, such as `host`.
+ */
+ipc_mode?: string, };
+export type CreateContainer = { 
+/**
+ * A name that is free on this device within the tenant.
+ */
+name: ContainerName, 
+/**
+ * The application it runs; the container's name if left out.
+ */
+application?: ApplicationName, 
+/**
+ * An image reference; pulled where the device lacks it.
+ */
+image: string, 
+/**
+ * Replaces the image's command.
+ */
+command?: Array<string>, 
+/**
+ * Environment variables.
+ */
+env: { [key in string]: string }, 
+/**
+ * Published ports.
+ */
+ports: Array<PortMapping>, 
+/**
+ * Named volumes.
+ */
+volumes: Array<VolumeMount>, 
+/**
+ * Limits.
+ */
+limits: Limits, 
+/**
+ * Restart policy.
+ */
+restart: RestartPolicy, 
+/**
+ * A terminal is attached.
+ */
+tty: boolean, 
+/**
+ * More rights, as far as the device's policy allows.
+ */
+privileges: Privileges, 
+/**
+ * Start it at once; true if left out.
+ */
+start: boolean, 
+/**
+ * The operation's id, if the caller chooses it.
+ */
+operation?: OperationId, };
+export type ContainerState = "created" | "running" | "paused" | "restarting" | "exited" | "dead" | "removing";
+export type ContainerView = { 
+/**
+ * Its ECEP id.
+ */
+id: ContainerId, 
+/**
+ * Its name.
+ */
+name: ContainerName, 
+/**
+ * The application it runs.
+ */
+application: ApplicationName, 
+/**
+ * The image reference it was created from.
+ */
+image: string, 
+/**
+ * Its state.
+ */
+state: ContainerState, 
+/**
+ * The exit code of the last run, where there was one.
+ */
+exit_code: number | null, 
+/**
+ * When it was created, in milliseconds since 1970 by the device's clock.
+ */
+created_at: number, 
+/**
+ * When it was last started.
+ */
+started_at: number | null, 
+/**
+ * Published ports, with the device's port filled in once it runs.
+ */
+ports: Array<PortMapping>, };
+export type ContainerList = { 
+/**
+ * In the order of creation.
+ */
+containers: Array<ContainerView>, };
+export type ContainerDetail = { 
+/**
+ * The same as in the list.
+ */
+container: ContainerView, 
+/**
+ * The tenant it belongs to.
+ */
+tenant: TenantSlug, 
+/**
+ * The engine's own id.
+ */
+engine_id: string, 
+/**
+ * Its command.
+ */
+command: Array<string>, 
+/**
+ * The names of its environment variables; their values may be secrets.
+ */
+env_names: Array<string>, 
+/**
+ * Its volumes.
+ */
+volumes: Array<VolumeMount>, 
+/**
+ * Its limits.
+ */
+limits: Limits, 
+/**
+ * Its restart policy.
+ */
+restart: RestartPolicy, 
+/**
+ * A terminal is attached.
+ */
+tty: boolean, 
+/**
+ * Its process id on the device, while it runs.
+ */
+pid: number | null, 
+/**
+ * How often the engine has restarted it.
+ */
+restart_count: number, 
+/**
+ * Whether the kernel killed it for lack of memory.
+ */
+oom_killed: boolean, };
+export type LogQuery = { 
+/**
+ * Its ECEP id.
+ */
+container: ContainerId, 
+/**
+ * How many of the last lines, 1 to 1000; 200 if left out.
+ */
+tail?: number, 
+/**
+ * Only lines at or after this time, in milliseconds since 1970.
+ */
+since?: number, };
+export type LogLines = { 
+/**
+ * The oldest first.
+ */
+lines: Array<LogLine>, 
+/**
+ * True where older lines, or the rest of a line, were left off for size.
+ */
+truncated: boolean, };
+export type LogLine = { 
+/**
+ * When, in milliseconds since 1970 by the device's clock.
+ */
+at: number, 
+/**
+ * Where it was written.
+ */
+stream: LogStream, 
+/**
+ * The text, without its line end; bytes that are not UTF-8 are replaced.
+ */
+text: string, };
+export type LogStream = "stdout" | "stderr";
+export type ContainerChange = "created" | "started" | "exited" | "paused" | "unpaused" | "deleted";
+export type ContainerEvent = { 
+/**
+ * The device.
+ */
+device: DeviceId, 
+/**
+ * What has happened.
+ */
+change: ContainerChange, 
+/**
+ * The container after it (before it, if deleted).
+ */
+container: ContainerView, 
+/**
+ * When, in milliseconds since 1970 by the device's clock.
+ */
+at: number, };
+export type PullImage = { 
+/**
+ * An image reference.
+ */
+image: string, 
+/**
+ * The operation's id, if the caller chooses it.
+ */
+operation?: OperationId, };
+export type DeleteImage = { 
+/**
+ * An image reference or id.
+ */
+image: string, 
+/**
+ * The operation's id, if the caller chooses it.
+ */
+operation?: OperationId, };
+export type ImageView = { 
+/**
+ * The engine's id of it, `sha256:…`.
+ */
+id: string, 
+/**
+ * The references that point at it.
+ */
+tags: Array<string>, 
+/**
+ * Bytes on disk.
+ */
+size_bytes: number, 
+/**
+ * When it was made, in milliseconds since 1970.
+ */
+created_at: number, };
+export type ImageList = { 
+/**
+ * By tag.
+ */
+images: Array<ImageView>, };
+export type StatsEvent = { 
+/**
+ * The device.
+ */
+device: DeviceId, 
+/**
+ * Counts this device's ticks since its agent started; a gap means lost events.
+ */
+sequence: number, 
+/**
+ * When, in milliseconds since 1970 by the device's clock.
+ */
+at: number, 
+/**
+ * The device as a whole.
+ */
+host: HostStats, 
+/**
+ * The tenant's running containers.
+ */
+containers: Array<ContainerStats>, };
+export type HostStats = { 
+/**
+ * CPU in use, in percent of all online cores together (0 to 100); `null` in the first tick.
+ */
+cpu_percent: number | null, 
+/**
+ * Online cores.
+ */
+cores: number, 
+/**
+ * Bytes of memory in use (total less available).
+ */
+memory_used_bytes: number, 
+/**
+ * Bytes of memory.
+ */
+memory_total_bytes: number, 
+/**
+ * Free bytes on the disk that holds the containers.
+ */
+disk_free_bytes: number, };
+export type ContainerStats = { 
+/**
+ * Its ECEP id.
+ */
+id: ContainerId, 
+/**
+ * Its name.
+ */
+name: ContainerName, 
+/**
+ * The application it runs.
+ */
+application: ApplicationName, 
+/**
+ * CPU in use, in percent of one core (so up to 100 × cores); `null` in its first tick.
+ */
+cpu_percent: number | null, 
+/**
+ * Bytes of memory in use, less inactive file cache; `null` where the kernel does not account it.
+ */
+memory_bytes: number | null, };
+export type DeviceFacts = { 
+/**
+ * The agent's version.
+ */
+agent_version: string, 
+/**
+ * As `uname -m` says.
+ */
+architecture: string, 
+/**
+ * As `uname -r` says.
+ */
+kernel: string, 
+/**
+ * Online cores.
+ */
+cores: number, 
+/**
+ * Bytes of memory.
+ */
+memory_total_bytes: number, 
+/**
+ * The engine.
+ */
+engine: EngineFacts, 
+/**
+ * The device's name for the network.
+ */
+hostname: string, 
+/**
+ * Its addresses, without loopback and the containers' own bridges.
+ */
+addresses: Array<string>, };
+export type EngineFacts = { 
+/**
+ * `docker` or `sim`.
+ */
+kind: string, 
+/**
+ * Whether it answers.
+ */
+reachable: boolean, 
+/**
+ * Its version, once it has answered.
+ */
+version: string | null, 
+/**
+ * The API version agreed on.
+ */
+api_version: string | null, 
+/**
+ * Whether containers go on while the engine restarts.
+ */
+live_restore: boolean | null, 
+/**
+ * What a person should mend, each a sentence.
+ */
+problems: Array<string>, };
+export type Liveness = "connected" | "degraded" | "stale" | "offline" | "never";
+export type DeviceView = { 
+/**
+ * Its id.
+ */
+id: DeviceId, 
+/**
+ * The name that its owner gave it.
+ */
+name: string, 
+/**
+ * Where it stands, as its owner said.
+ */
+place: string | null, 
+/**
+ * The tenant that owns it.
+ */
+owner: TenantSlug, 
+/**
+ * How it is.
+ */
+liveness: Liveness, 
+/**
+ * Why, each a sentence.
+ */
+reasons: Array<string>, 
+/**
+ * When it was last heard of, in milliseconds since 1970 by the control plane's clock.
+ */
+last_seen_at: number | null, 
+/**
+ * When it was enrolled.
+ */
+enrolled_at: number, 
+/**
+ * What the agent last told of it.
+ */
+facts: DeviceFacts | null, };
+export type DeviceList = { 
+/**
+ * By name.
+ */
+devices: Array<DeviceView>, 
+/**
+ * The control plane's clock, in milliseconds since 1970: ages are counted from here.
+ */
+now: number, };
+export type NoticeLevel = "info" | "success" | "warning" | "error";
+export type Notice = { 
+/**
+ * How much it matters.
+ */
+level: NoticeLevel, 
+/**
+ * A sentence.
+ */
+text: string, 
+/**
+ * When, in milliseconds since 1970 by the control plane's clock.
+ */
+at: number, };
+export type PlacedContainer = { 
+/**
+ * The device that runs it.
+ */
+device: DeviceId, 
+/**
+ * How that device is: of one that is offline, the container's state is what was last known.
+ */
+liveness: Liveness, 
+/**
+ * The container.
+ */
+container: ContainerView, };
+export type FleetContainers = { 
+/**
+ * By device, then in the order of creation.
+ */
+containers: Array<PlacedContainer>, };
+export type Problem = { 
+/**
+ * The HTTP status.
+ */
+status: number, 
+/**
+ * An error URI of the catalogue.
+ */
+type: string, 
+/**
+ * A sentence that says what is wrong and what to do.
+ */
+detail: string, };
+export type SetupState = { 
+/**
+ * True while there is no account yet.
+ */
+needed: boolean, };
+export type SetupRequest = { 
+/**
+ * The code that the control plane wrote into its data folder and log at its first start.
+ */
+code: string, 
+/**
+ * The first account.
+ */
+email: string, 
+/**
+ * Its password, 12 characters or more.
+ */
+password: string, 
+/**
+ * The first tenant's slug.
+ */
+tenant: TenantSlug, 
+/**
+ * The first tenant's name for people.
+ */
+tenant_name: string, };
+export type LoginRequest = { 
+/**
+ * The account.
+ */
+email: string, 
+/**
+ * Its password.
+ */
+password: string, };
+export type SessionView = { 
+/**
+ * The account.
+ */
+email: string, 
+/**
+ * May make accounts and tenants.
+ */
+admin: boolean, 
+/**
+ * The tenants it belongs to.
+ */
+memberships: Array<Membership>, 
+/**
+ * When the login ends, in milliseconds since 1970.
+ */
+expires_at: number, };
+export type Membership = { 
+/**
+ * The tenant.
+ */
+tenant: TenantSlug, 
+/**
+ * Its name for people.
+ */
+tenant_name: string, 
+/**
+ * `owner`, `operator` or `viewer`.
+ */
+role: Role, };
+export type TicketRequest = { 
+/**
+ * The tenant whose realm is to be joined.
+ */
+tenant: TenantSlug, };
+export type TicketReply = { 
+/**
+ * The WAMP router's address for browsers.
+ */
+wamp_url: string, 
+/**
+ * The realm to join.
+ */
+realm: string, 
+/**
+ * As whom.
+ */
+authid: string, 
+/**
+ * Single-use, for a few seconds.
+ */
+ticket: string, };
+export type NewAccount = { 
+/**
+ * The account.
+ */
+email: string, 
+/**
+ * Its password, 12 characters or more.
+ */
+password: string, 
+/**
+ * Its role in each tenant.
+ */
+memberships: Array<NewMembership>, };
+export type NewMembership = { 
+/**
+ * The tenant.
+ */
+tenant: TenantSlug, 
+/**
+ * `owner`, `operator` or `viewer`.
+ */
+role: Role, };
+export type NewTenant = { 
+/**
+ * Its slug.
+ */
+slug: TenantSlug, 
+/**
+ * Its name for people.
+ */
+name: string, };
+export type NewJoinToken = { 
+/**
+ * How many devices may use it, 1 to 1000.
+ */
+uses: number, 
+/**
+ * For how many seconds, 60 to 30 days.
+ */
+valid_seconds: number, };
+export type NewApiToken = { 
+/**
+ * What it is for.
+ */
+name: string, 
+/**
+ * `telemetry`, `viewer` or `operator`.
+ */
+role: Role, 
+/**
+ * For how many seconds, 60 to 400 days.
+ */
+valid_seconds: number, };
+export type CreatedToken = { 
+/**
+ * The token's id; for an API token also the authid to join with.
+ */
+id: string, 
+/**
+ * The secret; for an API token the ticket to join with.
+ */
+secret: string, 
+/**
+ * When it ends, in milliseconds since 1970.
+ */
+expires_at: number, };
+export type TokenView = { 
+/**
+ * Its id.
+ */
+id: string, 
+/**
+ * What it is for; empty for a join token.
+ */
+name: string, 
+/**
+ * The role it gives.
+ */
+role: Role, 
+/**
+ * How often it may still be used; `null` for an API token.
+ */
+uses_left: number | null, 
+/**
+ * When it ends, in milliseconds since 1970.
+ */
+expires_at: number, };
+export type Nothing = Record<symbol, never>;
+
+export const CSRF_HEADER = "x-ecep-csrf";
+
+/** Procedures of tenant realms. `{device}` stands for the device's id. */
+export interface Procedures {
+  DeviceInfo: { request: Nothing; reply: DeviceFacts };
+  ContainerList: { request: Nothing; reply: ContainerList };
+  ContainerCreate: { request: CreateContainer; reply: OperationReply };
+  ContainerStart: { request: ContainerOrder; reply: OperationReply };
+  ContainerStop: { request: StopContainer; reply: OperationReply };
+  ContainerRestart: { request: StopContainer; reply: OperationReply };
+  ContainerDelete: { request: DeleteContainer; reply: OperationReply };
+  ContainerInspect: { request: ContainerRef; reply: ContainerDetail };
+  ContainerLogs: { request: LogQuery; reply: LogLines };
+  ImageList: { request: Nothing; reply: ImageList };
+  ImagePull: { request: PullImage; reply: OperationReply };
+  ImageDelete: { request: DeleteImage; reply: OperationReply };
+  DeviceList: { request: Nothing; reply: DeviceList };
+  FleetContainerList: { request: Nothing; reply: FleetContainers };
+}
+export const PROCEDURES: { [name in keyof Procedures]: string } = {
+  DeviceInfo: "ecep.device.{device}.info",
+  ContainerList: "ecep.device.{device}.container.list",
+  ContainerCreate: "ecep.device.{device}.container.create",
+  ContainerStart: "ecep.device.{device}.container.start",
+  ContainerStop: "ecep.device.{device}.container.stop",
+  ContainerRestart: "ecep.device.{device}.container.restart",
+  ContainerDelete: "ecep.device.{device}.container.delete",
+  ContainerInspect: "ecep.device.{device}.container.inspect",
+  ContainerLogs: "ecep.device.{device}.container.logs",
+  ImageList: "ecep.device.{device}.image.list",
+  ImagePull: "ecep.device.{device}.image.pull",
+  ImageDelete: "ecep.device.{device}.image.delete",
+  DeviceList: "ecep.device.list",
+  FleetContainerList: "ecep.container.list",
+};
+
+/** Topics of tenant realms. `{device}` stands for the device's id. */
+export interface Topics {
+  DeviceStats: StatsEvent;
+  ContainerEvents: ContainerEvent;
+  OperationEvents: OperationEvent;
+  DeviceStatusEvents: DeviceView;
+  Notices: Notice;
+}
+export const TOPICS: { [name in keyof Topics]: string } = {
+  DeviceStats: "ecep.device.{device}.stats",
+  ContainerEvents: "ecep.device.{device}.container",
+  OperationEvents: "ecep.device.{device}.operation",
+  DeviceStatusEvents: "ecep.device.{device}.status",
+  Notices: "ecep.notice",
+};
+
+/** The topics that devices publish; watch all with the device's component left empty. */
+export const DEVICE_TOPICS = ["DeviceStats", "ContainerEvents", "OperationEvents"] as const;
