@@ -1,1 +1,19 @@
-//! One supervised WAMP session over wamp_async.
+//! One supervised WAMP session over `wamp_async`, for the agent and the control plane.
+//!
+//! A [`Link`] joins a realm, registers its procedures, and does both again whenever the session is lost, with
+//! back-off and jitter, until it is cancelled. This is the only package that touches `wamp_async`; the crate
+//! is old, and what it needs to stay alive is kept here: WebSocket and JSON only, every publish acknowledged,
+//! answers in the `Reply` envelope, a time limit on everything, and a liveness probe of our own, since the
+//! crate does not notice a peer that has gone silent.
+//!
+//! It must not know what the procedures do.
+
+mod backoff;
+mod builder;
+mod envelope;
+mod link;
+mod session;
+mod supervisor;
+
+pub use builder::{Credentials, CredentialsError, LinkBuilder};
+pub use link::{CallError, Link, LinkState};

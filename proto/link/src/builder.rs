@@ -1,0 +1,66 @@
+//! How a [`Link`] is set up: where its credentials come from, and which procedures it serves.
+
+use std::{error::Error, pin::Pin, sync::Arc};
+
+use ecep_proto::api::{Procedure, error::ApiError, reply::Caller};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    envelope::{self, Handler},
+    link::Link,
+    supervisor,
+};
+
+/// All that is needed to join a realm.
+#[derive(Clone)]
+pub struct Credentials {
+    /// The router's address, `ws://host:port/path`.
+    pub url: String,
+    /// The realm.
+    pub realm: String,
+    /// As whom.
+    pub authid: String,
+    /// The secret.
+    pub ticket: String,
+}
+
+/// Why there are no credentials now; shown to a person.
+pub type CredentialsError = Box<dyn Error + Send + Sync>;
+
+pub(crate) type CredentialsFuture =
+    Pin<Box<dyn Future<Output = Result<Credentials, CredentialsError>> + Send>>;
+pub(crate) type CredentialsSource = Arc<dyn Fn() -> CredentialsFuture + Send + Sync>;
+
+/// Collects what a link needs; [`LinkBuilder::spawn`] starts it.
+pub struct LinkBuilder {
+    pub(crate) name: String,
+    pub(crate) credentials: CredentialsSource,
+    pub(crate) procedures: Vec<(String, Handler)>,
+}
+
+impl LinkBuilder {
+    pub(crate) fn new<F, Fut>(name: String, credentials: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Credentials, CredentialsError>> + Send + 'static,
+    {
+        Self { name, credentials: Arc::new(move || Box::pin(credentials())), procedures: Vec::new() }
+    }
+
+    /// Serves a procedure under this URI, on this session and every later one.
+    #[must_use]
+    pub fn procedure<P, F, Fut>(mut self, uri: String, function: F) -> Self
+    where
+        P: Procedure,
+        F: Fn(Caller, P::Request) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<P::Reply, ApiError>> + Send + 'static,
+    {
+        self.procedures.push((uri, envelope::handler::<P, F, Fut>(function)));
+        self
+    }
+
+    /// Starts the link; it joins and rejoins until `cancel` is cancelled.
+    pub fn spawn(self, cancel: CancellationToken) -> Link {
+        supervisor::spawn(self, cancel)
+    }
+}

@@ -1,0 +1,175 @@
+//! From keyword arguments to a typed request and back to the `Reply` envelope. No I/O.
+
+use std::{any::Any, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
+
+use ecep_proto::api::{
+    Procedure,
+    error::{ApiError, ErrorKind},
+    reply::{CALLER_KEY, Caller, Reply},
+};
+use futures_util::FutureExt;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+/// What the router hands over for an INVOCATION.
+pub(crate) struct Invocation {
+    pub(crate) positional: Vec<Value>,
+    pub(crate) keyword: Map<String, Value>,
+}
+
+type ReplyFuture = Pin<Box<dyn Future<Output = Reply> + Send>>;
+
+/// A registered procedure, its types erased.
+pub(crate) type Handler = Arc<dyn Fn(Invocation) -> ReplyFuture + Send + Sync>;
+
+/// Wraps a typed function: checks the arguments, calls it, folds its answer. A panic in it is answered too,
+/// so that no caller waits for ever.
+pub(crate) fn handler<P, F, Fut>(function: F) -> Handler
+where
+    P: Procedure,
+    F: Fn(Caller, P::Request) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<P::Reply, ApiError>> + Send + 'static,
+{
+    let function = Arc::new(function);
+    Arc::new(move |invocation| {
+        let function = Arc::clone(&function);
+        Box::pin(async move {
+            let (caller, request) = match unfold::<P::Request>(invocation) {
+                Ok(parts) => parts,
+                Err(error) => return Reply::Error(error),
+            };
+            let outcome =
+                AssertUnwindSafe(async move { function(caller, request).await }).catch_unwind().await;
+            match outcome {
+                Ok(Ok(reply)) => match serde_json::to_value(reply) {
+                    Ok(value) => Reply::Ok(value),
+                    Err(error) => Reply::Error(internal(&error.to_string())),
+                },
+                Ok(Err(error)) => Reply::Error(error),
+                Err(panic) => {
+                    let what = panic_text(&*panic);
+                    tracing::error!(uri = P::URI, %what, "a procedure panicked");
+                    Reply::Error(internal(&what))
+                }
+            }
+        })
+    })
+}
+
+fn unfold<R: DeserializeOwned>(invocation: Invocation) -> Result<(Caller, R), ApiError> {
+    let Invocation { positional, mut keyword } = invocation;
+    let caller = keyword
+        .remove(CALLER_KEY)
+        .and_then(|caller| serde_json::from_value(caller).ok())
+        .ok_or_else(|| internal("the router does not say who called"))?;
+    if !positional.is_empty() {
+        return Err(ApiError::new(
+            ErrorKind::InvalidArgument,
+            "this procedure takes keyword arguments only; send the fields of the request as kwargs",
+        ));
+    }
+    let request = serde_json::from_value(Value::Object(keyword)).map_err(|error| {
+        ApiError::new(
+            ErrorKind::InvalidArgument,
+            format!("the arguments are not as this procedure takes them: {error}; see docs for its fields"),
+        )
+    })?;
+    Ok((caller, request))
+}
+
+fn internal(what: &str) -> ApiError {
+    ApiError::new(ErrorKind::Unavailable, format!("this is a defect in the callee, please report it: {what}"))
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_else(|| "a panic without a text".to_owned())
+}
+
+/// The one positional argument of a RESULT, as the reply's type.
+pub(crate) fn result<R: DeserializeOwned>(positional: Option<Vec<Value>>) -> Result<R, serde_json::Error> {
+    let value = positional.and_then(|mut arguments| (!arguments.is_empty()).then(|| arguments.remove(0)));
+    serde_json::from_value(value.unwrap_or(Value::Null))
+}
+
+/// A request or an event as keyword arguments.
+pub(crate) fn keywords<T: Serialize>(value: &T) -> Result<Map<String, Value>, serde_json::Error> {
+    match serde_json::to_value(value)? {
+        Value::Object(map) => Ok(map),
+        other => Err(serde::ser::Error::custom(format!(
+            "a request or an event must be a map of fields, not {other}"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ecep_proto::api::{ContainerInspect, container::ContainerDetail, container::ContainerRef};
+    use serde_json::json;
+
+    use super::*;
+
+    async fn answer(keyword: Value, positional: Vec<Value>) -> Reply {
+        let handler = handler::<ContainerInspect, _, _>(|caller: Caller, request: ContainerRef| async move {
+            assert!(caller.authid != "panic", "asked to");
+            let message = format!("{} asked for {}", caller.authid, request.container);
+            Err::<ContainerDetail, _>(ApiError::new(ErrorKind::NotFound, message))
+        });
+        let Value::Object(keyword) = keyword else { panic!("the test passes maps") };
+        handler(Invocation { positional, keyword }).await
+    }
+
+    fn caller(authid: &str) -> Value {
+        json!({"session": 7, "authid": authid, "authrole": "viewer"})
+    }
+
+    fn error_of(reply: Reply) -> ApiError {
+        match reply {
+            Reply::Error(error) => error,
+            Reply::Ok(value) => panic!("expected an error, got {value}"),
+        }
+    }
+
+    /// The function must get the caller and the typed request, and its error must reach the caller.
+    #[tokio::test]
+    async fn the_caller_and_the_request_reach_the_function() {
+        let error = error_of(answer(json!({"_caller": caller("ann"), "container": "c1"}), vec![]).await);
+        assert_eq!((error.uri, error.message.as_str()), (ErrorKind::NotFound, "ann asked for c1"));
+    }
+
+    /// Malformed payloads are refused with the reason; none may reach the function.
+    #[tokio::test]
+    async fn malformed_arguments_are_refused_with_the_reason() {
+        for (keyword, positional, expected) in [
+            (json!({"_caller": caller("ann")}), vec![], "missing field `container`"),
+            (json!({"_caller": caller("ann"), "container": 5}), vec![], "invalid type"),
+            (
+                json!({"_caller": caller("ann"), "container": "c1", "extra": 1}),
+                vec![],
+                "unknown field `extra`",
+            ),
+            (json!({"_caller": caller("ann"), "container": "../x"}), vec![], "'.' at place 1"),
+            (json!({"_caller": caller("ann"), "container": "c1"}), vec![json!(1)], "keyword arguments only"),
+        ] {
+            let error = error_of(answer(keyword, positional).await);
+            assert_eq!(error.uri, ErrorKind::InvalidArgument);
+            assert!(error.message.contains(expected), "{error:?} should mention {expected}");
+        }
+    }
+
+    /// Without the profile nobody knows who called: then nothing may be done.
+    #[tokio::test]
+    async fn an_invocation_without_a_caller_is_refused() {
+        assert_eq!(error_of(answer(json!({"container": "c1"}), vec![]).await).uri, ErrorKind::Unavailable);
+    }
+
+    /// A defect in one procedure must not leave its caller waiting.
+    #[tokio::test]
+    async fn a_panic_is_answered() {
+        let error = error_of(answer(json!({"_caller": caller("panic"), "container": "c1"}), vec![]).await);
+        assert!(error.message.contains("asked to"), "{error:?}");
+    }
+}
