@@ -1,0 +1,109 @@
+//! The command line: what can be typed after `cargo xtask`, and what each command does in order.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use xtask::interrupt;
+use xtask::lab::{self, Lab};
+
+/// Everything a person types to work on ECEP.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Several edge devices on this machine, each with its own Docker engine.
+    #[command(subcommand)]
+    Lab(LabCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum LabCommand {
+    /// Make a lab and keep it until Ctrl-C.
+    Up {
+        /// How many devices.
+        #[arg(long, default_value_t = 2)]
+        devices: u8,
+        /// What to call it.
+        #[arg(long, default_value = "lab")]
+        name: String,
+        /// Where the engines keep their data [default: .lab in the working copy].
+        #[arg(long, env = "ECEP_LAB_DIR")]
+        dir: Option<PathBuf>,
+    },
+    /// Take a lab down, or clean up what a crashed one left.
+    Down {
+        /// Which lab.
+        #[arg(long, default_value = "lab")]
+        name: String,
+    },
+    /// Run a command inside a device: its network, its mounts, its engine as DOCKER_HOST.
+    Exec {
+        /// Which lab.
+        #[arg(long, default_value = "lab")]
+        name: String,
+        /// The device's number, from 1.
+        device: u8,
+        /// The command and its arguments.
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
+}
+
+impl Arguments {
+    /// Does what was typed.
+    ///
+    /// # Errors
+    /// What stands in the way, for the person who typed it.
+    pub fn run(self) -> Result<ExitCode> {
+        match self.command {
+            Command::Lab(LabCommand::Up { devices, name, dir }) => {
+                lab_up(devices, &name, dir.unwrap_or_else(lab::default_data_root))?;
+            }
+            Command::Lab(LabCommand::Down { name }) => lab::take_down(&name)?,
+            Command::Lab(LabCommand::Exec { name, device, command }) => {
+                let (program, arguments) = command.split_first().context("no command given")?;
+                let mut command = lab::find_device(&name, device)?.command(program);
+                return Err(command.args(arguments).exec()).context("cannot run nsenter");
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// How often the lab's keeper looks up from waiting; a signal wakes it at once.
+const KEEP: Duration = Duration::from_secs(3600);
+
+fn lab_up(devices: u8, name: &str, data_root: PathBuf) -> Result<()> {
+    let lab = Lab::create(name, &data_root, devices)?;
+    let registry = lab.start_registry()?;
+    lab::build_counter(lab.device(1))?;
+    let pulled = lab::push_image(lab::COUNTER_IMAGE, lab.device(1), &registry)?;
+    for device in &lab.devices()[1..] {
+        lab::copy_image(lab::COUNTER_IMAGE, lab.device(1), device)?;
+    }
+    eprintln!("lab {name} is up; the cloud's side is {}", lab.cloud_address());
+    for device in lab.devices() {
+        eprintln!(
+            "  device {}: address {}, DOCKER_HOST={}",
+            device.number(),
+            device.address(),
+            device.docker_host()
+        );
+    }
+    eprintln!("  image {} is on every device, and can be pulled as {pulled}", lab::COUNTER_IMAGE);
+    eprintln!("  cargo xtask lab exec --name {name} 1 -- docker ps");
+    eprintln!("Ctrl-C takes it down.");
+    while !interrupt::wait(KEEP) {}
+    drop(registry);
+    lab.destroy()
+}
