@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use xtask::interrupt;
 use xtask::lab::{self, Lab};
+use xtask::{interrupt, setup};
 
 /// Everything a person types to work on ECEP.
 #[derive(Debug, Parser)]
@@ -21,6 +21,8 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Install what this machine lacks to build, test and run ECEP.
+    Setup,
     /// Several edge devices on this machine, each with its own Docker engine.
     #[command(subcommand)]
     Lab(LabCommand),
@@ -66,6 +68,7 @@ impl Arguments {
     /// What stands in the way, for the person who typed it.
     pub fn run(self) -> Result<ExitCode> {
         match self.command {
+            Command::Setup => setup::run()?,
             Command::Lab(LabCommand::Up { devices, name, dir }) => {
                 lab_up(devices, &name, dir.unwrap_or_else(lab::default_data_root))?;
             }

@@ -37,7 +37,7 @@ impl Registry {
                 storage.display()
             ),
         )?;
-        let mut process = lab.spawn("registry", "docker-registry", |command| {
+        let mut process = lab.spawn("registry", crate::setup::registry_program(), |command| {
             command.arg("serve").arg(&configuration);
         })?;
         process.wait_until("listening", READY_LIMIT, || {
