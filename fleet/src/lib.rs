@@ -1,1 +1,6 @@
-//! Fleet decisions: liveness now, placement and failover later. Pure, no I/O.
+//! Decisions about the fleet. Now: how a device is, by the age of its reports. Later: placement, balance, failover.
+//!
+//! Owns the rules and their thresholds. Must not know a clock, a socket, a disk or a random number: whoever
+//! asks passes the time in, so the same code can decide in the cloud, at a site and in a simulation.
+
+pub mod liveness;
