@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use xtask::lab::{self, Lab};
-use xtask::{interrupt, setup};
+use xtask::{interrupt, setup, suite};
 
 /// Everything a person types to work on ECEP.
 #[derive(Debug, Parser)]
@@ -23,6 +23,12 @@ pub struct Arguments {
 enum Command {
     /// Install what this machine lacks to build, test and run ECEP.
     Setup,
+    /// Run every test: Rust, web, end to end on real Docker engines, browser, third-party clients.
+    Test {
+        /// Add the tests that are too long for every run.
+        #[arg(long)]
+        all: bool,
+    },
     /// Several edge devices on this machine, each with its own Docker engine.
     #[command(subcommand)]
     Lab(LabCommand),
@@ -38,8 +44,8 @@ enum LabCommand {
         /// What to call it.
         #[arg(long, default_value = "lab")]
         name: String,
-        /// Where the engines keep their data [default: .lab in the working copy].
-        #[arg(long, env = "ECEP_LAB_DIR")]
+        /// Where the engines keep their data [default: .lab in the working copy, or ECEP_LAB_DIR].
+        #[arg(long)]
         dir: Option<PathBuf>,
     },
     /// Take a lab down, or clean up what a crashed one left.
@@ -69,6 +75,11 @@ impl Arguments {
     pub fn run(self) -> Result<ExitCode> {
         match self.command {
             Command::Setup => setup::run()?,
+            Command::Test { all } => {
+                if !suite::run(all, &lab::default_data_root())? {
+                    return Ok(ExitCode::FAILURE);
+                }
+            }
             Command::Lab(LabCommand::Up { devices, name, dir }) => {
                 lab_up(devices, &name, dir.unwrap_or_else(lab::default_data_root))?;
             }

@@ -4,8 +4,10 @@
 
 pub mod interrupt;
 pub mod lab;
+pub mod report;
 pub mod setup;
 pub mod shell;
+pub mod suite;
 
 use std::path::Path;
 

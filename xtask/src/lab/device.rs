@@ -8,17 +8,20 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
 use super::plan::{Plan, TOKEN_VARIABLE};
-use super::process::Process;
-use crate::shell;
+use super::process::{POLL, Process};
+use crate::{interrupt, shell};
 
 /// An engine is up in about a second; a busy two-core machine that starts several needs more.
 const ENGINE_LIMIT: Duration = Duration::from_secs(60);
+
+/// Most init programs reap at once; some look only every few seconds.
+const REAP_LIMIT: Duration = Duration::from_secs(30);
 
 /// An engine that answers at all answers a ping at once.
 const PING_LIMIT: Duration = Duration::from_secs(2);
@@ -154,6 +157,7 @@ impl Device {
         {
             return Ok(());
         }
+        self.wait_for_old_containerd()?;
         fs::create_dir_all(&self.run_dir)?;
         fs::create_dir_all(self.data_dir.join("tmp"))?;
         let configuration = self.run_dir.join("daemon.json");
@@ -193,6 +197,23 @@ impl Device {
     /// The engine's process id.
     pub fn engine_pid(&self) -> Option<u32> {
         self.engine().as_ref().map(Process::pid)
+    }
+
+    /// A killed engine takes its containerd with it. While init has not reaped that, its number still looks alive to
+    /// the next engine, which would try to reach it and give up.
+    fn wait_for_old_containerd(&self) -> Result<()> {
+        let note = self.exec_root().join("containerd/containerd.pid");
+        let Ok(pid) = fs::read_to_string(note) else { return Ok(()) };
+        let stat = format!("/proc/{}/stat", pid.trim());
+        let start = Instant::now();
+        while fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") Z ")) {
+            if start.elapsed() > REAP_LIMIT {
+                bail!("process 1 of this machine does not reap the ended containerd {}", pid.trim());
+            }
+            interrupt::wait(POLL);
+            interrupt::check()?;
+        }
+        Ok(())
     }
 
     fn engine(&self) -> MutexGuard<'_, Option<Process>> {

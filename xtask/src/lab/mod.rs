@@ -199,7 +199,7 @@ pub fn find_device(lab: &str, number: u8) -> Result<Device> {
     Ok(Device::of(&plan, number))
 }
 
-/// Where labs keep their data unless told otherwise: `.lab` in the working copy.
+/// Where labs keep their data unless told otherwise: `ECEP_LAB_DIR`, or else `.lab` in the working copy.
 pub fn default_data_root() -> PathBuf {
-    crate::workspace().join(".lab")
+    std::env::var_os("ECEP_LAB_DIR").map_or_else(|| crate::workspace().join(".lab"), PathBuf::from)
 }

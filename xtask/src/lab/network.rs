@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::plan::{self, Plan};
+use super::plan::{self, Exclusive, Plan};
 use crate::shell::run;
 
 const NETNS_DIR: &str = "/run/netns";
@@ -44,15 +44,15 @@ pub(super) fn make_device(plan: &Plan, number: u8) -> Result<()> {
     make_mount_namespace(plan, number)
 }
 
-/// A mount namespace in which the engine's mounts live and die, and where the folders that containerd and runc have
-/// fixed in their code are the device's own.
+/// A mount namespace in which the engine's mounts live and die, and where the folders that dockerd (with its
+/// identity), containerd and runc have fixed in their code are the device's own.
 fn make_mount_namespace(plan: &Plan, number: u8) -> Result<()> {
     let pin = plan.mount_pin(number);
     fs::write(&pin, "")?;
     let pinned = format!("--mount={}", pin.display());
     // "slave": the host can go on unmounting its disks, and hears nothing of ours.
     run("unshare", [&pinned, "--propagation", "slave", "true"])?;
-    for own in ["/run/containerd", "/run/docker", "/etc/criu"] {
+    for own in ["/run/containerd", "/run/docker", "/etc/docker", "/etc/criu"] {
         fs::create_dir_all(own).with_context(|| format!("cannot create {own}"))?;
         run("nsenter", [&pinned, "mount", "-t", "tmpfs", "-o", "mode=755", "ecep-lab", own])?;
     }
@@ -111,7 +111,7 @@ fn firewall_rules(plan: &Plan) -> [Vec<String>; 2] {
 
 /// `ip netns add` makes /run/netns a mount of its own when it is none; what a lab caused, the last lab takes away.
 fn note_netns_mount() -> Result<()> {
-    let _lock = plan::lock()?;
+    let _lock = plan::lock(Exclusive::Reserving)?;
     if !is_mount(Path::new(NETNS_DIR))? {
         fs::write(plan::netns_mount_note(), "")?;
     }
@@ -119,7 +119,7 @@ fn note_netns_mount() -> Result<()> {
 }
 
 fn forget_netns_mount() -> Result<()> {
-    let _lock = plan::lock()?;
+    let _lock = plan::lock(Exclusive::Reserving)?;
     let note = plan::netns_mount_note();
     let is_empty = fs::read_dir(NETNS_DIR).map_or(true, |mut entries| entries.next().is_none());
     if note.exists() && is_empty {

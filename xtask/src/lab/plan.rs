@@ -81,7 +81,7 @@ impl Plan {
         if !(1..=MAX_DEVICES).contains(&devices) {
             bail!("a lab has 1 to {MAX_DEVICES} devices, not {devices}");
         }
-        let _lock = lock()?;
+        let _lock = lock(Exclusive::Reserving)?;
         let others = all()?;
         if let Some(other) = others.iter().find(|other| other.name == name) {
             bail!("lab {name} is already there, owned by process {}; choose another --name", other.owner.pid);
@@ -171,11 +171,25 @@ impl Plan {
     }
 }
 
-/// Keeps other labs of this machine from reserving or forgetting at the same moment; released when dropped.
-pub(super) fn lock() -> Result<File> {
+/// What only one process of this machine does at a time.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Exclusive {
+    /// Reserving names, and minding what all labs share.
+    Reserving,
+    /// Taking a lab down: two processes may find the same orphan.
+    Sweeping,
+}
+
+/// Waits until no other process is at it; the file's drop lets the next one in.
+pub(super) fn lock(what: Exclusive) -> Result<File> {
     fs::create_dir_all(RUN_DIR).with_context(|| format!("cannot create {RUN_DIR}; are you root?"))?;
-    let file = File::create(Path::new(RUN_DIR).join("lock"))?;
-    file.lock().context("cannot lock the list of labs")?;
+    let name = match what {
+        Exclusive::Reserving => "reserving.lock",
+        Exclusive::Sweeping => "sweeping.lock",
+    };
+    let path = Path::new(RUN_DIR).join(name);
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
     Ok(file)
 }
 

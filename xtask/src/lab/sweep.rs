@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::network;
-use super::plan::{self, Plan, TOKEN_VARIABLE, start_time};
+use super::plan::{self, Exclusive, Plan, TOKEN_VARIABLE, start_time};
 use super::process::POLL;
 
 /// A killed process that holds much memory or a busy disk takes its time.
@@ -25,6 +25,11 @@ const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 /// # Errors
 /// Something would not go; the record stays, so that a later run can try again.
 pub(super) fn remove(plan: &Plan) -> Result<()> {
+    let _lock = plan::lock(Exclusive::Sweeping)?;
+    if plan::all()?.iter().all(|other| other.token != plan.token) {
+        // Another process was quicker.
+        return Ok(());
+    }
     kill_processes(plan)?;
     remove_cgroups(plan)?;
     network::remove(plan)?;
