@@ -6,7 +6,7 @@
 //! - TCP on port 9000: each line that is sent raises the number and is answered with it, on the same connection.
 //! - A line of log every second.
 //!
-//! `HTTP_PORT` and `TCP_PORT` in the environment choose other ports.
+//! `HTTP_PORT` and `TCP_PORT` in the environment choose other ports; 0 takes any free one, and the log says which.
 #![allow(clippy::print_stdout, reason = "an application's standard output is its log")]
 
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -80,6 +80,7 @@ fn listen(variable: &str, default: u16, state: &Arc<State>, serve: Serve) -> io:
         Err(_) => default,
     };
     let listener = TcpListener::bind(("0.0.0.0", port))?;
+    println!("{variable} {}", listener.local_addr()?.port());
     let state = Arc::clone(state);
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
