@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::error::DecodeError;
 use crate::message::Message;
+use crate::value::Dict;
 
 /// The largest message that any transport can carry: RawSocket's length field ends there (2^24). Transports set
 /// lower limits of their own.
@@ -78,4 +79,10 @@ impl Serializer {
             Self::MsgPack => msgpack::decode(bytes)?,
         })
     }
+}
+
+/// A dictionary as one text of JSON, for peers that can take nothing else. None if it can't be written, which
+/// for values that a codec read does not happen.
+pub fn dict_to_json(dict: &Dict) -> Option<String> {
+    serde_json::to_string(dict).ok()
 }

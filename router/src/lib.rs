@@ -1,1 +1,19 @@
 //! The WAMP router: sockets, authentication, limits.
+//!
+//! A thin shell around `ecep-router-core`: `server` accepts, `connection` runs a reader and a writer for each
+//! client, `hub` and `realm_task` own one state machine for each realm, `auth` decides who may join. What a message
+//! means is the core's business.
+
+mod auth;
+mod authenticator;
+pub mod config;
+mod connection;
+mod hub;
+mod outbound;
+mod platform;
+mod realm_task;
+mod server;
+mod transport;
+
+pub use config::{Config, ConfigError, Limits, Listen, PlatformConfig, RealmConfig, TransportKind};
+pub use server::{BindError, Router};

@@ -1,3 +1,113 @@
-//! The WAMP router: sockets, authentication, limits.
+//! The router's command line.
 
-fn main() {}
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::{Parser, Subcommand};
+use ecep_router::{Config, Listen, Router, TransportKind};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// The WAMP router of ECEP.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start a router to try WAMP with: realm `realm1`, anonymous, everything allowed, this machine only.
+    Dev {
+        /// Where to listen for WebSocket.
+        #[arg(long, default_value = "127.0.0.1:8080")]
+        ws: SocketAddr,
+        /// Where to listen for RawSocket.
+        #[arg(long, default_value = "127.0.0.1:8081")]
+        raw: SocketAddr,
+    },
+    /// Start a router as a configuration file says. The file's format is in the documentation of `ecep_router::Config`.
+    Run {
+        /// The configuration, TOML.
+        #[arg(long)]
+        config: PathBuf,
+    },
+}
+
+/// The realm of `dev`.
+const DEV_REALM: &str = "realm1";
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
+    match Arguments::parse().command {
+        Command::Dev { ws, raw } => dev(ws, raw).await,
+        Command::Run { config } => {
+            let config = Config::from_file(&config)?;
+            serve(config, "").await
+        }
+    }
+}
+
+async fn dev(ws: SocketAddr, raw: SocketAddr) -> anyhow::Result<()> {
+    for address in [ws, raw] {
+        if !address.ip().is_loopback() {
+            bail!(
+                "`dev` lets everybody do everything, so it listens on this machine only: {} is not a loopback address. \
+                 Use 127.0.0.1 or [::1], or `ecep-router run` with a configuration.",
+                address.ip()
+            );
+        }
+    }
+    let config = Config {
+        listen: vec![
+            Listen { kind: TransportKind::WebSocket, address: ws },
+            Listen { kind: TransportKind::RawSocket, address: raw },
+        ],
+        realm: vec![Config::open_realm(DEV_REALM)],
+        ..Config::default()
+    };
+    let hint = format!(
+        "Realm {DEV_REALM} is open to anonymous WAMP clients. With autobahn for Python, for instance:\n  \
+         pip install autobahn[twisted,serialization]\n  \
+         wamp --url ws://{ws} --realm {DEV_REALM} subscribe com.example.topic\n  \
+         wamp --url ws://{ws} --realm {DEV_REALM} publish com.example.topic hello\n"
+    );
+    serve(config, &hint).await
+}
+
+/// Runs until SIGINT or SIGTERM. Prints a line for each listener on standard output when clients can connect.
+async fn serve(config: Config, hint: &str) -> anyhow::Result<()> {
+    let router = Router::bind(config).await?;
+    let shutdown = CancellationToken::new();
+    let mut interrupt = signal(SignalKind::interrupt()).context("can't wait for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("can't wait for SIGTERM")?;
+    let token = shutdown.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        token.cancel();
+    });
+    let mut text = String::new();
+    for (kind, address) in router.addresses() {
+        let scheme = match kind {
+            TransportKind::WebSocket => "ws",
+            TransportKind::RawSocket => "rs",
+        };
+        text.push_str(&format!("listening {} {scheme}://{address}\n", kind.name()));
+    }
+    text.push_str(hint);
+    // Nobody may be there to read it; the router works all the same.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    let _ = std::io::stdout().flush();
+    router.run(shutdown).await;
+    Ok(())
+}

@@ -1,1 +1,26 @@
-//! The WAMP router as a deterministic state machine.
+//! One realm of a WAMP router as a deterministic state machine: sessions, broker, dealer.
+//!
+//! [`Realm::handle`] takes what happened, [`Realm::poll_output`] says what to send, [`Realm::poll_timeout`] when to
+//! call [`Realm::handle_timeout`]. The same inputs always give the same outputs: there is no clock, no socket and
+//! no randomness in here but the seed that the realm was made with.
+//!
+//! Invariants:
+//! - Every call is answered exactly once: by its callee's RESULT or ERROR, or by an ERROR of the realm.
+//! - Calls are known by caller *and* request id, so equal ids of two callers never cross.
+//! - Nothing is allowed that no rule of the session's role allows.
+//! - A payload is passed on unread, except where [`profile`] says otherwise.
+
+mod broker;
+mod dealer;
+pub mod greeting;
+mod ids;
+mod matcher;
+mod options;
+pub mod permissions;
+pub mod profile;
+mod realm;
+mod session;
+
+pub use greeting::abort;
+pub use realm::{Input, Output, Realm, RealmConfig};
+pub use session::{Identity, SessionKey};

@@ -1,0 +1,105 @@
+//! What is said before a session has joined: HELLO and AUTHENTICATE, read and judged without I/O.
+
+use ecep_proto::error::{NO_MATCHING_AUTH_METHOD, NO_SUCH_REALM, PROTOCOL_VIOLATION};
+use ecep_proto::message::{Abort, Message};
+use ecep_proto::uri::{Strictness, Uri};
+use ecep_proto::value::{Dict, Value};
+
+/// The roles that a client can announce.
+const CLIENT_ROLES: [&str; 4] = ["publisher", "subscriber", "caller", "callee"];
+
+/// The method of clients that name none.
+pub const ANONYMOUS: &str = "anonymous";
+
+/// A secret that the client holds, sent as it is.
+pub const TICKET: &str = "ticket";
+
+/// What a client wants, by its HELLO.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Greeting {
+    /// The realm.
+    pub realm: String,
+    /// Who it says it is; empty if it does not say.
+    pub authid: String,
+    /// The authentication methods that it can do, best first; `anonymous` if it names none.
+    pub methods: Vec<String>,
+}
+
+impl Greeting {
+    /// The first of the client's methods that is offered.
+    ///
+    /// # Errors
+    /// ABORT, naming what is offered.
+    pub fn choose(&self, offered: &[&'static str]) -> Result<&'static str, Abort> {
+        let chosen = self.methods.iter().find_map(|wanted| offered.iter().find(|method| *method == wanted));
+        chosen.copied().ok_or_else(|| {
+            let text = format!(
+                "realm {} is joined by {}; the client offers {}",
+                self.realm,
+                offered.join(" or "),
+                self.methods.join(", ")
+            );
+            abort(NO_MATCHING_AUTH_METHOD, &text)
+        })
+    }
+}
+
+/// An ABORT with a sentence for people.
+pub fn abort(reason: &str, message: &str) -> Abort {
+    let details = Dict::from([("message".to_owned(), Value::from(message))]);
+    Abort { details, reason: reason.to_owned() }
+}
+
+/// Reads the first message of a client.
+///
+/// # Errors
+/// The ABORT to answer.
+pub fn read_hello(message: Message) -> Result<Greeting, Abort> {
+    let hello = match message {
+        Message::Hello(hello) => hello,
+        other => {
+            let text = format!("the first message must be HELLO, not {}", other.name());
+            return Err(abort(PROTOCOL_VIOLATION, &text));
+        }
+    };
+    let realm = Uri::parse(hello.realm, Strictness::Loose)
+        .map_err(|error| abort(NO_SUCH_REALM, &format!("the realm's name is wrong: {error}")))?;
+    let roles = hello.details.get("roles").and_then(Value::as_map);
+    if !roles.is_some_and(|roles| CLIENT_ROLES.iter().any(|role| roles.contains_key(*role))) {
+        let text = format!("HELLO.Details.roles must name at least one of {}", CLIENT_ROLES.join(", "));
+        return Err(abort(PROTOCOL_VIOLATION, &text));
+    }
+    let authid = match hello.details.get("authid") {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::Str(authid)) => authid.clone(),
+        Some(other) => {
+            let text = format!("HELLO.Details.authid must be a string, not {}", other.kind());
+            return Err(abort(PROTOCOL_VIOLATION, &text));
+        }
+    };
+    let methods: Vec<String> = match hello.details.get("authmethods") {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::List(methods)) => methods.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        Some(other) => {
+            let text = format!("HELLO.Details.authmethods must be a list, not {}", other.kind());
+            return Err(abort(PROTOCOL_VIOLATION, &text));
+        }
+    };
+    let methods = if methods.is_empty() { vec![ANONYMOUS.to_owned()] } else { methods };
+    Ok(Greeting { realm: realm.into_string(), authid, methods })
+}
+
+/// Reads the answer to CHALLENGE: the ticket, or none if the client gave up.
+///
+/// # Errors
+/// The ABORT to answer.
+pub fn read_authenticate(message: Message) -> Result<Option<String>, Abort> {
+    match message {
+        Message::Authenticate(message) => Ok(Some(message.signature)),
+        Message::Abort(_) | Message::Goodbye(_) => Ok(None),
+        other => {
+            let text = format!("CHALLENGE must be answered by AUTHENTICATE, not {}", other.name());
+            Err(abort(PROTOCOL_VIOLATION, &text))
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! A realm: what comes in, what goes out, and which message is legal.
+//!
+//! Owns the sessions and the queue of outputs; broker and dealer work on both through [`Context`].
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use ecep_proto::error::{
+    CLOSE_GOODBYE_AND_OUT, CLOSE_KILLED, CLOSE_SYSTEM_SHUTDOWN, NO_SUCH_ROLE, NOT_AUTHORIZED,
+    PAYLOAD_SIZE_EXCEEDED, PROTOCOL_VIOLATION,
+};
+use ecep_proto::id::RequestId;
+use ecep_proto::message::{Call, Error, Goodbye, Message, Welcome};
+use ecep_proto::payload::Payload;
+use ecep_proto::uri::{Match, Strictness};
+use ecep_proto::value::{Dict, Value};
+
+use crate::broker::Broker;
+use crate::dealer::Dealer;
+use crate::greeting::abort;
+use crate::ids::GlobalIds;
+use crate::options::Failure;
+use crate::permissions::{Action, Grants, Role};
+use crate::profile::{self, Profile};
+use crate::session::{Identity, Session, SessionKey, Sessions};
+
+/// What a realm is made from.
+#[derive(Clone, Debug)]
+pub struct RealmConfig {
+    /// The realm's URI.
+    pub name: String,
+    /// The roles that a session can have in it.
+    pub roles: Vec<Role>,
+    /// How URIs are checked.
+    pub strictness: Strictness,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A client has proved who it is and joins. It is answered with WELCOME, or with ABORT and
+    /// [`Output::Close`] if the realm doesn't know its role.
+    Join {
+        /// What the client will be called from now on.
+        session: SessionKey,
+        /// Who it is.
+        identity: Identity,
+    },
+    /// A message came from a session.
+    Received {
+        /// Whose.
+        session: SessionKey,
+        /// What.
+        message: Message,
+    },
+    /// A session sent what is no message.
+    Malformed {
+        /// Which.
+        session: SessionKey,
+        /// What is wrong with it, for the sender.
+        reason: String,
+    },
+    /// A message that [`Output::Send`] asked for is larger than the session takes.
+    TooLarge {
+        /// Whose.
+        session: SessionKey,
+        /// What.
+        message: Message,
+    },
+    /// The session is to end, for this reason: it reads too slowly, for instance.
+    Expel {
+        /// Which.
+        session: SessionKey,
+        /// A sentence for its people.
+        reason: String,
+    },
+    /// The session's connection is gone; its key may be used again.
+    Lost {
+        /// Which.
+        session: SessionKey,
+    },
+    /// The router shuts down: every session is told.
+    Shutdown,
+}
+
+/// What to do.
+#[derive(Debug, PartialEq)]
+pub enum Output {
+    /// Send a message to one session.
+    Send {
+        /// To whom.
+        to: SessionKey,
+        /// What.
+        message: Message,
+    },
+    /// Send the same message to many.
+    Broadcast {
+        /// To whom.
+        to: Vec<SessionKey>,
+        /// What.
+        message: Message,
+    },
+    /// Close the session's connection after what was sent to it before. The realm has forgotten the session.
+    Close {
+        /// Which.
+        session: SessionKey,
+    },
+}
+
+/// One realm.
+#[derive(Debug)]
+pub struct Realm {
+    config: RealmConfig,
+    sessions: Sessions,
+    broker: Broker,
+    dealer: Dealer,
+    ids: GlobalIds,
+    outputs: VecDeque<Output>,
+}
+
+/// What broker and dealer work with while they handle one input.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Instant,
+    pub(crate) sessions: &'a mut Sessions,
+    pub(crate) ids: &'a mut GlobalIds,
+    pub(crate) strictness: Strictness,
+    outputs: &'a mut VecDeque<Output>,
+}
+
+impl Context<'_> {
+    pub(crate) fn send(&mut self, to: SessionKey, message: impl Into<Message>) {
+        self.outputs.push_back(Output::Send { to, message: message.into() });
+    }
+
+    pub(crate) fn broadcast(&mut self, to: Vec<SessionKey>, message: impl Into<Message>) {
+        self.outputs.push_back(Output::Broadcast { to, message: message.into() });
+    }
+
+    pub(crate) fn send_error(
+        &mut self,
+        to: SessionKey,
+        request_type: u64,
+        request: RequestId,
+        error: String,
+        payload: Payload,
+    ) {
+        let mut message = Error { request_type, request, details: Dict::new(), error, payload };
+        if self.sessions.get(to).is_some_and(|session| session.profile == Profile::WampAsync) {
+            profile::repeat_in_details(&mut message);
+        }
+        self.send(to, message);
+    }
+
+    pub(crate) fn permit(
+        &self,
+        from: SessionKey,
+        action: Action,
+        kind: Match,
+        uri: &str,
+    ) -> Result<(), Failure> {
+        let Some(session) = self.sessions.get(from) else { return Ok(()) };
+        if session.grants.allow(action, kind, uri) {
+            return Ok(());
+        }
+        let Identity { authid, authrole, .. } = &session.identity;
+        let message = format!("{authid} as {authrole} may not {} {uri}", action.name());
+        Err(Failure::refused(NOT_AUTHORIZED, message))
+    }
+}
+
+impl Realm {
+    /// An empty realm. Session and publication ids are drawn from the seed.
+    pub fn new(config: RealmConfig, seed: u64) -> Self {
+        Self {
+            config,
+            sessions: Sessions::default(),
+            broker: Broker::default(),
+            dealer: Dealer::default(),
+            ids: GlobalIds::new(seed),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// How many sessions have joined.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Takes what happened. Messages of sessions that have left are ignored.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Join { session, identity } => self.join(session, identity),
+            Input::Received { session, message } => self.received(now, session, message),
+            Input::Malformed { session, reason } => self.violation(now, session, &reason),
+            Input::TooLarge { session, message } => self.too_large(now, session, &message),
+            Input::Expel { session, reason } => self.expel(now, session, &reason),
+            Input::Lost { session } => self.forget(now, session),
+            Input::Shutdown => self.shutdown(),
+        }
+    }
+
+    /// The next thing to do, in the order in which it must be done.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Realm::handle_timeout`] wants to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.dealer.next_deadline()
+    }
+
+    /// Ends what is overdue.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let (_, dealer, mut cx) = self.parts(now);
+        dealer.end_overdue(&mut cx);
+    }
+
+    fn parts(&mut self, now: Instant) -> (&mut Broker, &mut Dealer, Context<'_>) {
+        let cx = Context {
+            now,
+            sessions: &mut self.sessions,
+            ids: &mut self.ids,
+            strictness: self.config.strictness,
+            outputs: &mut self.outputs,
+        };
+        (&mut self.broker, &mut self.dealer, cx)
+    }
+
+    fn send(&mut self, to: SessionKey, message: impl Into<Message>) {
+        self.outputs.push_back(Output::Send { to, message: message.into() });
+    }
+
+    fn join(&mut self, key: SessionKey, identity: Identity) {
+        let Some(role) = self.config.roles.iter().find(|role| role.name == identity.authrole) else {
+            let text = format!("realm {} has no role {:?}", self.config.name, identity.authrole);
+            self.send(key, abort(NO_SUCH_ROLE, &text));
+            self.outputs.push_back(Output::Close { session: key });
+            return;
+        };
+        let session = Session {
+            id: self.ids.session(),
+            grants: Grants::new(role, &identity.authid),
+            profile: role.profile,
+            identity,
+            next_invocation: RequestId::FIRST,
+        };
+        let welcome = Welcome { session: session.id, details: self.welcome_details(&session.identity) };
+        self.sessions.insert(key, session);
+        self.send(key, welcome);
+    }
+
+    /// Only what works is announced.
+    fn welcome_details(&self, identity: &Identity) -> Dict {
+        let role = |features: &[&str]| {
+            let features = features.iter().map(|name| ((*name).to_owned(), Value::Bool(true))).collect();
+            Value::Map(Dict::from([("features".into(), Value::Map(features))]))
+        };
+        let broker = role(&["pattern_based_subscription", "publisher_exclusion", "publisher_identification"]);
+        let dealer = role(&["caller_identification"]);
+        Dict::from([
+            ("agent".into(), Value::from(concat!("ecep-router/", env!("CARGO_PKG_VERSION")))),
+            ("authid".into(), Value::from(identity.authid.as_str())),
+            ("authmethod".into(), Value::from(identity.authmethod.as_str())),
+            ("authprovider".into(), Value::from(identity.authprovider.as_str())),
+            ("authrole".into(), Value::from(identity.authrole.as_str())),
+            ("realm".into(), Value::from(self.config.name.as_str())),
+            ("roles".into(), Value::Map(Dict::from([("broker".into(), broker), ("dealer".into(), dealer)]))),
+        ])
+    }
+
+    fn received(&mut self, now: Instant, from: SessionKey, message: Message) {
+        if self.sessions.get(from).is_none() {
+            return;
+        }
+        let (code, request) = (message.code(), request_of(&message));
+        let (broker, dealer, mut cx) = self.parts(now);
+        let done = match message {
+            Message::Publish(message) => broker.publish(&mut cx, from, message),
+            Message::Subscribe(message) => broker.subscribe(&mut cx, from, message),
+            Message::Unsubscribe(message) => broker.unsubscribe(&mut cx, from, &message),
+            Message::Call(message) => dealer.call(&mut cx, from, message),
+            Message::Register(message) => dealer.register(&mut cx, from, message),
+            Message::Unregister(message) => dealer.unregister(&mut cx, from, &message),
+            Message::Yield(message) => dealer.result(&mut cx, from, message),
+            Message::Error(message) => dealer.error(&mut cx, from, message),
+            Message::Cancel(message) => {
+                dealer.cancel(&mut cx, from, &message);
+                Ok(())
+            }
+            Message::Goodbye(_) => {
+                cx.send(from, Goodbye { details: Dict::new(), reason: CLOSE_GOODBYE_AND_OUT.to_owned() });
+                self.close(now, from);
+                return;
+            }
+            Message::Abort(_) => {
+                self.close(now, from);
+                return;
+            }
+            other => Err(Failure::Violation(match other {
+                Message::Hello(_) => "HELLO in a session that has joined already".to_owned(),
+                other => format!("a client can't send {} in a session that has joined", other.name()),
+            })),
+        };
+        match (done, request) {
+            (Ok(()), _) => {}
+            (Err(Failure::Refused { error, message }), Some(request)) => {
+                cx.send_error(from, code, request, error.to_owned(), Payload::of(message));
+            }
+            (Err(Failure::Refused { message, .. } | Failure::Violation(message)), _) => {
+                self.violation(now, from, &message);
+            }
+        }
+    }
+
+    /// "A Peer that breaks the protocol is sent ABORT, and its session is over."
+    fn violation(&mut self, now: Instant, session: SessionKey, reason: &str) {
+        if self.sessions.get(session).is_some() {
+            self.send(session, abort(PROTOCOL_VIOLATION, reason));
+            self.close(now, session);
+        }
+    }
+
+    fn expel(&mut self, now: Instant, session: SessionKey, reason: &str) {
+        if self.sessions.get(session).is_some() {
+            self.send(session, goodbye(CLOSE_KILLED, reason));
+            self.close(now, session);
+        }
+    }
+
+    /// Whoever waits for what can't be delivered is told; if it is the receiver itself, it is told too.
+    fn too_large(&mut self, now: Instant, session: SessionKey, message: &Message) {
+        let (_, dealer, mut cx) = self.parts(now);
+        let text = "the answer is larger than this session takes";
+        match message {
+            Message::Invocation(message) => {
+                dealer.undeliverable_invocation(&mut cx, session, message.request)
+            }
+            Message::CallResult(message) => {
+                let error = PAYLOAD_SIZE_EXCEEDED.to_owned();
+                cx.send_error(session, Call::CODE, message.request, error, Payload::of(text));
+            }
+            Message::Error(message) if message.error != PAYLOAD_SIZE_EXCEEDED => {
+                let error = PAYLOAD_SIZE_EXCEEDED.to_owned();
+                cx.send_error(session, message.request_type, message.request, error, Payload::of(text));
+            }
+            other => {
+                let reason = format!("{} is larger than this session takes", other.name());
+                self.expel(now, session, &reason);
+            }
+        }
+    }
+
+    fn close(&mut self, now: Instant, session: SessionKey) {
+        self.outputs.push_back(Output::Close { session });
+        self.forget(now, session);
+    }
+
+    fn forget(&mut self, now: Instant, session: SessionKey) {
+        if self.sessions.remove(session).is_some() {
+            let (broker, dealer, mut cx) = self.parts(now);
+            broker.forget(session);
+            dealer.forget(&mut cx, session);
+        }
+    }
+
+    fn shutdown(&mut self) {
+        let keys: Vec<SessionKey> = self.sessions.iter().map(|(key, _)| key).collect();
+        for session in keys {
+            self.send(session, goodbye(CLOSE_SYSTEM_SHUTDOWN, "the router shuts down"));
+            self.outputs.push_back(Output::Close { session });
+            self.sessions.remove(session);
+        }
+        self.broker = Broker::default();
+        self.dealer = Dealer::default();
+    }
+}
+
+fn goodbye(reason: &str, message: &str) -> Goodbye {
+    let details = Dict::from([("message".to_owned(), Value::from(message))]);
+    Goodbye { details, reason: reason.to_owned() }
+}
+
+/// The id that an ERROR must name.
+fn request_of(message: &Message) -> Option<RequestId> {
+    match message {
+        Message::Publish(message) => Some(message.request),
+        Message::Subscribe(message) => Some(message.request),
+        Message::Unsubscribe(message) => Some(message.request),
+        Message::Call(message) => Some(message.request),
+        Message::Register(message) => Some(message.request),
+        Message::Unregister(message) => Some(message.request),
+        _ => None,
+    }
+}

@@ -1,0 +1,75 @@
+//! A session that has joined, and the table of all of them.
+
+use ecep_proto::id::{RequestId, SessionId};
+
+use crate::permissions::Grants;
+use crate::profile::Profile;
+
+/// Names a session between the realm and whoever owns its connection. A small number, chosen by that owner; it
+/// must not be used again before the realm was told [`crate::Input::Lost`] for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionKey(pub usize);
+
+/// Who a session is, as the authentication found out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Who.
+    pub authid: String,
+    /// In which role.
+    pub authrole: String,
+    /// By which method.
+    pub authmethod: String,
+    /// Who vouches for it.
+    pub authprovider: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    pub(crate) identity: Identity,
+    pub(crate) grants: Grants,
+    pub(crate) profile: Profile,
+    /// Request ids of INVOCATIONs are counted for each callee, from 1.
+    pub(crate) next_invocation: RequestId,
+}
+
+/// The sessions of a realm.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    by_key: Vec<Option<Session>>,
+    count: usize,
+}
+
+impl Sessions {
+    pub(crate) fn get(&self, key: SessionKey) -> Option<&Session> {
+        self.by_key.get(key.0)?.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, key: SessionKey) -> Option<&mut Session> {
+        self.by_key.get_mut(key.0)?.as_mut()
+    }
+
+    pub(crate) fn insert(&mut self, key: SessionKey, session: Session) {
+        if self.by_key.len() <= key.0 {
+            self.by_key.resize_with(key.0 + 1, || None);
+        }
+        if self.by_key[key.0].replace(session).is_none() {
+            self.count += 1;
+        }
+    }
+
+    pub(crate) fn remove(&mut self, key: SessionKey) -> Option<Session> {
+        let session = self.by_key.get_mut(key.0)?.take()?;
+        self.count -= 1;
+        Some(session)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (SessionKey, &Session)> {
+        let numbered = self.by_key.iter().enumerate();
+        numbered.filter_map(|(key, session)| Some((SessionKey(key), session.as_ref()?)))
+    }
+}

@@ -1,0 +1,160 @@
+//! Who may join: the decision after HELLO, and after AUTHENTICATE.
+
+use std::collections::HashMap;
+
+use ecep_proto::api::auth::{AuthenticateRequest, Transport};
+use ecep_proto::api::realm::CONTROL_PLANE_AUTHID;
+use ecep_proto::api::roles::Role;
+use ecep_proto::error::{AUTHENTICATION_DENIED, NO_SUCH_REALM};
+use ecep_proto::message::Abort;
+use ecep_router_core::greeting::{ANONYMOUS, Greeting, TICKET};
+use ecep_router_core::{Identity, abort};
+use subtle::ConstantTimeEq;
+
+use crate::authenticator::Authenticator;
+use crate::config::{Config, ConfigError, read_ticket};
+use crate::platform;
+
+/// A secret that a client must show. Never printed.
+struct Ticket(String);
+
+impl Ticket {
+    /// Takes as long whether or not they are equal, and wherever they differ.
+    fn is(&self, claimed: &str) -> bool {
+        self.0.as_bytes().ct_eq(claimed.as_bytes()).into()
+    }
+}
+
+/// Who may join which realm.
+pub(crate) struct Gatekeeper {
+    realms: HashMap<String, RealmPolicy>,
+    platform: Option<PlatformPolicy>,
+}
+
+struct RealmPolicy {
+    anonymous_role: Option<String>,
+    principals: HashMap<String, Principal>,
+}
+
+struct Principal {
+    role: String,
+    ticket: Ticket,
+}
+
+struct PlatformPolicy {
+    control_ticket: Ticket,
+    authenticator: Authenticator,
+}
+
+/// What the client has to do next.
+#[derive(Debug)]
+pub(crate) enum Admission {
+    /// Nothing: it may join as this.
+    Welcome(Identity),
+    /// Send a ticket.
+    ProveByTicket,
+}
+
+impl Gatekeeper {
+    /// Reads the tickets that the configuration names.
+    pub(crate) fn new(config: &Config, authenticator: Option<Authenticator>) -> Result<Self, ConfigError> {
+        let mut realms = HashMap::new();
+        for realm in &config.realm {
+            let mut principals = HashMap::new();
+            for principal in &realm.principal {
+                let ticket = Ticket(read_ticket(&principal.ticket_file)?);
+                principals
+                    .insert(principal.authid.clone(), Principal { role: principal.role.clone(), ticket });
+            }
+            let policy = RealmPolicy { anonymous_role: realm.anonymous_role.clone(), principals };
+            realms.insert(realm.name.clone(), policy);
+        }
+        let platform = match (&config.platform, authenticator) {
+            (Some(platform), Some(authenticator)) => {
+                let control_ticket = Ticket(read_ticket(&platform.control_ticket_file)?);
+                Some(PlatformPolicy { control_ticket, authenticator })
+            }
+            _ => None,
+        };
+        Ok(Self { realms, platform })
+    }
+
+    /// Judges a HELLO.
+    ///
+    /// # Errors
+    /// The ABORT to answer.
+    pub(crate) fn admit(&self, greeting: &Greeting) -> Result<Admission, Abort> {
+        if self.platform.is_some() && platform::realm_config(&greeting.realm).is_some() {
+            greeting.choose(&[TICKET])?;
+            return Ok(Admission::ProveByTicket);
+        }
+        let Some(policy) = self.realms.get(&greeting.realm) else {
+            return Err(abort(NO_SUCH_REALM, &format!("this router has no realm {}", greeting.realm)));
+        };
+        let mut offered = Vec::new();
+        if policy.anonymous_role.is_some() {
+            offered.push(ANONYMOUS);
+        }
+        if !policy.principals.is_empty() {
+            offered.push(TICKET);
+        }
+        match (greeting.choose(&offered)?, &policy.anonymous_role) {
+            (ANONYMOUS, Some(role)) => Ok(Admission::Welcome(Identity {
+                authid: ANONYMOUS.to_owned(),
+                authrole: role.clone(),
+                authmethod: ANONYMOUS.to_owned(),
+                authprovider: "static".to_owned(),
+            })),
+            _ => Ok(Admission::ProveByTicket),
+        }
+    }
+
+    /// Judges a ticket.
+    ///
+    /// # Errors
+    /// The ABORT to answer.
+    pub(crate) async fn verify(
+        &self,
+        greeting: &Greeting,
+        ticket: String,
+        transport: Transport,
+    ) -> Result<Identity, Abort> {
+        let identity = |authid: &str, authrole: &str, authprovider: &str| Identity {
+            authid: authid.to_owned(),
+            authrole: authrole.to_owned(),
+            authmethod: TICKET.to_owned(),
+            authprovider: authprovider.to_owned(),
+        };
+        let Greeting { realm, authid, .. } = greeting;
+        if let Some(platform) = self.platform.as_ref().filter(|_| platform::is_platform_realm(realm)) {
+            if authid == CONTROL_PLANE_AUTHID {
+                return if platform.control_ticket.is(&ticket) {
+                    Ok(identity(authid, Role::ControlPlane.as_str(), "static"))
+                } else {
+                    Err(denied())
+                };
+            }
+            let request = AuthenticateRequest {
+                realm: realm.clone(),
+                authid: authid.clone(),
+                authmethod: TICKET.to_owned(),
+                ticket,
+                transport,
+            };
+            let reply = platform.authenticator.ask(request).await?;
+            return Ok(identity(&reply.authid, reply.authrole.as_str(), "dynamic"));
+        }
+        let principal = self.realms.get(realm).and_then(|policy| policy.principals.get(authid));
+        match principal {
+            Some(principal) if principal.ticket.is(&ticket) => {
+                Ok(identity(authid, &principal.role, "static"))
+            }
+            // The same answer for an unknown name, so that names can't be tried out.
+            _ => Err(denied()),
+        }
+    }
+}
+
+fn denied() -> Abort {
+    abort(AUTHENTICATION_DENIED, "the name or the ticket is wrong")
+}

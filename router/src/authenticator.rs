@@ -1,0 +1,153 @@
+//! The question to the control plane whether a client may join a platform realm.
+//!
+//! The router is a session of the control realm itself and calls the procedure that the control plane registers
+//! there, like any other caller.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ecep_proto::api::auth::{AuthenticateReply, AuthenticateRequest};
+use ecep_proto::api::error::ErrorKind;
+use ecep_proto::api::{Authenticate, Procedure};
+use ecep_proto::codec::Serializer;
+use ecep_proto::error::{AUTHENTICATION_DENIED, AUTHENTICATION_FAILED};
+use ecep_proto::id::RequestId;
+use ecep_proto::message::{Abort, Call, Message};
+use ecep_proto::payload::Payload;
+use ecep_proto::value::{Dict, Value};
+use ecep_router_core::{Identity, SessionKey, abort};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::Limits;
+use crate::hub::{Hub, Seat};
+use crate::outbound::Outbound;
+use crate::platform::{CONTROL, ROUTER};
+use crate::realm_task::{Gate, ToRealm};
+
+/// How long the control plane may take to answer. It looks up one hash; who waits is a client in its handshake.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many clients may wait for their question to be asked; further ones wait in their own handshake.
+const QUESTIONS: usize = 256;
+
+/// Asks the control plane.
+#[derive(Clone, Debug)]
+pub(crate) struct Authenticator(mpsc::Sender<Question>);
+
+#[derive(Debug)]
+struct Question {
+    request: AuthenticateRequest,
+    answer: oneshot::Sender<Answer>,
+}
+
+type Answer = Result<AuthenticateReply, Abort>;
+
+impl Authenticator {
+    /// Joins the control realm; the returned future runs the session until every `Authenticator` is gone. None if
+    /// there is no control realm.
+    pub(crate) fn new(hub: &Arc<Hub>, limits: &Limits) -> Option<(Self, impl Future<Output = ()> + use<>)> {
+        let seat = hub.enter(CONTROL)?;
+        let outbound = Arc::new(Outbound::new(Serializer::MsgPack, usize::MAX, limits));
+        let (sender, questions) = mpsc::channel(QUESTIONS);
+        Some((Self(sender), run(seat, outbound, questions)))
+    }
+
+    /// Whether the client may join.
+    ///
+    /// # Errors
+    /// The ABORT for the client: denied by the control plane, or nobody could say.
+    pub(crate) async fn ask(&self, request: AuthenticateRequest) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        let asked = self.0.send(Question { request, answer }).await;
+        match (asked, answered.await) {
+            (Ok(()), Ok(answer)) => answer,
+            _ => Err(abort(AUTHENTICATION_FAILED, "the router is shutting down; try again in a few seconds")),
+        }
+    }
+}
+
+async fn run(seat: Seat, outbound: Arc<Outbound>, mut questions: mpsc::Receiver<Question>) {
+    let identity = Identity {
+        authid: ROUTER.to_owned(),
+        authrole: ROUTER.to_owned(),
+        authmethod: "internal".to_owned(),
+        authprovider: "router".to_owned(),
+    };
+    let (key, joined) = oneshot::channel();
+    seat.tell(ToRealm::Join { outbound: outbound.clone(), gate: Arc::new(Gate::default()), identity, key })
+        .await;
+    let Ok(session) = joined.await else { return };
+    let mut pending = HashMap::new();
+    let mut next = RequestId::FIRST;
+    loop {
+        tokio::select! {
+            question = questions.recv() => {
+                let Some(Question { request, answer }) = question else { break };
+                ask(&seat, session, next, request).await;
+                pending.insert(next, answer);
+                next = next.next();
+            }
+            batch = outbound.take() => {
+                let Some(batch) = batch else { break };
+                for frame in &batch.frames {
+                    if let Some((request, result)) = read(frame.as_bytes())
+                        && let Some(answer) = pending.remove(&request)
+                    {
+                        // A client that has gone does not want the answer any more.
+                        let _ = answer.send(result);
+                    }
+                }
+            }
+        }
+    }
+    seat.leave(session).await;
+}
+
+async fn ask(seat: &Seat, session: SessionKey, request: RequestId, question: AuthenticateRequest) {
+    let kwargs =
+        serde_json::to_value(question).ok().and_then(|json| serde_json::from_value::<Dict>(json).ok());
+    let milliseconds = ANSWER_TIMEOUT.as_millis() as u64;
+    let message = Message::Call(Call {
+        request,
+        options: Dict::from([("timeout".to_owned(), Value::from(milliseconds))]),
+        procedure: Authenticate::URI.to_owned(),
+        payload: Payload::new(Vec::new(), kwargs.unwrap_or_default()),
+    });
+    if let Some(permit) = seat.room(0).await {
+        seat.tell(ToRealm::Received { session, message, permit }).await;
+    }
+}
+
+/// The answer to a question, if that is what the bytes are.
+fn read(bytes: &[u8]) -> Option<(RequestId, Answer)> {
+    match Serializer::MsgPack.decode(bytes).ok()? {
+        Message::CallResult(result) => Some((result.request, accepted(&result.payload))),
+        Message::Error(error) => {
+            let said = error.payload.args().first().and_then(Value::as_str);
+            Some((error.request, Err(refused(&error.error, said))))
+        }
+        _ => None,
+    }
+}
+
+fn accepted(payload: &Payload) -> Answer {
+    let reply = payload.args().first().and_then(|reply| serde_json::to_value(reply).ok());
+    reply.and_then(|reply| serde_json::from_value(reply).ok()).ok_or_else(|| {
+        let text = "the control plane's answer could not be understood: are router and control plane of one version?";
+        abort(AUTHENTICATION_FAILED, text)
+    })
+}
+
+/// A refusal that the control plane means is passed on; anything else means that nobody could say.
+fn refused(error: &str, said: Option<&str>) -> Abort {
+    let meant = [ErrorKind::Forbidden, ErrorKind::NotFound, ErrorKind::InvalidArgument];
+    if meant.iter().any(|kind| kind.uri() == error) {
+        return abort(AUTHENTICATION_DENIED, said.unwrap_or("the control plane refused the ticket"));
+    }
+    let text = format!(
+        "the control plane is not connected or did not answer ({}); try again in a few seconds",
+        said.unwrap_or(error)
+    );
+    abort(AUTHENTICATION_FAILED, &text)
+}

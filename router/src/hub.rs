@@ -1,0 +1,143 @@
+//! The realms that are in use: started when the first session enters, gone when the last one has left.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ecep_router_core::{RealmConfig, SessionKey};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::task::TaskTracker;
+
+use crate::platform;
+use crate::realm_task::{self, INBOX_MESSAGES, ToRealm};
+
+/// How many bytes of messages may wait for a realm, at least: a message that alone is larger has room too.
+const INBOX_BYTES: usize = 16 << 20;
+
+/// All realms.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    /// The realms of the configuration.
+    configured: HashMap<String, RealmConfig>,
+    /// Whether the platform's realms are served.
+    platform: bool,
+    running: Mutex<Running>,
+    tasks: TaskTracker,
+}
+
+#[derive(Debug, Default)]
+struct Running {
+    realms: HashMap<String, Entry>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    inbox: Inbox,
+    /// How many seats there are. The last one to go takes the realm along.
+    seats: usize,
+}
+
+/// The way into a realm.
+#[derive(Clone, Debug)]
+struct Inbox {
+    sender: mpsc::Sender<ToRealm>,
+    bytes: Arc<Semaphore>,
+}
+
+impl Hub {
+    pub(crate) fn new(
+        configured: HashMap<String, RealmConfig>,
+        platform: bool,
+        tasks: TaskTracker,
+    ) -> Arc<Self> {
+        Arc::new(Self { configured, platform, running: Mutex::default(), tasks })
+    }
+
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn realm_config(&self, name: &str) -> Option<RealmConfig> {
+        if let Some(config) = self.configured.get(name) {
+            return Some(config.clone());
+        }
+        if self.platform { platform::realm_config(name) } else { None }
+    }
+
+    /// A seat in the realm, which is started if nobody is in it. None if there is no such realm, or the router
+    /// shuts down.
+    pub(crate) fn enter(self: &Arc<Self>, name: &str) -> Option<Seat> {
+        let mut running = self.running();
+        if running.closed {
+            return None;
+        }
+        let entry = match running.realms.get_mut(name) {
+            Some(entry) => entry,
+            None => {
+                let config = self.realm_config(name)?;
+                let (sender, receiver) = mpsc::channel(INBOX_MESSAGES);
+                self.tasks.spawn(realm_task::run(config, rand::random(), receiver));
+                let inbox = Inbox { sender, bytes: Arc::new(Semaphore::new(INBOX_BYTES)) };
+                running.realms.entry(name.to_owned()).or_insert(Entry { inbox, seats: 0 })
+            }
+        };
+        entry.seats += 1;
+        Some(Seat { hub: self.clone(), realm: name.to_owned(), inbox: entry.inbox.clone() })
+    }
+
+    /// Says good-bye to every session; nobody enters any more.
+    pub(crate) async fn shutdown(&self) {
+        let inboxes: Vec<Inbox> = {
+            let mut running = self.running();
+            running.closed = true;
+            running.realms.values().map(|entry| entry.inbox.clone()).collect()
+        };
+        for inbox in inboxes {
+            // A realm that has ended needs no telling.
+            let _ = inbox.sender.send(ToRealm::Shutdown).await;
+        }
+    }
+}
+
+/// The right to be in a realm; the realm lives while somebody has one.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    hub: Arc<Hub>,
+    realm: String,
+    inbox: Inbox,
+}
+
+impl Seat {
+    /// The realm's name.
+    pub(crate) fn realm(&self) -> &str {
+        &self.realm
+    }
+
+    /// Tells the realm something; waits while its inbox is full. A realm can't end while there is a seat.
+    pub(crate) async fn tell(&self, what: ToRealm) {
+        let _ = self.inbox.sender.send(what).await;
+    }
+
+    /// Room for a message of that many bytes, given back when the realm has handled it.
+    pub(crate) async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let bytes = u32::try_from(bytes.min(INBOX_BYTES)).unwrap_or(u32::MAX);
+        self.inbox.bytes.clone().acquire_many_owned(bytes).await.ok()
+    }
+
+    /// Leaves: the realm is told, and dropped if this was the last seat.
+    pub(crate) async fn leave(self, session: SessionKey) {
+        self.tell(ToRealm::Lost { session }).await;
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut running = self.hub.running();
+        if let Some(entry) = running.realms.get_mut(&self.realm) {
+            entry.seats -= 1;
+            if entry.seats == 0 {
+                running.realms.remove(&self.realm);
+            }
+        }
+    }
+}
