@@ -58,7 +58,12 @@ pub fn last_lines(text: &str) -> String {
     lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n")
 }
 
+/// The command as typed; an argument that is a script is left out.
 fn line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    let shown = words.map(|word| match word.to_string_lossy() {
+        word if word.contains('\n') => "...".into(),
+        word => word,
+    });
+    shown.collect::<Vec<_>>().join(" ")
 }

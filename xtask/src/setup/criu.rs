@@ -14,7 +14,7 @@ use crate::shell;
 /// The Debian suite whose CRIU (4.2) handles kernels from 6.16 on; 4.1 dumps no TCP socket there.
 const SUITE: &str = "forky";
 
-const SOURCES: &str = "/etc/apt/sources.list.d";
+const APT: &str = "/etc/apt";
 
 /// Dumps and restores a process that listens on a socket, in a network of its own: `criu check` also passes on machines
 /// where a dump fails. Its argument is the program to try.
@@ -134,19 +134,38 @@ fn find_loader(libraries: &Path) -> Option<PathBuf> {
         .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ld-linux")))
 }
 
+/// The machine's package sources, in both of apt's notations: deb822 stanzas, and one-line entries turned into such.
 fn machine_sources() -> Result<String> {
     let mut all = String::new();
-    for entry in fs::read_dir(SOURCES).with_context(|| format!("cannot read {SOURCES}"))? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "sources") {
-            all.push_str(&fs::read_to_string(&path)?);
-            all.push_str("\n\n");
+    let listed = fs::read_dir(APT.to_owned() + "/sources.list.d").into_iter().flatten();
+    let paths = listed.filter_map(|entry| Some(entry.ok()?.path()));
+    for path in paths.chain([Path::new(APT).join("sources.list")]) {
+        let read = || fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()));
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("sources") => all += &read()?,
+            Some("list") if path.exists() => all.extend(read()?.lines().filter_map(stanza)),
+            _ => {}
         }
+        all.push_str("\n\n");
     }
     Ok(all)
 }
 
-/// From the machine's package sources (deb822, sources.list(5)): the stanza of its Debian mirror, turned to [`SUITE`].
+/// `deb [signed-by=KEY] URI SUITE COMPONENT…` as a deb822 stanza (sources.list(5)); none for comments and other lines.
+fn stanza(line: &str) -> Option<String> {
+    let rest = line.trim().strip_prefix("deb ")?.trim();
+    let (options, rest) = match rest.strip_prefix('[') {
+        Some(rest) => rest.split_once(']')?,
+        None => ("", rest),
+    };
+    let (uri, rest) = rest.trim().split_once(' ')?;
+    let (suite, components) = rest.trim().split_once(' ')?;
+    let key = options.split_whitespace().find_map(|option| option.strip_prefix("signed-by="));
+    let key = key.map(|key| format!("Signed-By: {key}\n")).unwrap_or_default();
+    Some(format!("URIs: {uri}\nSuites: {suite}\nComponents: {components}\n{key}\n"))
+}
+
+/// From the machine's package sources (deb822): the stanza of its Debian mirror, turned to [`SUITE`].
 ///
 /// # Errors
 /// No stanza looks like a Debian mirror.
@@ -162,7 +181,7 @@ fn one_source(sources: &str) -> Result<String> {
                 && field(stanza, "Components")
                     .is_some_and(|names| names.split_whitespace().any(|name| name == "main"))
         })
-        .with_context(|| format!("no file in {SOURCES} names a Debian mirror to fetch CRIU from"))?;
+        .with_context(|| format!("nothing in {APT} names a Debian mirror to fetch CRIU from"))?;
     let uris = field(stanza, "URIs").unwrap_or_default();
     let key = field(stanza, "Signed-By").map(|key| format!("Signed-By: {key}\n")).unwrap_or_default();
     Ok(format!("Types: deb\nURIs: {uris}\nSuites: {SUITE}\nComponents: main\n{key}"))
@@ -180,10 +199,20 @@ mod tests {
                        Components: main\n\n\
                        Types: deb\n# near us\nURIs: http://mirror.test/debian/\nSuites: x x-updates\n\
                        Components: main contrib\nSigned-By: /keys/debian.gpg\n";
-        assert_eq!(
-            one_source(sources).unwrap(),
-            "Types: deb\nURIs: http://mirror.test/debian/\nSuites: forky\nComponents: main\nSigned-By: /keys/debian.gpg\n"
-        );
+        let expected = "Types: deb\nURIs: http://mirror.test/debian/\nSuites: forky\nComponents: main\n\
+                        Signed-By: /keys/debian.gpg\n";
+        assert_eq!(one_source(sources).unwrap(), expected);
+    }
+
+    /// Machines that were upgraded over the years still have the old notation.
+    #[test]
+    fn understands_one_line_entries() {
+        let list = "# deb http://mirror.test/old/debian x main\ndeb-src http://mirror.test/debian x main\n\
+                    deb [arch=amd64 signed-by=/keys/debian.gpg] http://mirror.test/debian x main contrib\n\
+                    deb http://mirror.test/debian-security x-security main\n";
+        let sources: String = list.lines().filter_map(stanza).collect();
+        assert!(one_source(&sources).unwrap().contains("URIs: http://mirror.test/debian\n"), "{sources}");
+        assert!(one_source(&sources).unwrap().ends_with("Signed-By: /keys/debian.gpg\n"), "{sources}");
     }
 
     /// On another distribution set-up must say what it misses, not fetch from a foreign mirror.
