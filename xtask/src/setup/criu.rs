@@ -20,6 +20,11 @@ const APT: &str = "/etc/apt";
 /// where a dump fails. Its argument is the program to try.
 const TRIAL: &str = r#"
 set -eu
+# What a terminal or an editor left open here is not to be dumped.
+for descriptor in /proc/$$/fd/*; do
+    number=${descriptor##*/}
+    if [ "$number" -gt 2 ]; then exec {number}>&-; fi
+done
 folder=$(mktemp -d)
 ip link set lo up
 setsid busybox nc -l -p 7777 </dev/null >/dev/null 2>&1 &
@@ -68,7 +73,7 @@ pub(super) fn make_ready() -> Result<()> {
 
 fn try_out(program: &Path) -> Result<()> {
     let mut command = Command::new("unshare");
-    command.args(["--net", "sh", "-c", TRIAL, "trial"]).arg(program);
+    command.args(["--net", "bash", "-c", TRIAL, "trial"]).arg(program);
     shell::output(&mut command).map(drop)
 }
 
