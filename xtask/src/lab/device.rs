@@ -15,6 +15,7 @@ use serde_json::json;
 
 use super::plan::{Plan, TOKEN_VARIABLE};
 use super::process::{POLL, Process};
+use super::{mounts, network};
 use crate::{interrupt, shell};
 
 /// An engine is up in about a second; a busy two-core machine that starts several needs more.
@@ -34,7 +35,9 @@ pub struct Device {
     address: Ipv4Addr,
     token: String,
     netns: PathBuf,
-    mount_pin: PathBuf,
+    mounts: PathBuf,
+    /// None where another process has the lab.
+    _holder: Option<Process>,
     run_dir: PathBuf,
     data_dir: PathBuf,
     network: String,
@@ -42,17 +45,29 @@ pub struct Device {
 }
 
 impl Device {
-    pub(super) fn of(plan: &Plan, number: u8) -> Self {
-        let folder = format!("device-{number}");
+    /// Makes a device's namespaces; its engine is not started yet.
+    pub(super) fn create(plan: &Plan, number: u8) -> Result<Self> {
+        network::make_device(plan, number)?;
+        let holder = mounts::hold(plan, number)?;
+        Ok(Self::of(plan, number, mounts::path(holder.pid()), Some(holder)))
+    }
+
+    /// A device of another process's lab.
+    pub(super) fn open(plan: &Plan, number: u8) -> Result<Self> {
+        Ok(Self::of(plan, number, mounts::find(plan, number)?, None))
+    }
+
+    fn of(plan: &Plan, number: u8, mounts: PathBuf, holder: Option<Process>) -> Self {
         Self {
             number,
             name: plan.device_name(number),
             address: plan.address(number),
             token: plan.token.clone(),
             netns: plan.netns_path(number),
-            mount_pin: plan.mount_pin(number),
-            run_dir: plan.run_dir().join(&folder),
-            data_dir: plan.data_dir.join(&folder),
+            mounts,
+            _holder: holder,
+            run_dir: plan.device_run_dir(number),
+            data_dir: plan.data_dir.join(format!("device-{number}")),
             network: plan.network(),
             engine: Mutex::new(None),
         }
@@ -100,7 +115,7 @@ impl Device {
         let mut command = Command::new("nsenter");
         // Not `ip netns exec`: it mounts another /sys, which hides the cgroups.
         command.arg(format!("--net={}", self.netns.display()));
-        command.arg(format!("--mount={}", self.mount_pin.display()));
+        command.arg(format!("--mount={}", self.mounts.display()));
         command.arg("--").arg(program);
         command.env(TOKEN_VARIABLE, &self.token).env("DOCKER_HOST", self.docker_host());
         command.env("TMPDIR", self.data_dir.join("tmp"));

@@ -6,6 +6,7 @@
 
 mod device;
 mod images;
+mod mounts;
 mod network;
 mod plan;
 mod process;
@@ -55,15 +56,15 @@ impl Lab {
         }
         remove_orphans()?;
         let plan = Plan::reserve(name, data_root, devices)?;
-        let devices = plan.numbers().map(|number| Device::of(&plan, number)).collect();
         // From here on the drop cleans up.
-        let lab = Self { plan, devices, is_up: true };
+        let mut lab = Self { plan, devices: Vec::new(), is_up: true };
         std::fs::create_dir_all(&lab.plan.data_dir)?;
         network::make_bridge(&lab.plan)?;
-        for device in &lab.devices {
+        for number in lab.plan.numbers() {
             interrupt::check()?;
-            network::make_device(&lab.plan, device.number())?;
+            let device = Device::create(&lab.plan, number)?;
             device.start_engine()?;
+            lab.devices.push(device);
         }
         for device in &lab.devices {
             device.wait_ready()?;
@@ -196,7 +197,7 @@ pub fn find_device(lab: &str, number: u8) -> Result<Device> {
     if !plan.numbers().contains(&number) {
         bail!("lab {lab} has devices 1 to {}, not {number}", plan.devices);
     }
-    Ok(Device::of(&plan, number))
+    Device::open(&plan, number)
 }
 
 /// Where labs keep their data unless told otherwise: `ECEP_LAB_DIR`, or else `.lab` in the working copy.

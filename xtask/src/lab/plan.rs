@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::shell;
 
-/// Records, sockets and pinned namespaces of all labs. Under /run, because the paths must be short (a Unix socket's
+/// Records, sockets and pid files of all labs. Under /run, because the paths must be short (a Unix socket's
 /// path has at most 107 bytes) and because the names are the machine's, not a working copy's.
 const RUN_DIR: &str = "/run/ecep-lab";
 
@@ -151,19 +151,14 @@ impl Plan {
         Path::new("/run/netns").join(self.device_name(number))
     }
 
-    /// Sockets, pid files and pinned namespaces of this lab.
+    /// Sockets and pid files of this lab.
     pub fn run_dir(&self) -> PathBuf {
         Path::new(RUN_DIR).join(&self.name)
     }
 
-    /// A private mount, which is what the kernel asks of a place where mount namespaces are pinned.
-    pub fn pins_dir(&self) -> PathBuf {
-        self.run_dir().join("pins")
-    }
-
-    /// The file that keeps a device's mount namespace alive.
-    pub fn mount_pin(&self, number: u8) -> PathBuf {
-        self.pins_dir().join(format!("device-{number}"))
+    /// Sockets and pid files of a device.
+    pub fn device_run_dir(&self, number: u8) -> PathBuf {
+        self.run_dir().join(format!("device-{number}"))
     }
 
     fn record(&self) -> PathBuf {

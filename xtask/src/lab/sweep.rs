@@ -142,17 +142,13 @@ fn namespace(path: &Path) -> Option<Namespace> {
     Some((metadata.dev(), metadata.ino()))
 }
 
-/// The lab's pinned namespaces. A pin's file that is not (or no more) mounted stands for nothing that a process is in.
+/// The devices' network namespaces; all of a device but the insides of its containers is in one.
 fn namespaces(plan: &Plan) -> HashSet<Namespace> {
-    let pins = plan.numbers().flat_map(|number| [plan.netns_path(number), plan.mount_pin(number)]);
-    pins.filter_map(|pin| namespace(&pin)).collect()
+    plan.numbers().filter_map(|number| namespace(&plan.netns_path(number))).collect()
 }
 
 fn is_inside(process: &Path, namespaces: &HashSet<Namespace>) -> bool {
-    ["ns/net", "ns/mnt"]
-        .iter()
-        .filter_map(|kind| namespace(&process.join(kind)))
-        .any(|namespace| namespaces.contains(&namespace))
+    namespace(&process.join("ns/net")).is_some_and(|namespace| namespaces.contains(&namespace))
 }
 
 fn is_controlled(process: &Path, cgroups: &HashSet<String>) -> bool {

@@ -43,17 +43,23 @@ pub fn run(all: bool, data_root: &Path) -> Result<bool> {
         ("ECEP_TEST_REGISTRY", registry.address().to_string().into()),
         ("ECEP_TEST_PYTHON", setup::python_interpreter().into_os_string()),
     ];
-    let mut total = Tally::default();
-    for part in parts(all)? {
-        total += part.run(&surroundings)?;
-    }
+    let outcome = run_parts(all, &surroundings);
     drop(registry);
     lab.destroy()?;
     // A test that was killed may have left a lab of its own.
     lab::remove_orphans()?;
+    let total = outcome?;
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{} passed, {} failed", total.passed, total.failed)?;
     Ok(total.failed == 0)
+}
+
+fn run_parts(all: bool, surroundings: &[(&str, OsString)]) -> Result<Tally> {
+    let mut total = Tally::default();
+    for part in parts(all)? {
+        total += part.run(surroundings)?;
+    }
+    Ok(total)
 }
 
 /// Something to run whose output tells how many tests ended how.

@@ -1,0 +1,78 @@
+//! A device's mount namespace, in which the engine's mounts live and die, and where the folders that dockerd (with its
+//! identity), containerd and runc have fixed in their code are the device's own.
+//!
+//! A sleeping process holds it open. Pinning it to a file would need no process, but since Linux 6.18 the kernel refuses
+//! that by chance outside the first mount namespace: it wants the new namespace's id to be higher than that of the
+//! caller's, and hands out ids from a separate range on each processor.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::plan::{Plan, TOKEN_VARIABLE, start_time};
+use super::process::Process;
+
+/// A few system calls; a machine that swaps needs more.
+const READY_LIMIT: Duration = Duration::from_secs(20);
+
+/// What runc hands to CRIU. `tcp-established` lets open connections be dumped.
+const CRIU_OPTIONS: &str = "tcp-established\nlog-file criu.log\n";
+
+/// Its arguments: the file with CRIU's options, and the file to write when all is done.
+const HOLD: &str = r#"
+set -eu
+for folder in /run/containerd /run/docker /etc/docker /etc/criu; do
+    mkdir -p "$folder"
+    mount -t tmpfs -o mode=755 ecep-lab "$folder"
+done
+cp "$1" /etc/criu/runc.conf
+touch "$2"
+exec sleep infinity
+"#;
+
+/// Makes the namespace and answers the process that holds it.
+///
+/// # Errors
+/// The process ended early, most likely because a mount was refused.
+pub(super) fn hold(plan: &Plan, number: u8) -> Result<Process> {
+    let folder = plan.device_run_dir(number);
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let (options, ready) = (folder.join("runc.conf"), folder.join("mounts-ready"));
+    fs::write(&options, CRIU_OPTIONS)?;
+    let mut command = Command::new("unshare");
+    // "slave": the host can go on unmounting its disks, and hears nothing of ours.
+    command.args(["--mount", "--propagation", "slave", "sh", "-c", HOLD, "hold"]).args([&options, &ready]);
+    command.env(TOKEN_VARIABLE, &plan.token);
+    let name = format!("the mount namespace of {}", plan.device_name(number));
+    let mut holder = Process::start(&name, command, &folder.join("mounts.log"))?;
+    holder.wait_until("ready", READY_LIMIT, || ready.exists())?;
+    let started = start_time(holder.pid()).with_context(|| format!("{name} is gone"))?;
+    fs::write(note(&folder), format!("{} {started}", holder.pid()))?;
+    Ok(holder)
+}
+
+/// The file that stands for the namespace while the process with that number holds it.
+pub(super) fn path(holder: u32) -> PathBuf {
+    PathBuf::from(format!("/proc/{holder}/ns/mnt"))
+}
+
+/// The namespace that another process's lab holds.
+///
+/// # Errors
+/// Its holder is gone.
+pub(super) fn find(plan: &Plan, number: u8) -> Result<PathBuf> {
+    let text = fs::read_to_string(note(&plan.device_run_dir(number))).unwrap_or_default();
+    let holder =
+        text.split_once(' ').and_then(|(pid, started)| Some((pid.parse().ok()?, started.parse().ok()?)));
+    holder
+        .filter(|(pid, started)| start_time(*pid) == Some(*started))
+        .map(|(pid, _)| path(pid))
+        .with_context(|| format!("{} is not up (yet, or any more)", plan.device_name(number)))
+}
+
+fn note(folder: &Path) -> PathBuf {
+    folder.join("mounts")
+}
