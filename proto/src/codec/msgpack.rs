@@ -17,8 +17,8 @@ pub(super) fn encode(message: &Message) -> Vec<u8> {
 pub(super) fn decode(bytes: &[u8]) -> Result<Value, DecodeError> {
     let mut rest = bytes;
     let mut deserializer = rmp_serde::Deserializer::new(&mut rest);
-    // One more than our own bound, so that ours speaks first; the library's default overflows a small stack.
-    deserializer.set_max_depth(MAX_DEPTH + 1);
+    // A little more than our own bound, so that ours speaks first; the default overflows a small stack.
+    deserializer.set_max_depth(MAX_DEPTH + 2);
     let value = Value::deserialize(&mut deserializer)
         .map_err(|error| DecodeError::Malformed { serializer: "MessagePack", reason: error.to_string() })?;
     match rest.len() {

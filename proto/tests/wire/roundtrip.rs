@@ -1,0 +1,112 @@
+//! Nothing is lost or changed on the way through a serializer, or from one to the other.
+
+use ecep_proto::codec::Serializer;
+use ecep_proto::id::{MAX_ID, PublicationId, RequestId, SubscriptionId};
+use ecep_proto::message::{Call, Event, Message, Publish};
+use ecep_proto::payload::Payload;
+use ecep_proto::value::{Dict, Value};
+use proptest::prelude::*;
+
+/// Text that does not begin with U+0000: in JSON, such text can't be told from bytes.
+fn text() -> impl Strategy<Value = String> {
+    any::<String>().prop_filter("looks like bytes in JSON", |text| !text.starts_with('\0'))
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        prop::num::f64::NORMAL.prop_map(Value::Float),
+        text().prop_map(Value::from),
+        any::<Vec<u8>>().prop_map(Value::Bytes),
+    ];
+    leaf.prop_recursive(5, 40, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::btree_map(any::<String>(), inner, 0..6).prop_map(Value::from),
+        ]
+    })
+}
+
+fn dict() -> impl Strategy<Value = Dict> {
+    prop::collection::btree_map(any::<String>(), value(), 0..4)
+}
+
+fn payload() -> impl Strategy<Value = Payload> {
+    (prop::collection::vec(value(), 0..4), dict()).prop_map(|(args, kwargs)| Payload::new(args, kwargs))
+}
+
+fn message() -> impl Strategy<Value = Message> {
+    (1..=MAX_ID, dict(), text(), payload(), 0..3_u8).prop_map(|(id, options, uri, payload, kind)| {
+        let request = RequestId::new(id).unwrap();
+        match kind {
+            0 => Call { request, options, procedure: uri, payload }.into(),
+            1 => Publish { request, options, topic: uri, payload }.into(),
+            _ => Event {
+                subscription: SubscriptionId::new(id).unwrap(),
+                publication: PublicationId::new(id).unwrap(),
+                details: options,
+                payload,
+            }
+            .into(),
+        }
+    })
+}
+
+proptest! {
+    /// A value sent by a MessagePack client to a JSON client and back is the same value: bytes stay bytes, text
+    /// stays text, and no number changes.
+    #[test]
+    fn across_serializers(message in message()) {
+        let mut travelling = message.clone();
+        for serializer in [Serializer::Json, Serializer::MsgPack, Serializer::Json] {
+            let bytes = serializer.encode(&travelling);
+            travelling = serializer.decode(&bytes).expect("own bytes are readable");
+            prop_assert_eq!(&travelling, &message);
+        }
+    }
+}
+
+/// Every kind of message comes back, not only those with payloads.
+#[test]
+fn every_message() {
+    for message in super::frames::examples() {
+        for serializer in Serializer::ALL {
+            let bytes = serializer.encode(&message);
+            assert_eq!(serializer.decode(&bytes).as_ref(), Ok(&message), "{serializer:?}");
+        }
+    }
+}
+
+/// The convention for bytes in JSON, on the wire; text that only begins like it stays text.
+#[test]
+fn bytes_in_json() {
+    let decoded = |json: &str| match Serializer::Json.decode(json.as_bytes()) {
+        Ok(Message::Call(call)) => call.payload.args()[0].clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(decoded(r#"[48,1,{},"p",["\u0000AP8="]]"#), Value::Bytes(vec![0, 255]));
+    assert_eq!(decoded(r#"[48,1,{},"p",["\u0000"]]"#), Value::Bytes(vec![]));
+    assert_eq!(decoded(r#"[48,1,{},"p",["\u0000not base64"]]"#), Value::from("\0not base64"));
+    assert_eq!(decoded(r#"[48,1,{},"p",["AP8="]]"#), Value::from("AP8="));
+}
+
+/// Clients that send null where a dictionary or list belongs, or empty ones at the end, mean "nothing".
+#[test]
+fn null_and_empty_are_nothing() {
+    let plain = Serializer::Json.decode(br#"[48,1,{},"p"]"#).unwrap();
+    for json in [
+        r#"[48,1,null,"p"]"#,
+        r#"[48,1,{},"p",null]"#,
+        r#"[48,1,{},"p",null,null]"#,
+        r#"[48,1,{},"p",[]]"#,
+        r#"[48,1,{},"p",[],{}]"#,
+    ] {
+        assert_eq!(Serializer::Json.decode(json.as_bytes()).as_ref(), Ok(&plain), "{json}");
+    }
+    assert_eq!(&Serializer::Json.encode(&plain)[..], br#"[48,1,{},"p"]"#);
+    let kwargs = Serializer::Json.decode(br#"[48,1,{},"p",null,{"a":1}]"#).unwrap();
+    assert_eq!(&Serializer::Json.encode(&kwargs)[..], br#"[48,1,{},"p",[],{"a":1}]"#);
+}
