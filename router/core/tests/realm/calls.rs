@@ -1,0 +1,336 @@
+//! Who is called, and who gets which answer.
+
+use std::time::Duration;
+
+use ecep_proto::id::RequestId;
+use ecep_proto::message::*;
+use ecep_proto::payload::Payload;
+use ecep_proto::value::{Dict, Value};
+use ecep_router_core::Input;
+
+use crate::world::{World, dict, text};
+
+fn world(names: &[&str]) -> World {
+    let mut world = World::new();
+    for name in names {
+        world.join(name);
+    }
+    world
+}
+
+/// A call reaches the callee unchanged, and its result the caller.
+#[test]
+fn a_call_is_answered() {
+    let mut world = world(&["callee", "caller"]);
+    let registration = world.register("callee", "com.sum");
+    let arguments = Payload::new(vec![Value::from(1_i64)], dict(&[("b", Value::Bytes(vec![1]))]));
+    let request = world.call("caller", "com.sum", Dict::new(), arguments.clone());
+    let invocation = world.invocation("callee");
+    assert_eq!(
+        invocation,
+        Invocation { request: RequestId::FIRST, registration, details: Dict::new(), payload: arguments }
+    );
+    world.answer("callee", invocation.request, Payload::of(3_i64));
+    let expected = CallResult { request, details: Dict::new(), payload: Payload::of(3_i64) };
+    assert_eq!(world.result("caller"), expected);
+    world.nothing("callee");
+}
+
+/// A callee's error keeps its URI and arguments.
+#[test]
+fn an_error_is_passed_on() {
+    let mut world = world(&["callee", "caller"]);
+    world.register("callee", "com.sum");
+    let request = world.call("caller", "com.sum", Dict::new(), Payload::default());
+    let invocation = world.invocation("callee");
+    let payload = Payload::new(vec!["why".into()], dict(&[("k", 1_i64.into())]));
+    world.send(
+        "callee",
+        Error {
+            request_type: Invocation::CODE,
+            request: invocation.request,
+            details: Dict::new(),
+            error: "com.error.sum".into(),
+            payload: payload.clone(),
+        },
+    );
+    let error = world.error("caller");
+    assert_eq!(
+        (error.request_type, error.request, error.error.as_str()),
+        (Call::CODE, request, "com.error.sum")
+    );
+    assert_eq!(error.payload, payload);
+}
+
+/// Equal request ids of two callers must never cross: one would read what the other asked for.
+#[test]
+fn equal_ids_do_not_cross() {
+    let mut world = world(&["callee", "alice", "bob"]);
+    world.register("callee", "com.echo");
+    let request = RequestId::new(1 << 53).unwrap();
+    for name in ["alice", "bob"] {
+        let payload = Payload::of(name);
+        world.send(name, Call { request, options: Dict::new(), procedure: "com.echo".into(), payload });
+    }
+    let (first, second) = (world.invocation("callee"), world.invocation("callee"));
+    assert_eq!((first.request.get(), second.request.get()), (1, 2), "counted for the callee, from 1");
+    world.answer("callee", second.request, second.payload);
+    world.answer("callee", first.request, first.payload);
+    for name in ["alice", "bob"] {
+        assert_eq!(text(&world.result(name).payload), name);
+    }
+}
+
+/// Clients like `wamp_async` draw their request ids at random: any order is fine, only a pending id is not.
+#[test]
+fn request_ids_come_in_any_order() {
+    let mut world = world(&["callee", "caller"]);
+    world.register("callee", "com.echo");
+    for id in [900, 5, 1 << 53, 1] {
+        let request = RequestId::new(id).unwrap();
+        world.send(
+            "caller",
+            Call { request, options: Dict::new(), procedure: "com.echo".into(), payload: Payload::default() },
+        );
+        let invocation = world.invocation("callee");
+        world.answer("callee", invocation.request, Payload::default());
+        assert_eq!(world.result("caller").request, request);
+    }
+    world.send(
+        "caller",
+        Call {
+            request: RequestId::FIRST,
+            options: Dict::new(),
+            procedure: "com.echo".into(),
+            payload: Payload::default(),
+        },
+    );
+    world.send(
+        "caller",
+        Call {
+            request: RequestId::FIRST,
+            options: Dict::new(),
+            procedure: "com.echo".into(),
+            payload: Payload::default(),
+        },
+    );
+    assert!(world.violation("caller").contains("still pending"));
+}
+
+/// Who calls is told if the caller wants it, or if the callee asked for it when it registered.
+#[test]
+fn caller_disclosure() {
+    let mut world = World::new();
+    world.join("callee");
+    let caller = world.join_as("caller", "carl", "free");
+    let expected = dict(&[
+        ("caller", caller.into()),
+        ("caller_authid", "carl".into()),
+        ("caller_authrole", "free".into()),
+    ]);
+    world.register("callee", "com.plain");
+    world.call("caller", "com.plain", Dict::new(), Payload::default());
+    assert_eq!(world.invocation("callee").details, Dict::new());
+    world.call("caller", "com.plain", dict(&[("disclose_me", true.into())]), Payload::default());
+    assert_eq!(world.invocation("callee").details, expected);
+    let request = world.request();
+    let options = dict(&[("disclose_caller", true.into())]);
+    world.send("callee", Register { request, options, procedure: "com.curious".into() });
+    world.receive("callee");
+    world.call("caller", "com.curious", Dict::new(), Payload::default());
+    assert_eq!(world.invocation("callee").details, expected);
+}
+
+/// When the callee goes, whoever waits for it is told at once, and the procedure is free again.
+#[test]
+fn a_callee_that_leaves_ends_its_calls() {
+    let mut world = world(&["callee", "alice", "bob"]);
+    world.register("callee", "com.slow");
+    let requests = [
+        world.call("alice", "com.slow", Dict::new(), Payload::default()),
+        world.call("alice", "com.slow", Dict::new(), Payload::default()),
+    ];
+    world.lose("callee");
+    for request in requests {
+        let error = world.error("alice");
+        assert_eq!((error.request, error.error.as_str()), (request, "wamp.error.canceled"));
+    }
+    world.call("alice", "com.slow", Dict::new(), Payload::default());
+    assert_eq!(world.error("alice").error, "wamp.error.no_such_procedure");
+    world.register("bob", "com.slow");
+}
+
+/// When the caller goes, the callee's answer goes nowhere, and the callee is none the wiser.
+#[test]
+fn a_caller_that_leaves_is_forgotten() {
+    let mut world = world(&["callee", "caller", "other"]);
+    world.register("callee", "com.slow");
+    world.call("caller", "com.slow", Dict::new(), Payload::default());
+    let invocation = world.invocation("callee");
+    world.lose("caller");
+    world.nothing("callee");
+    world.answer("callee", invocation.request, Payload::default());
+    world.nothing("other");
+    assert!(!world.is_closed("callee"));
+}
+
+/// A session may call itself, and leave while it waits for itself.
+#[test]
+fn a_session_calls_itself() {
+    let mut world = world(&["alice"]);
+    world.register("alice", "com.own");
+    world.call("alice", "com.own", Dict::new(), Payload::of(1_i64));
+    let invocation = world.invocation("alice");
+    world.answer("alice", invocation.request, Payload::of(2_i64));
+    assert_eq!(world.result("alice").payload, Payload::of(2_i64));
+    world.call("alice", "com.own", Dict::new(), Payload::of(1_i64));
+    world.invocation("alice");
+    world.lose("alice");
+    world.nothing("alice");
+}
+
+/// Only the callee that was asked can answer; a second or late answer changes nothing.
+#[test]
+fn only_the_callee_answers() {
+    let mut world = world(&["callee", "caller", "thief"]);
+    world.register("callee", "com.slow");
+    world.call("caller", "com.slow", Dict::new(), Payload::default());
+    let invocation = world.invocation("callee");
+    world.answer("thief", invocation.request, Payload::of("stolen"));
+    world.nothing("caller");
+    world.answer("callee", invocation.request, Payload::of("first"));
+    world.answer("callee", invocation.request, Payload::of("second"));
+    assert_eq!(text(&world.result("caller").payload), "first");
+    world.nothing("caller");
+}
+
+/// One procedure has one callee; it can give it back.
+#[test]
+fn registrations() {
+    let mut world = world(&["alice", "bob"]);
+    let registration = world.register("alice", "com.sum");
+    let request = world.request();
+    world.send("bob", Register { request, options: Dict::new(), procedure: "com.sum".into() });
+    let error = world.error("bob");
+    assert_eq!((error.request, error.error.as_str()), (request, "wamp.error.procedure_already_exists"));
+    world.send("bob", Unregister { request, registration });
+    assert_eq!(world.error("bob").error, "wamp.error.no_such_registration", "not bob's");
+    world.send("alice", Unregister { request, registration });
+    assert_eq!(world.receive("alice"), Unregistered { request }.into());
+    assert_ne!(world.register("bob", "com.sum"), registration);
+}
+
+/// What is not offered is refused by name: pattern and shared registrations, and the router's own URIs.
+#[test]
+fn what_is_not_offered_is_refused() {
+    let mut world = world(&["alice"]);
+    for (options, procedure, expected) in [
+        (dict(&[("match", "prefix".into())]), "com.", "wamp.error.option_not_allowed"),
+        (dict(&[("invoke", "roundrobin".into())]), "com.sum", "wamp.error.option_not_allowed"),
+        (Dict::new(), "wamp.session.count", "wamp.error.invalid_uri"),
+        (Dict::new(), "com.sum#", "wamp.error.invalid_uri"),
+    ] {
+        let request = world.request();
+        world.send("alice", Register { request, options, procedure: procedure.into() });
+        assert_eq!(world.error("alice").error, expected, "{procedure}");
+    }
+    let request = world.request();
+    world.send(
+        "alice",
+        Register { request, options: dict(&[("invoke", "single".into())]), procedure: "com.sum".into() },
+    );
+    assert!(matches!(world.receive("alice"), Message::Registered(_)));
+}
+
+/// A client that reconnects before its old connection is known to be dead gets its procedures back, if it asks for
+/// that; nobody else does.
+#[test]
+fn reregistration() {
+    let mut world = World::new();
+    world.join_as("old", "device", "free");
+    world.join_as("new", "device", "free");
+    world.join_as("thief", "other", "free");
+    world.register("old", "com.sum");
+    let force = || dict(&[("force_reregister", true.into())]);
+    let request = world.request();
+    world.send("thief", Register { request, options: force(), procedure: "com.sum".into() });
+    assert_eq!(world.error("thief").error, "wamp.error.procedure_already_exists");
+    world.send("new", Register { request, options: Dict::new(), procedure: "com.sum".into() });
+    assert_eq!(world.error("new").error, "wamp.error.procedure_already_exists");
+    world.send("new", Register { request, options: force(), procedure: "com.sum".into() });
+    assert!(matches!(world.receive("new"), Message::Registered(_)));
+    world.call("thief", "com.sum", Dict::new(), Payload::default());
+    world.invocation("new");
+    world.lose("old");
+    world.call("thief", "com.sum", Dict::new(), Payload::default());
+    world.invocation("new");
+}
+
+/// The time that a caller gives is kept, in milliseconds; the late answer is dropped.
+#[test]
+fn timeout() {
+    let mut world = world(&["callee", "caller"]);
+    world.register("callee", "com.slow");
+    let request = world.call("caller", "com.slow", dict(&[("timeout", 100_i64.into())]), Payload::default());
+    let invocation = world.invocation("callee");
+    world.advance(Duration::from_millis(99));
+    world.nothing("caller");
+    world.advance(Duration::from_millis(1));
+    let error = world.error("caller");
+    assert_eq!((error.request, error.error.as_str()), (request, "wamp.error.timeout"));
+    world.answer("callee", invocation.request, Payload::default());
+    world.nothing("caller");
+    world.call("caller", "com.slow", dict(&[("timeout", 100_i64.into())]), Payload::default());
+    let invocation = world.invocation("callee");
+    world.answer("callee", invocation.request, Payload::default());
+    world.result("caller");
+    assert!(!world.has_timeout(), "an answered call leaves no timer");
+    world.call("caller", "com.slow", dict(&[("timeout", 0_i64.into())]), Payload::default());
+    assert!(!world.has_timeout(), "0 means none");
+}
+
+/// Cancelling is not offered; still, who cancels gets an answer, and only one.
+#[test]
+fn cancel() {
+    let mut world = world(&["callee", "caller"]);
+    world.register("callee", "com.slow");
+    let request = world.call("caller", "com.slow", Dict::new(), Payload::default());
+    let invocation = world.invocation("callee");
+    world.send("caller", Cancel { request, options: Dict::new() });
+    assert_eq!(world.error("caller").error, "wamp.error.canceled");
+    world.nothing("callee");
+    world.answer("callee", invocation.request, Payload::default());
+    world.nothing("caller");
+}
+
+/// A call that its callee can't take is answered; so is a result that its caller can't take.
+#[test]
+fn too_large() {
+    let mut world = world(&["callee", "caller"]);
+    world.register("callee", "com.sum");
+    let request = world.call("caller", "com.sum", Dict::new(), Payload::default());
+    let invocation = world.invocation("callee");
+    world.input(Input::TooLarge { session: world.key("callee"), message: invocation.into() });
+    let error = world.error("caller");
+    assert_eq!((error.request, error.error.as_str()), (request, "wamp.error.payload_size_exceeded"));
+    let request = world.call("caller", "com.sum", Dict::new(), Payload::default());
+    let invocation = world.invocation("callee");
+    world.answer("callee", invocation.request, Payload::default());
+    let result = world.result("caller");
+    world.input(Input::TooLarge { session: world.key("caller"), message: result.into() });
+    let error = world.error("caller");
+    assert_eq!((error.request, error.error.as_str()), (request, "wamp.error.payload_size_exceeded"));
+}
+
+/// The one procedure of the router itself: our clients see by it whether the router still answers.
+#[test]
+fn session_count() {
+    let mut world = world(&["alice", "bob"]);
+    world.call("alice", "wamp.session.count", Dict::new(), Payload::default());
+    assert_eq!(world.result("alice").payload, Payload::of(2_i64));
+    world.call("alice", "wamp.session.count", Dict::new(), Payload::of(Value::List(vec!["other".into()])));
+    assert_eq!(world.result("alice").payload, Payload::of(0_i64));
+    world.lose("bob");
+    world.call("alice", "wamp.session.count", Dict::new(), Payload::default());
+    assert_eq!(world.result("alice").payload, Payload::of(1_i64));
+}

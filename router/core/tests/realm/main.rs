@@ -1,0 +1,11 @@
+//! The realm as its clients see it, step by step: no clock, no socket.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+mod calls;
+mod model;
+mod permissions;
+mod profile;
+mod publish_subscribe;
+mod sessions;
+mod world;

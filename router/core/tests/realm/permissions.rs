@@ -1,0 +1,91 @@
+//! Nothing happens that no rule allows.
+
+use ecep_proto::message::*;
+use ecep_proto::payload::Payload;
+use ecep_proto::uri::Match;
+use ecep_proto::value::Dict;
+use ecep_router_core::permissions::{Action, Role, Rule};
+use ecep_router_core::profile::Profile;
+
+use crate::world::{World, dict, text};
+
+fn world() -> World {
+    let rule = |uri: &str, matching, actions: &[Action]| Rule {
+        uri: uri.into(),
+        matching,
+        actions: actions.to_vec(),
+    };
+    let limited = Role {
+        name: "limited".into(),
+        profile: Profile::Standard,
+        rules: vec![
+            rule("com.call", Match::Exact, &[Action::Call]),
+            rule("com.own.{authid}.", Match::Prefix, &[Action::Register, Action::Publish]),
+            rule("com.own..stats", Match::Wildcard, &[Action::Subscribe]),
+        ],
+    };
+    let mut world = World::with_roles(vec![Role::unrestricted("free"), limited]);
+    world.join_as("alice", "alice", "limited");
+    world.join("free");
+    world
+}
+
+/// What is refused is an ERROR of that request that names who, what and which URI.
+#[test]
+fn denied_by_default() {
+    let mut world = world();
+    world.register("free", "com.secret");
+    world.call("alice", "com.secret", Dict::new(), Payload::default());
+    let error = world.error("alice");
+    assert_eq!(error.error, "wamp.error.not_authorized");
+    assert_eq!(text(&error.payload), "alice as limited may not call com.secret");
+    world.nothing("free");
+    world.call("alice", "com.unknown", Dict::new(), Payload::default());
+    assert_eq!(
+        world.error("alice").error,
+        "wamp.error.not_authorized",
+        "whether it exists is nobody's business"
+    );
+    world.call("alice", "wamp.session.count", Dict::new(), Payload::default());
+    assert_eq!(world.error("alice").error, "wamp.error.not_authorized", "an answer all the same");
+}
+
+/// Each action needs its own rule, and a placeholder stands for the session's own authid only.
+#[test]
+fn each_action_by_itself() {
+    let mut world = world();
+    world.register("alice", "com.own.alice.x");
+    for procedure in ["com.own.bob.x", "com.call"] {
+        let request = world.request();
+        world.send("alice", Register { request, options: Dict::new(), procedure: procedure.into() });
+        assert_eq!(world.error("alice").error, "wamp.error.not_authorized");
+    }
+    world.subscribe("free", "com.own", "prefix");
+    let acknowledge = || dict(&[("acknowledge", true.into())]);
+    world.publish("alice", "com.own.alice.stats", acknowledge(), Payload::default());
+    assert!(matches!(world.receive("alice"), Message::Published(_)));
+    world.event("free");
+    world.publish("alice", "com.own.bob.stats", acknowledge(), Payload::default());
+    assert_eq!(world.error("alice").error, "wamp.error.not_authorized");
+    world.publish("alice", "com.own.bob.stats", Dict::new(), Payload::default());
+    world.nothing("alice");
+    world.nothing("free");
+}
+
+/// A pattern must not reach what its subscriber could not subscribe to by name.
+#[test]
+fn patterns_do_not_widen() {
+    let mut world = world();
+    world.subscribe("alice", "com.own..stats", "wildcard");
+    world.subscribe("alice", "com.own.bob.stats", "exact");
+    for (topic, matching) in
+        [("com.own.", "prefix"), ("com...", "wildcard"), ("", "prefix"), ("com.own.x", "exact")]
+    {
+        let request = world.request();
+        world.send(
+            "alice",
+            Subscribe { request, options: dict(&[("match", matching.into())]), topic: topic.into() },
+        );
+        assert_eq!(world.error("alice").error, "wamp.error.not_authorized", "{topic}");
+    }
+}
