@@ -1,3 +1,44 @@
-//! The cloud's control plane: HTTP API, accounts, the global master.
+//! `ecep-dashboard-api run`: starts the control plane and stops it on SIGTERM or SIGINT.
 
-fn main() {}
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use ecep_dashboard_api::{config::Config, server};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// The control plane of ECEP: accounts, devices, tokens and the web app.
+#[derive(Parser)]
+#[command(name = "ecep-dashboard-api", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs until SIGTERM or SIGINT.
+    Run(Box<Config>),
+}
+
+/// What is logged unless RUST_LOG says otherwise. warp reports every connection that a client cut as an error.
+const DEFAULT_LOG: &str = "info,warp=off";
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let Command::Run(config) = Arguments::parse().command;
+    let stop = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?;
+    let running = server::start(*config, stop.clone()).await?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    stop.cancel();
+    running.stopped().await;
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! The settings of the control plane, parsed once at the start.
+
+use std::{net::SocketAddr, path::PathBuf, str::FromStr};
+
+use warp::http::Uri;
+
+/// All settings.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Config {
+    /// The folder for everything that must be kept. Made if it is missing; only this user can look into it.
+    #[arg(long, env = "ECEP_API_DATA", value_name = "DIR")]
+    pub data: PathBuf,
+    /// An address and port to listen on, such as 127.0.0.1:8080. May be given more than once.
+    #[arg(long, env = "ECEP_API_LISTEN", value_name = "ADDR", required = true, value_delimiter = ',')]
+    pub listen: Vec<SocketAddr>,
+    /// The WAMP router's address for the control plane itself.
+    #[arg(long, env = "ECEP_API_ROUTER", value_name = "URL")]
+    pub router: WampUrl,
+    /// A file with the ticket that the router knows the control plane by.
+    #[arg(long, env = "ECEP_API_ROUTER_TICKET_FILE", value_name = "FILE")]
+    pub router_ticket_file: PathBuf,
+    /// The WAMP router's address as browsers reach it.
+    #[arg(long, env = "ECEP_API_WAMP_URL", value_name = "URL")]
+    pub wamp_url: WampUrl,
+    /// The WAMP router's address as devices reach it.
+    #[arg(long, env = "ECEP_API_DEVICE_WAMP_URL", value_name = "URL")]
+    pub device_wamp_url: WampUrl,
+    /// The dashboard's address as browsers reach it, if a proxy stands before it. With https, cookies are sent
+    /// over TLS only.
+    #[arg(long, env = "ECEP_API_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<PublicUrl>,
+}
+
+/// Why an address was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not an address like {example}")]
+pub struct UrlError {
+    text: String,
+    example: &'static str,
+}
+
+/// A router's address: `ws://` or `wss://`, host, port and path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WampUrl {
+    text: String,
+    origin: String,
+}
+
+impl WampUrl {
+    /// The whole address.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Scheme, host and port.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+}
+
+impl FromStr for WampUrl {
+    type Err = UrlError;
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        let origin = origin(text, &["ws", "wss"], "ws://router.example.org:8081/ws")?;
+        Ok(Self { text: text.to_owned(), origin })
+    }
+}
+
+/// Where browsers find the dashboard: `http://` or `https://`, host and port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicUrl {
+    origin: String,
+}
+
+impl PublicUrl {
+    /// Scheme, host and port, as a browser sends them in `Origin`.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Whether browsers come over TLS.
+    pub fn is_https(&self) -> bool {
+        self.origin.starts_with("https://")
+    }
+}
+
+impl FromStr for PublicUrl {
+    type Err = UrlError;
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        Ok(Self { origin: origin(text, &["http", "https"], "https://dashboard.example.org")? })
+    }
+}
+
+fn origin(text: &str, schemes: &[&str], example: &'static str) -> Result<String, UrlError> {
+    let wrong = || UrlError { text: text.to_owned(), example };
+    let uri: Uri = text.parse().map_err(|_| wrong())?;
+    let scheme = uri.scheme_str().filter(|scheme| schemes.contains(scheme)).ok_or_else(wrong)?;
+    let authority = uri.authority().ok_or_else(wrong)?.as_str();
+    // The origin becomes part of the content security policy: only what a host and port are made of.
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+    if authority.is_empty() || !authority.chars().all(plain) {
+        return Err(wrong());
+    }
+    Ok(format!("{scheme}://{}", authority.to_ascii_lowercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A typing error must stop the start, with an example of what is right.
+    #[test]
+    fn wrong_addresses_are_refused_with_an_example() {
+        for bad in ["", "router", "http://router", "ws://", "ws://user@host", "ws://a b", "ws://a;b/"] {
+            let error = bad.parse::<WampUrl>().unwrap_err().to_string();
+            assert!(error.contains("ws://router.example.org"), "{bad}: {error}");
+        }
+        assert!("ws://host".parse::<PublicUrl>().is_err());
+    }
+
+    /// The origin goes into a header: it must be scheme, host and port and nothing else.
+    #[test]
+    fn the_origin_is_scheme_host_and_port() {
+        let url: WampUrl = "wss://Router.example:8443/ws?x=1".parse().unwrap();
+        assert_eq!(url.origin(), "wss://router.example:8443");
+        assert_eq!(url.as_str(), "wss://Router.example:8443/ws?x=1");
+        assert_eq!("ws://[::1]:9/".parse::<WampUrl>().unwrap().origin(), "ws://[::1]:9");
+        assert!("https://x/".parse::<PublicUrl>().unwrap().is_https());
+    }
+}

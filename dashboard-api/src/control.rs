@@ -1,0 +1,166 @@
+//! The control plane's state, and the small decisions that both HTTP and WAMP need.
+//!
+//! Owns what is shared. The locks are held for a computation, never over an await.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ecep_proto::api::{
+    error::{ApiError, ErrorKind},
+    name::{DeviceId, TenantSlug},
+    realm,
+    roles::Role,
+};
+
+use crate::{
+    clock::{SteadyClock, unix_ms},
+    config::Config,
+    fleet_view::FleetView,
+    limits::LoginLimits,
+    nonces::Nonces,
+    password::{PasswordError, Passwords},
+    secret::random_secret,
+    store::{Store, StoreError},
+    tickets::{Opens, Tickets, TooManyTickets},
+};
+
+/// All shared state.
+pub struct ControlPlane {
+    /// The settings.
+    pub config: Config,
+    /// What must not be forgotten.
+    pub store: Store,
+    /// Hashes passwords.
+    pub passwords: Passwords,
+    /// Limits logins.
+    pub limits: LoginLimits,
+    /// Judges ages.
+    pub clock: SteadyClock,
+    tickets: Mutex<Tickets>,
+    nonces: Mutex<Nonces>,
+    view: Mutex<FleetView>,
+}
+
+impl ControlPlane {
+    /// Loads the fleet from the store.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn load(config: Config, store: Store, passwords: Passwords) -> Result<Self, StoreError> {
+        let clock = SteadyClock::start();
+        let mut view = FleetView::default();
+        for device in store.devices()? {
+            let last = store.report(&device.id)?;
+            view.add(clock.now(), device, last);
+        }
+        Ok(Self {
+            config,
+            store,
+            passwords,
+            limits: LoginLimits::default(),
+            clock,
+            tickets: Mutex::default(),
+            nonces: Mutex::default(),
+            view: Mutex::new(view),
+        })
+    }
+
+    /// The fleet.
+    pub fn view(&self) -> MutexGuard<'_, FleetView> {
+        lock(&self.view)
+    }
+
+    /// The nonces of signed requests.
+    pub(crate) fn nonces(&self) -> MutexGuard<'_, Nonces> {
+        lock(&self.nonces)
+    }
+
+    /// The outstanding tickets.
+    pub(crate) fn tickets(&self) -> MutexGuard<'_, Tickets> {
+        lock(&self.tickets)
+    }
+
+    /// A new single-use ticket by which this authid may join the realm in this role.
+    ///
+    /// # Errors
+    /// `Limit` when too many are outstanding.
+    pub(crate) fn issue_ticket(
+        &self,
+        authid: &str,
+        realm: String,
+        role: Role,
+        valid_ms: u64,
+    ) -> Result<String, ApiError> {
+        let ticket = random_secret();
+        self.tickets().issue(unix_ms(), authid, Opens { realm, role }, &ticket, valid_ms)?;
+        Ok(ticket)
+    }
+
+    /// Removes the tenant's device: its key and its outstanding tickets open nothing any more. Whether there was
+    /// such a device.
+    ///
+    /// # Errors
+    /// `Unavailable` if the store fails.
+    pub async fn remove_device(&self, tenant: &TenantSlug, device: &DeviceId) -> Result<bool, ApiError> {
+        let removed = self.store.remove_device(tenant, device).await?;
+        if removed {
+            self.view().remove(device);
+            self.tickets().revoke(device.as_str());
+            tracing::info!(%device, %tenant, "device removed");
+        }
+        Ok(removed)
+    }
+
+    /// The realm of a tenant that exists.
+    ///
+    /// # Errors
+    /// `Unavailable` if the store fails.
+    pub(crate) fn tenant_of_realm(&self, name: &str) -> Result<Option<TenantSlug>, ApiError> {
+        match realm::tenant_of(name) {
+            Some(slug) => Ok(self.store.tenant(&slug)?.map(|tenant| tenant.slug)),
+            None => Ok(None),
+        }
+    }
+}
+
+/// What is behind a lock is changed in one step each, so it is sound also after a panic elsewhere.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict(sentence) => ApiError::new(ErrorKind::Conflict, sentence),
+            StoreError::Limit(sentence) => ApiError::new(ErrorKind::Limit, sentence),
+            error => {
+                tracing::error!(%error, "the store failed");
+                ApiError::new(
+                    ErrorKind::Unavailable,
+                    "The control plane cannot reach its data now. Its log says why; try again later.",
+                )
+            }
+        }
+    }
+}
+
+impl From<PasswordError> for ApiError {
+    fn from(error: PasswordError) -> Self {
+        if let PasswordError::Hash(_) = error {
+            tracing::error!(%error, "password hashing failed");
+            return ApiError::new(
+                ErrorKind::Unavailable,
+                "The control plane cannot check passwords now. Its log says why.",
+            );
+        }
+        ApiError::new(
+            ErrorKind::Unavailable,
+            "Too many people log in at this moment. Try again in a few seconds.",
+        )
+    }
+}
+
+impl From<TooManyTickets> for ApiError {
+    fn from(_: TooManyTickets) -> Self {
+        ApiError::new(ErrorKind::Limit, "Too many clients join at this moment. Try again in a minute.")
+    }
+}

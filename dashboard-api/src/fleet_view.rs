@@ -1,0 +1,267 @@
+//! The fleet as the agents' reports tell it: each device's last report, its containers, and how it is.
+//!
+//! Folds reports; does no I/O and reads no clock. Times are the control plane's, in milliseconds since 1970 on
+//! its steady clock. Bounded by what is enrolled: one entry for each device, and [`MAX_CONTAINERS`] in it.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use ecep_fleet::liveness::{Judgement, Watch};
+use ecep_proto::api::{
+    device::{DeviceFacts, DeviceList, DeviceView, Liveness},
+    error::{ApiError, ErrorKind},
+    fleet::{FleetContainers, PlacedContainer, Report, TenantContainer},
+    name::{DeviceId, TenantSlug},
+};
+
+use crate::{
+    naming::invalid,
+    store::{Device, LastReport},
+};
+
+/// Containers that one device may report: more than a device can run, few enough for one message.
+const MAX_CONTAINERS: usize = 1_000;
+/// Problems that one device may report; a person reads no more.
+const MAX_PROBLEMS: usize = 50;
+/// A report without news is stored this often, so that after a restart `last_seen_at` is about right.
+const SAVE_EVERY_MS: u64 = 60_000;
+/// A report with news is stored this long after the last one of the device: containers may come and go quickly.
+const SAVE_NEWS_AFTER_MS: u64 = 2_000;
+
+/// How a device has changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// How it was; `None` if it was just enrolled.
+    pub before: Option<Liveness>,
+    /// How it is now.
+    pub device: DeviceView,
+}
+
+#[derive(Debug)]
+struct Entry {
+    device: Device,
+    facts: DeviceFacts,
+    containers: Vec<TenantContainer>,
+    watch: Watch,
+    told: Judgement,
+    deadline: Option<u64>,
+    saved_at: u64,
+    news: bool,
+}
+
+/// All enrolled devices.
+#[derive(Debug, Default)]
+pub struct FleetView {
+    devices: BTreeMap<DeviceId, Entry>,
+    deadlines: BTreeSet<(u64, DeviceId)>,
+    unsaved: HashSet<DeviceId>,
+}
+
+impl FleetView {
+    /// Adds a device that is enrolled, with what is stored of its last report.
+    pub fn add(&mut self, now: u64, device: Device, last: Option<LastReport>) {
+        let (watch, facts, containers) = match last {
+            Some(last) => (Watch::last_heard(last.at, last.problems), last.facts, last.containers),
+            None => (Watch::never_heard(), device.facts.clone(), Vec::new()),
+        };
+        let id = device.id.clone();
+        let told = watch.judge(now);
+        let entry =
+            Entry { device, facts, containers, watch, told, deadline: None, saved_at: now, news: false };
+        self.remove(&id);
+        self.devices.insert(id.clone(), entry);
+        self.set_deadline(now, &id);
+    }
+
+    /// One device; `None` if it is not enrolled.
+    pub fn device(&self, now: u64, id: &DeviceId) -> Option<DeviceView> {
+        self.devices.get(id).map(|entry| entry.view(entry.watch.judge(now)))
+    }
+
+    /// Forgets a device.
+    pub fn remove(&mut self, id: &DeviceId) {
+        if let Some(entry) = self.devices.remove(id) {
+            if let Some(deadline) = entry.deadline {
+                self.deadlines.remove(&(deadline, id.clone()));
+            }
+            self.unsaved.remove(id);
+        }
+    }
+
+    /// The tenants that have a share in the device: its owner, for now.
+    pub fn tenants_of(&self, id: &DeviceId) -> Option<Vec<TenantSlug>> {
+        self.devices.get(id).map(|entry| vec![entry.device.owner.clone()])
+    }
+
+    /// A device told what it is.
+    ///
+    /// # Errors
+    /// `Forbidden` if it is not enrolled.
+    pub fn hello(&mut self, id: &DeviceId, facts: DeviceFacts) -> Result<(), ApiError> {
+        let entry = self.devices.get_mut(id).ok_or_else(not_enrolled)?;
+        entry.facts = facts;
+        entry.news = true;
+        self.unsaved.insert(id.clone());
+        Ok(())
+    }
+
+    /// A device reported. `unix_now` is the system's clock, by which the device's own is judged. Containers of
+    /// tenants without a share in the device are left out: a stolen device must not show up elsewhere.
+    ///
+    /// # Errors
+    /// `Forbidden` if it is not enrolled, `InvalidArgument` if the report is too long.
+    pub fn report(
+        &mut self,
+        now: u64,
+        unix_now: u64,
+        id: &DeviceId,
+        report: Report,
+    ) -> Result<Option<Change>, ApiError> {
+        let entry = self.devices.get_mut(id).ok_or_else(not_enrolled)?;
+        if report.containers.len() > MAX_CONTAINERS || report.problems.len() > MAX_PROBLEMS {
+            return Err(invalid(format!(
+                "A report may hold {MAX_CONTAINERS} containers and {MAX_PROBLEMS} problems at most."
+            )));
+        }
+        let owner = &entry.device.owner;
+        let containers: Vec<_> =
+            report.containers.into_iter().filter(|container| container.tenant == *owner).collect();
+        let clock_ahead_ms = i64::try_from(i128::from(report.at) - i128::from(unix_now)).unwrap_or(i64::MAX);
+        let problems_before = entry.watch.problems().to_vec();
+        entry.watch.reported(now, clock_ahead_ms, report.problems);
+        entry.news |= containers != entry.containers || problems_before != entry.watch.problems();
+        entry.containers = containers;
+        if let Some(facts) = report.facts {
+            entry.news |= facts != entry.facts;
+            entry.facts = facts;
+        }
+        self.unsaved.insert(id.clone());
+        self.set_deadline(now, id);
+        Ok(self.judge(now, id))
+    }
+
+    /// When [`FleetView::due`] has something to say next, if no report arrives.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// The devices that have changed because time has passed.
+    pub fn due(&mut self, now: u64) -> Vec<Change> {
+        let mut changes = Vec::new();
+        while let Some((deadline, id)) = self.deadlines.first().cloned() {
+            if deadline > now {
+                break;
+            }
+            self.set_deadline(now, &id);
+            changes.extend(self.judge(now, &id));
+        }
+        changes
+    }
+
+    /// What should be stored now; the caller does it.
+    pub fn take_unsaved(&mut self, now: u64) -> Vec<(DeviceId, LastReport)> {
+        let mut reports = Vec::new();
+        for id in &self.unsaved {
+            let Some(entry) = self.devices.get_mut(id) else { continue };
+            let Some(at) = entry.watch.last_report_at() else { continue };
+            let wait = if entry.news { SAVE_NEWS_AFTER_MS } else { SAVE_EVERY_MS };
+            if now < entry.saved_at.saturating_add(wait) {
+                continue;
+            }
+            reports.push((id.clone(), entry.last_report(at)));
+            entry.saved_at = now;
+            entry.news = false;
+        }
+        for (id, _) in &reports {
+            self.unsaved.remove(id);
+        }
+        reports
+    }
+
+    /// Every last report, for the end of the process.
+    pub fn last_reports(&self) -> Vec<(DeviceId, LastReport)> {
+        let all = self.devices.iter();
+        all.filter_map(|(id, entry)| {
+            entry.watch.last_report_at().map(|at| (id.clone(), entry.last_report(at)))
+        })
+        .collect()
+    }
+
+    /// The tenant's devices, by name. `unix_now` is the time to tell.
+    pub fn devices(&self, now: u64, tenant: &TenantSlug) -> DeviceList {
+        let own = self.devices.values().filter(|entry| entry.device.owner == *tenant);
+        let mut devices: Vec<DeviceView> = own.map(|entry| entry.view(entry.watch.judge(now))).collect();
+        devices.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
+        DeviceList { devices, now }
+    }
+
+    /// The tenant's containers, by device, then in the order of creation.
+    pub fn containers(&self, now: u64, tenant: &TenantSlug) -> FleetContainers {
+        let mut containers = Vec::new();
+        for (id, entry) in &self.devices {
+            let liveness = entry.watch.judge(now).liveness;
+            let mut own: Vec<_> =
+                entry.containers.iter().filter(|container| container.tenant == *tenant).collect();
+            own.sort_by_key(|container| container.container.created_at);
+            containers.extend(own.into_iter().map(|container| PlacedContainer {
+                device: id.clone(),
+                liveness,
+                container: container.container.clone(),
+            }));
+        }
+        FleetContainers { containers }
+    }
+
+    fn judge(&mut self, now: u64, id: &DeviceId) -> Option<Change> {
+        let entry = self.devices.get_mut(id)?;
+        let judgement = entry.watch.judge(now);
+        if judgement == entry.told {
+            return None;
+        }
+        let before = Some(entry.told.liveness);
+        entry.told = judgement.clone();
+        Some(Change { before, device: entry.view(judgement) })
+    }
+
+    fn set_deadline(&mut self, now: u64, id: &DeviceId) {
+        let Some(entry) = self.devices.get_mut(id) else { return };
+        if let Some(old) = entry.deadline.take() {
+            self.deadlines.remove(&(old, id.clone()));
+        }
+        entry.deadline = entry.watch.next_change(now);
+        if let Some(new) = entry.deadline {
+            self.deadlines.insert((new, id.clone()));
+        }
+    }
+}
+
+impl Entry {
+    fn view(&self, judgement: Judgement) -> DeviceView {
+        DeviceView {
+            id: self.device.id.clone(),
+            name: self.device.name.clone(),
+            place: self.device.place.clone(),
+            owner: self.device.owner.clone(),
+            liveness: judgement.liveness,
+            reasons: judgement.reasons,
+            last_seen_at: self.watch.last_report_at(),
+            enrolled_at: self.device.enrolled_at,
+            facts: Some(self.facts.clone()),
+        }
+    }
+
+    fn last_report(&self, at: u64) -> LastReport {
+        LastReport {
+            at,
+            problems: self.watch.problems().to_vec(),
+            facts: self.facts.clone(),
+            containers: self.containers.clone(),
+        }
+    }
+}
+
+fn not_enrolled() -> ApiError {
+    ApiError::new(
+        ErrorKind::Forbidden,
+        "This device is not enrolled here, or was removed. Enrol it again with a join token.",
+    )
+}

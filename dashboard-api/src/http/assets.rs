@@ -1,0 +1,81 @@
+//! The web app: the files of `web/dist`, in the program itself (in a debug build, on the disk).
+//!
+//! Paths without a file and without an extension are the app's own pages, so they get its first page.
+
+use std::borrow::Cow;
+
+use rust_embed::{EmbeddedFile, RustEmbed};
+use warp::{
+    http::{HeaderValue, Method, Response as HttpResponse, StatusCode, header},
+    path::FullPath,
+    reply::Reply,
+};
+
+use super::{Answer, Refusal, request::Request};
+
+/// `build.rs` makes the folder where it is missing.
+#[derive(RustEmbed)]
+#[folder = "../web/dist"]
+struct Web;
+
+const FIRST_PAGE: &str = "index.html";
+/// In this folder a file's name holds a hash of its content.
+const HASHED: &str = "assets/";
+
+/// `GET` and `HEAD` of anything that is not the API.
+pub(super) async fn serve(path: FullPath, request: Request) -> Answer {
+    if request.method != Method::GET && request.method != Method::HEAD {
+        return Err(Refusal::method("GET, HEAD"));
+    }
+    let name = path.as_str().trim_start_matches('/');
+    let known_to = request.text_header(&header::IF_NONE_MATCH);
+    if let Some(file) = Web::get(name) {
+        return Ok(answer(name, file, known_to));
+    }
+    let last = name.rsplit('/').next().unwrap_or_default();
+    if last.contains('.') {
+        return Err(Refusal::no_route(path.as_str()));
+    }
+    match Web::get(FIRST_PAGE) {
+        Some(file) => Ok(answer(FIRST_PAGE, file, known_to)),
+        None => Ok(HttpResponse::builder()
+            .status(StatusCode::SERVICE_UNAVAILABLE)
+            .header(header::CONTENT_TYPE, "text/plain; charset=utf-8")
+            .body(
+                "The web app is not built yet. Run `npm ci && npm run build` in web/, then build ecep-dashboard-api again.\n",
+            )
+            .map(Reply::into_response)
+            .unwrap_or_default()),
+    }
+}
+
+fn answer(name: &str, file: EmbeddedFile, known_to: Option<&str>) -> warp::reply::Response {
+    let hash = file.metadata.sha256_hash();
+    let tag = format!("\"{}\"", hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    let unchanged =
+        known_to.is_some_and(|known| known.split(',').any(|one| one.trim().trim_start_matches("W/") == tag));
+    let mut response = if unchanged {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        match file.data {
+            Cow::Borrowed(bytes) => HttpResponse::new(bytes).into_response(),
+            Cow::Owned(bytes) => HttpResponse::new(bytes).into_response(),
+        }
+    };
+    let headers = response.headers_mut();
+    let caching = if name.starts_with(HASHED) { "public, max-age=31536000, immutable" } else { "no-cache" };
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        headers.insert(header::ETAG, tag);
+    }
+    if !unchanged && let Ok(kind) = HeaderValue::from_str(&content_type(name)) {
+        headers.insert(header::CONTENT_TYPE, kind);
+    }
+    response
+}
+
+fn content_type(name: &str) -> String {
+    let kind = mime_guess::from_path(name).first_or_octet_stream();
+    let text = kind.type_() == "text" || kind.subtype() == "javascript" || kind.subtype() == "json";
+    if text { format!("{}; charset=utf-8", kind.essence_str()) } else { kind.to_string() }
+}

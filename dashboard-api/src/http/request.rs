@@ -1,0 +1,132 @@
+//! What every handler gets: the method, the headers, who connected, and a body that is read on demand.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use ecep_proto::api::error::ErrorKind;
+use futures_util::{Stream, StreamExt};
+use serde::de::DeserializeOwned;
+use warp::{
+    Buf, Filter,
+    filters::BoxedFilter,
+    http::{HeaderMap, Method, StatusCode, header},
+};
+
+use super::{App, Refusal};
+
+/// Longest body in bytes; the longest we know, an enrolment with its facts, has a few thousand.
+pub const MAX_BODY: usize = 64 * 1024;
+/// A body must have arrived within this time.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+
+type Body = Pin<Box<dyn Stream<Item = Result<Vec<u8>, warp::Error>> + Send>>;
+
+/// A request.
+pub(super) struct Request {
+    pub(super) app: Arc<App>,
+    pub(super) method: Method,
+    pub(super) headers: HeaderMap,
+    pub(super) peer: IpAddr,
+    body: Body,
+}
+
+/// Extracts the request.
+pub(super) fn request(app: Arc<App>) -> BoxedFilter<(Request,)> {
+    warp::method()
+        .and(warp::header::headers_cloned())
+        .and(warp::addr::remote())
+        .and(warp::body::stream())
+        .map(move |method, headers, peer: Option<SocketAddr>, body| Request {
+            app: Arc::clone(&app),
+            method,
+            headers,
+            peer: peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip()),
+            body: boxed(body),
+        })
+        .boxed()
+}
+
+fn boxed<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>> + Send + 'static) -> Body {
+    Box::pin(body.map(|chunk| {
+        chunk.map(|mut chunk| {
+            let mut bytes = vec![0; chunk.remaining()];
+            chunk.copy_to_slice(&mut bytes);
+            bytes
+        })
+    }))
+}
+
+impl Request {
+    /// Reads the body, which must be JSON of this form.
+    ///
+    /// # Errors
+    /// 415, 413, 408 or 400, the last with the place of what is wrong.
+    pub(super) async fn json<T: DeserializeOwned>(&mut self) -> Result<T, Refusal> {
+        let content_type = self.text_header(&header::CONTENT_TYPE).unwrap_or_default();
+        let media_type = content_type.split(';').next().unwrap_or_default().trim();
+        if !media_type.eq_ignore_ascii_case("application/json") {
+            return Err(Refusal::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                ErrorKind::InvalidArgument,
+                "The body must be JSON; send the header content-type: application/json.",
+            ));
+        }
+        let bytes = match tokio::time::timeout(BODY_WITHIN, self.bytes()).await {
+            Ok(bytes) => bytes?,
+            Err(_) => {
+                return Err(Refusal::new(
+                    StatusCode::REQUEST_TIMEOUT,
+                    ErrorKind::Unavailable,
+                    format!("The body did not arrive within {} s. Send it again.", BODY_WITHIN.as_secs()),
+                ));
+            }
+        };
+        serde_json::from_slice(&bytes).map_err(|error| {
+            Refusal::new(
+                StatusCode::BAD_REQUEST,
+                ErrorKind::InvalidArgument,
+                format!("The body is not JSON of the expected form: {error}."),
+            )
+        })
+    }
+
+    async fn bytes(&mut self) -> Result<Vec<u8>, Refusal> {
+        let announced =
+            self.text_header(&header::CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
+        if announced.is_some_and(|length| length > MAX_BODY) {
+            return Err(too_long());
+        }
+        let mut bytes = Vec::with_capacity(announced.unwrap_or(0));
+        while let Some(chunk) = self.body.next().await {
+            let chunk = chunk.map_err(|error| {
+                Refusal::new(
+                    StatusCode::BAD_REQUEST,
+                    ErrorKind::InvalidArgument,
+                    format!("The body could not be read: {error}. Send it again."),
+                )
+            })?;
+            if bytes.len() + chunk.len() > MAX_BODY {
+                return Err(too_long());
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+
+    /// A header's text, if it is there once and readable.
+    pub(super) fn text_header(&self, name: &header::HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+fn too_long() -> Refusal {
+    Refusal::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorKind::InvalidArgument,
+        format!("The body is too long; at most {MAX_BODY} bytes are read."),
+    )
+}

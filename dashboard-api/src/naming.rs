@@ -1,0 +1,143 @@
+//! Ids made from names that people give, and the checks of what people type.
+
+use ecep_proto::api::{
+    error::{ApiError, ErrorKind},
+    name::MAX_NAME_LENGTH,
+};
+
+use crate::secret::random_suffix;
+
+/// Shortest password in characters (NIST SP 800-63B asks for 8 with a second factor; there is none yet).
+const MIN_PASSWORD: usize = 12;
+/// Longest password in characters: more only costs time.
+const MAX_PASSWORD: usize = 1_024;
+/// Longest e-mail address (RFC 5321, section 4.5.3.1.3, less the angle brackets).
+const MAX_EMAIL: usize = 254;
+/// Longest name or place for people: what fits in a table's column.
+const MAX_TITLE: usize = 80;
+
+/// An id that begins like the name and ends in random characters, valid as a component of a URI.
+pub fn id_from(name: &str, fallback: &str, suffix: usize) -> String {
+    let mut slug = String::new();
+    for character in name.chars().flat_map(char::to_lowercase) {
+        if character.is_ascii_alphanumeric() {
+            slug.push(character);
+        } else if !slug.ends_with('-') && !slug.is_empty() {
+            slug.push('-');
+        }
+    }
+    slug.truncate(MAX_NAME_LENGTH - 1 - suffix);
+    let slug = slug.trim_end_matches('-');
+    let slug = if slug.is_empty() { fallback } else { slug };
+    format!("{slug}-{}", random_suffix(suffix))
+}
+
+/// Refuses passwords that are too short or too long.
+///
+/// # Errors
+/// `InvalidArgument`.
+pub fn check_password(password: &str) -> Result<(), ApiError> {
+    let length = password.chars().count();
+    if length < MIN_PASSWORD {
+        return Err(invalid(format!(
+            "The password has {length} characters; use {MIN_PASSWORD} or more. A few words in a row are easy to remember."
+        )));
+    }
+    if length > MAX_PASSWORD {
+        return Err(invalid(format!("The password has {length} characters; use {MAX_PASSWORD} or fewer.")));
+    }
+    Ok(())
+}
+
+/// The e-mail address as it is stored: without surrounding blanks, in lower case.
+pub fn normal_email(email: &str) -> String {
+    email.trim().to_lowercase()
+}
+
+/// Refuses what cannot be an e-mail address; gives it as it is stored.
+///
+/// # Errors
+/// `InvalidArgument`.
+pub fn check_email(email: &str) -> Result<String, ApiError> {
+    let email = normal_email(email);
+    let parts = email.split_once('@');
+    let good = parts.is_some_and(|(local, domain)| {
+        !local.is_empty()
+            && !domain.is_empty()
+            && !domain.contains('@')
+            && !domain.starts_with('.')
+            && !domain.ends_with('.')
+    });
+    if !good || email.len() > MAX_EMAIL || email.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(invalid(
+            "This is not an e-mail address. It should look like maria@example.org, without blanks.",
+        ));
+    }
+    Ok(email)
+}
+
+/// Refuses names for people that are empty, too long, or hold control characters; gives it trimmed.
+///
+/// # Errors
+/// `InvalidArgument`.
+pub fn check_title(what: &str, title: &str) -> Result<String, ApiError> {
+    let title = title.trim();
+    let length = title.chars().count();
+    if length == 0 || length > MAX_TITLE {
+        return Err(invalid(format!("{what} has {length} characters; use 1 to {MAX_TITLE}.")));
+    }
+    if title.chars().any(char::is_control) {
+        return Err(invalid(format!("{what} holds a control character, such as a line break; remove it.")));
+    }
+    Ok(title.to_owned())
+}
+
+/// An `InvalidArgument` with this sentence.
+pub fn invalid(message: impl Into<String>) -> ApiError {
+    ApiError::new(ErrorKind::InvalidArgument, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ecep_proto::api::name::DeviceId;
+
+    /// Whatever a person calls a device, its id must be valid in a URI and still recall the name.
+    #[test]
+    fn ids_are_valid_whatever_the_name() {
+        for (name, start) in [
+            ("edge-1", "edge-1-"),
+            ("Küche Süd #2", "k-che-s-d-2-"),
+            ("--", "device-"),
+            ("日本", "device-"),
+            ("", "device-"),
+            (&"x".repeat(100), "xxxx"),
+            (&format!("{}-y", "x".repeat(57)), "xxxx"),
+        ] {
+            let id = id_from(name, "device", 4);
+            assert!(id.starts_with(start), "{name} became {id}");
+            assert!(id.parse::<DeviceId>().is_ok(), "{id}");
+        }
+    }
+
+    /// A typing error in an address locks its owner out, so the evident ones are refused.
+    #[test]
+    fn evident_mistakes_in_addresses_are_refused() {
+        for bad in
+            ["", "maria", "@x", "maria@", "a@b@c", "a b@c", "a@.c", "a@c.", &format!("{}@c", "a".repeat(260))]
+        {
+            assert!(check_email(bad).is_err(), "{bad}");
+        }
+        assert_eq!(check_email(" Maria@Example.org "), Ok("maria@example.org".to_owned()));
+        assert!(check_email("admin@localhost").is_ok());
+    }
+
+    /// Length is counted in characters, as the message says.
+    #[test]
+    fn short_passwords_are_refused() {
+        assert!(check_password("elevenchars").is_err());
+        assert!(check_password("twelve chars").is_ok());
+        assert!(check_password("ééééééééééé").is_err());
+        assert!(check_password(&"x".repeat(2_000)).is_err());
+    }
+}

@@ -1,0 +1,121 @@
+//! Starts everything in order, and stops it.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::unix_ms,
+    config::Config,
+    control::ControlPlane,
+    http::{self, App},
+    password::{PasswordError, Passwords},
+    setup::SetupCode,
+    store::{Store, StoreError},
+    uplink::Uplink,
+};
+
+/// Open requests and sessions may end within this time after the signal; then they are cut.
+const GRACE: Duration = Duration::from_millis(1_500);
+/// How often what has ended is deleted from the store.
+const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
+/// A token that has ended is kept this long, so that its holder is told why it is refused.
+const KEEP_ENDED_TOKENS_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
+
+/// Why the control plane did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {error}. Is another process using it?")]
+    Bind {
+        /// Which.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The data cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The setup code cannot be written.
+    #[error("the setup code cannot be kept in the data folder: {0}")]
+    SetupCode(io::Error),
+    /// Passwords cannot be hashed.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+}
+
+/// A control plane that runs.
+pub struct Running {
+    /// Where it listens.
+    pub addresses: Vec<SocketAddr>,
+    /// Its links.
+    pub uplink: Arc<Uplink>,
+    control: Arc<ControlPlane>,
+    listeners: JoinSet<()>,
+}
+
+/// Starts the control plane. It stops after `stop`; await [`Running::stopped`] then.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, StartError> {
+    let mut sockets = Vec::new();
+    for address in &config.listen {
+        let bound = TcpListener::bind(address)
+            .await
+            .map_err(|error| StartError::Bind { address: *address, error })?;
+        sockets.push(bound);
+    }
+    let store = Store::open(&config.data)?;
+    let setup = SetupCode::prepare(&config.data, store.has_no_account()).map_err(StartError::SetupCode)?;
+    let control = Arc::new(ControlPlane::load(config, store, Passwords::new()?)?);
+    let uplink = Uplink::start(Arc::clone(&control), stop.clone())?;
+    let routes =
+        http::routes(Arc::new(App { control: Arc::clone(&control), uplink: Arc::clone(&uplink), setup }));
+    tokio::spawn(sweep(control.store.clone(), stop.clone()));
+    let mut addresses = Vec::new();
+    let mut listeners = JoinSet::new();
+    for socket in sockets {
+        if let Ok(address) = socket.local_addr() {
+            tracing::info!("listening on http://{address}");
+            addresses.push(address);
+        }
+        let server = warp::serve(routes.clone()).incoming(socket);
+        listeners.spawn(server.graceful(stop.clone().cancelled_owned()).run());
+    }
+    Ok(Running { addresses, uplink, control, listeners })
+}
+
+impl Running {
+    /// Waits until all has ended after `stop`, for a limited time, and the data is on disk.
+    pub async fn stopped(mut self) {
+        let ended = async {
+            while self.listeners.join_next().await.is_some() {}
+            self.uplink.closed().await;
+        };
+        if tokio::time::timeout(GRACE, ended).await.is_err() {
+            tracing::warn!("some connections did not end in time and were cut");
+        }
+        self.listeners.abort_all();
+        let reports = self.control.view().last_reports();
+        for (device, report) in reports {
+            if let Err(error) = self.control.store.put_report(&device, &report) {
+                tracing::error!(%device, %error, "a report could not be stored");
+            }
+        }
+        if let Err(error) = self.control.store.flush().await {
+            tracing::error!(%error, "the store could not be written at the end");
+        }
+    }
+}
+
+async fn sweep(store: Store, stop: CancellationToken) {
+    let mut every = tokio::time::interval(SWEEP_EVERY);
+    while stop.run_until_cancelled(every.tick()).await.is_some() {
+        let now = unix_ms();
+        if let Err(error) = store.sweep(now, now.saturating_sub(KEEP_ENDED_TOKENS_MS)).await {
+            tracing::error!(%error, "what has ended could not be deleted from the store");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What the control plane must not forget: one typed store over sled.
+//!
+//! Owns the tables, the schema's version and every invariant between tables; a change that touches several is
+//! one transaction, so a crash leaves all of it or nothing. A method that changes something returns once the
+//! change is on disk. Secrets are here only as hashes. Must not know HTTP or WAMP.
+//!
+//! sled answers from its cache and its calls are short, so they run on the async threads; only the wait for the
+//! disk is awaited. sled locks its folder: a second process on the same data is refused.
+
+mod accounts;
+mod devices;
+mod records;
+mod table;
+mod tenants;
+mod tokens;
+
+use std::{
+    fs::{DirBuilder, Permissions},
+    io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use ecep_proto::api::roles::Role;
+
+pub use devices::Enrolment;
+pub use records::{Account, ApiToken, Device, JoinToken, LastReport, Session, Tenant};
+use table::Table;
+
+use crate::secret::SecretHash;
+
+/// The layout of the tables. A store of another version is refused, not misread.
+const SCHEMA_VERSION: u64 = 1;
+/// sled's cache. All of a fleet of ten thousand devices fits in it.
+const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+
+/// Why the store could not be opened, read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The data folder cannot be used.
+    #[error("the data folder {} cannot be used: {error}. It must be a folder that this user may write.", folder.display())]
+    Folder {
+        /// Which.
+        folder: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Another process has the store open.
+    #[error("the data folder {} is in use by another process; stop that one first, or choose another folder with --data", folder.display())]
+    InUse {
+        /// Which.
+        folder: PathBuf,
+    },
+    /// The store was written by another version of this program.
+    #[error(
+        "the store has schema version {found}, this program knows {SCHEMA_VERSION}; run the version that wrote it"
+    )]
+    Schema {
+        /// What was found.
+        found: u64,
+    },
+    /// sled failed: disk full, disk broken, files damaged.
+    #[error("the store failed: {0}. Check the disk's space and health.")]
+    Sled(#[from] sled::Error),
+    /// A row does not have the expected form.
+    #[error("table {table} holds a row {key:?} that cannot be read: {error}")]
+    Row {
+        /// Which table.
+        table: &'static str,
+        /// Which row.
+        key: String,
+        /// What is wrong with it.
+        error: serde_json::Error,
+    },
+    /// The change stands against what is stored; a sentence for whoever asked.
+    #[error("{0}")]
+    Conflict(String),
+    /// A bound of the store is reached; a sentence for whoever asked.
+    #[error("{0}")]
+    Limit(String),
+}
+
+/// The store. Clones share it.
+#[derive(Clone)]
+pub struct Store {
+    db: sled::Db,
+    meta: Table<u64>,
+    accounts: Table<Account>,
+    account_of_email: Table<String>,
+    sessions: Table<Session>,
+    tenants: Table<Tenant>,
+    memberships: Table<Role>,
+    devices: Table<Device>,
+    device_of_key: Table<String>,
+    join_tokens: Table<JoinToken>,
+    api_tokens: Table<ApiToken>,
+    reports: Table<LastReport>,
+}
+
+impl Store {
+    /// Opens the store in this folder, or makes both.
+    ///
+    /// # Errors
+    /// `Folder`, `InUse`, `Schema` or `Sled` of [`StoreError`].
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        make_private(folder).map_err(|error| StoreError::Folder { folder: folder.to_owned(), error })?;
+        let db = sled::Config::new().path(folder.join("store")).cache_capacity(CACHE_BYTES).open().map_err(
+            |error| match error {
+                sled::Error::Io(io) if io.kind() == io::ErrorKind::WouldBlock || is_lock_error(&io) => {
+                    StoreError::InUse { folder: folder.to_owned() }
+                }
+                sled::Error::Io(error) => StoreError::Folder { folder: folder.to_owned(), error },
+                other => StoreError::Sled(other),
+            },
+        )?;
+        let meta: Table<u64> = Table::open(&db, "meta")?;
+        match meta.get("schema")? {
+            Some(SCHEMA_VERSION) => {}
+            Some(found) => return Err(StoreError::Schema { found }),
+            None => {
+                meta.put("schema", &SCHEMA_VERSION)?;
+                db.flush()?;
+            }
+        }
+        Ok(Self {
+            accounts: Table::open(&db, "accounts")?,
+            account_of_email: Table::open(&db, "account_of_email")?,
+            sessions: Table::open(&db, "sessions")?,
+            tenants: Table::open(&db, "tenants")?,
+            memberships: Table::open(&db, "memberships")?,
+            devices: Table::open(&db, "devices")?,
+            device_of_key: Table::open(&db, "device_of_key")?,
+            join_tokens: Table::open(&db, "join_tokens")?,
+            api_tokens: Table::open(&db, "api_tokens")?,
+            reports: Table::open(&db, "reports")?,
+            meta,
+            db,
+        })
+    }
+
+    /// Waits until every change so far is on disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Sled`].
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        self.db.flush_async().await?;
+        Ok(())
+    }
+
+    /// Deletes sessions that have ended, and tokens that ended before `tokens_before`. (A token is kept for a
+    /// while after its end, so that its holder can be told why it is refused.)
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn sweep(&self, now: u64, tokens_before: u64) -> Result<(), StoreError> {
+        self.sessions.retain(|session| session.expires_at > now)?;
+        self.join_tokens.retain(|token| token.expires_at > tokens_before)?;
+        self.api_tokens.retain(|token| token.expires_at > tokens_before)?;
+        self.flush().await
+    }
+
+    /// Remembers a login under the hash of its cookie. Of an account's logins only the newest few are kept.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn open_session(&self, cookie: SecretHash, session: &Session) -> Result<(), StoreError> {
+        /// Browsers in which one person is logged in at a time. Policy: one more ends the oldest login.
+        const MAX_SESSIONS_OF_AN_ACCOUNT: usize = 32;
+        let mut own: Vec<(String, Session)> = self.sessions.rows()?;
+        own.retain(|(_, other)| other.account == session.account);
+        own.sort_by_key(|(_, other)| other.expires_at);
+        let too_many = (own.len() + 1).saturating_sub(MAX_SESSIONS_OF_AN_ACCOUNT);
+        for (key, _) in own.into_iter().take(too_many) {
+            self.sessions.remove(&key)?;
+        }
+        self.sessions.put(&cookie.to_key(), session)?;
+        self.flush().await
+    }
+
+    /// The login with this cookie.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn session(&self, cookie: SecretHash) -> Result<Option<Session>, StoreError> {
+        self.sessions.get(&cookie.to_key())
+    }
+
+    /// Ends a login.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn close_session(&self, cookie: SecretHash) -> Result<(), StoreError> {
+        self.sessions.remove(&cookie.to_key())?;
+        self.flush().await
+    }
+}
+
+/// Only this user may look into the data folder.
+fn make_private(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    std::fs::set_permissions(folder, Permissions::from_mode(0o700))
+}
+
+/// sled wraps the lock's error into one of kind `Other` and keeps only its text.
+fn is_lock_error(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Other && error.to_string().contains("could not acquire lock")
+}

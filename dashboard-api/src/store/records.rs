@@ -1,0 +1,110 @@
+//! The rows of the tables. Times are in milliseconds since 1970. A change here is a change of the schema.
+
+use ecep_proto::api::{
+    device::DeviceFacts,
+    fleet::TenantContainer,
+    name::{DeviceId, TenantSlug},
+    roles::Role,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::secret::SecretHash;
+
+/// Somebody who can log in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Its id, also its authid.
+    pub id: String,
+    /// In lower case.
+    pub email: String,
+    /// A PHC string.
+    pub password_hash: String,
+    /// May make accounts and tenants.
+    pub admin: bool,
+    /// When it was made.
+    pub created_at: u64,
+}
+
+/// A login; its key is the hash of its cookie.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Whose.
+    pub account: String,
+    /// When it ends.
+    pub expires_at: u64,
+}
+
+/// An isolated world.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tenant {
+    /// Its slug.
+    pub slug: TenantSlug,
+    /// Its name for people.
+    pub name: String,
+    /// When it was made.
+    pub created_at: u64,
+}
+
+/// An enrolled device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Device {
+    /// Its id, also its authid.
+    pub id: DeviceId,
+    /// Its name for people.
+    pub name: String,
+    /// Where it stands.
+    pub place: Option<String>,
+    /// The tenant that owns it.
+    pub owner: TenantSlug,
+    /// Its Ed25519 key: 32 bytes, base64 without padding.
+    pub public_key: String,
+    /// When it was enrolled.
+    pub enrolled_at: u64,
+    /// What it was when it was enrolled.
+    pub facts: DeviceFacts,
+}
+
+/// Lets devices in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinToken {
+    /// Its id, the first part of the token.
+    pub id: String,
+    /// The tenant that will own the devices.
+    pub tenant: TenantSlug,
+    /// Of the whole token.
+    pub secret: SecretHash,
+    /// How many devices may still use it.
+    pub uses_left: u32,
+    /// When it ends.
+    pub expires_at: u64,
+}
+
+/// Lets a program in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiToken {
+    /// Its id, also its authid.
+    pub id: String,
+    /// The tenant whose realm it opens.
+    pub tenant: TenantSlug,
+    /// What it is for.
+    pub name: String,
+    /// The role it gives.
+    pub role: Role,
+    /// Of the ticket.
+    pub secret: SecretHash,
+    /// When it ends.
+    pub expires_at: u64,
+}
+
+/// What a device last told, kept so that a restart of the control plane forgets no container.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LastReport {
+    /// When, by the control plane's clock.
+    pub at: u64,
+    /// What was wrong.
+    pub problems: Vec<String>,
+    /// The device.
+    pub facts: DeviceFacts,
+    /// Its containers.
+    pub containers: Vec<TenantContainer>,
+}

@@ -1,0 +1,100 @@
+//! Join tokens and API tokens. Each tenant has a bounded number of each.
+
+use ecep_proto::api::name::TenantSlug;
+
+use super::{ApiToken, JoinToken, Store, StoreError};
+
+/// Tokens of each kind that a tenant may have, ended ones included until they are swept.
+/// Policy: one more is refused; delete some first.
+const MAX_TOKENS_OF_A_TENANT: usize = 200;
+
+impl Store {
+    /// Adds a join token.
+    ///
+    /// # Errors
+    /// `Limit` if the tenant has too many; else see [`StoreError`].
+    pub async fn add_join_token(&self, token: &JoinToken) -> Result<(), StoreError> {
+        check_room(self.join_tokens(&token.tenant)?.len(), "join")?;
+        self.join_tokens.put(&token.id, token)?;
+        self.flush().await
+    }
+
+    /// Adds an API token.
+    ///
+    /// # Errors
+    /// `Limit` if the tenant has too many; else see [`StoreError`].
+    pub async fn add_api_token(&self, token: &ApiToken) -> Result<(), StoreError> {
+        check_room(self.api_tokens(&token.tenant)?.len(), "API")?;
+        self.api_tokens.put(&token.id, token)?;
+        self.flush().await
+    }
+
+    /// The tenant's join tokens.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn join_tokens(&self, tenant: &TenantSlug) -> Result<Vec<JoinToken>, StoreError> {
+        let all = self.join_tokens.rows()?.into_iter().map(|(_, token)| token);
+        Ok(all.filter(|token| token.tenant == *tenant).collect())
+    }
+
+    /// The tenant's API tokens.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn api_tokens(&self, tenant: &TenantSlug) -> Result<Vec<ApiToken>, StoreError> {
+        let all = self.api_tokens.rows()?.into_iter().map(|(_, token)| token);
+        Ok(all.filter(|token| token.tenant == *tenant).collect())
+    }
+
+    /// The join token with this id.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn join_token(&self, id: &str) -> Result<Option<JoinToken>, StoreError> {
+        self.join_tokens.get(id)
+    }
+
+    /// The API token with this id.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn api_token(&self, id: &str) -> Result<Option<ApiToken>, StoreError> {
+        self.api_tokens.get(id)
+    }
+
+    /// Deletes the tenant's join token of this id; whether there was one.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn remove_join_token(&self, tenant: &TenantSlug, id: &str) -> Result<bool, StoreError> {
+        if self.join_tokens.get(id)?.is_none_or(|token| token.tenant != *tenant) {
+            return Ok(false);
+        }
+        self.join_tokens.remove(id)?;
+        self.flush().await?;
+        Ok(true)
+    }
+
+    /// Deletes the tenant's API token of this id; whether there was one.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn remove_api_token(&self, tenant: &TenantSlug, id: &str) -> Result<bool, StoreError> {
+        if self.api_tokens.get(id)?.is_none_or(|token| token.tenant != *tenant) {
+            return Ok(false);
+        }
+        self.api_tokens.remove(id)?;
+        self.flush().await?;
+        Ok(true)
+    }
+}
+
+fn check_room(have: usize, kind: &str) -> Result<(), StoreError> {
+    if have < MAX_TOKENS_OF_A_TENANT {
+        return Ok(());
+    }
+    Err(StoreError::Limit(format!(
+        "This tenant has {have} {kind} tokens, and {MAX_TOKENS_OF_A_TENANT} is the most. Delete some first."
+    )))
+}

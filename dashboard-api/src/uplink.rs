@@ -1,0 +1,201 @@
+//! The control plane's sessions with the router: one on the control realm, one on each tenant's.
+//!
+//! Owns the links, what they serve and what they publish. Must not know WAMP's framing (`ecep-link` does).
+
+mod procedures;
+mod teller;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use ecep_link::{Credentials, CredentialsError, Link, LinkState};
+use ecep_proto::api::{
+    Authenticate, DeviceList, FleetContainerList, FleetHello, FleetReport, Procedure,
+    name::TenantSlug,
+    realm::{self, CONTROL_PLANE_AUTHID},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{control::ControlPlane, fleet_view::Change};
+use teller::{Teller, Told};
+
+/// The watch looks at the fleet at least this often; the first deadline of a device that just reported is later.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// All links.
+pub struct Uplink {
+    control: Arc<ControlPlane>,
+    stop: CancellationToken,
+    control_link: OnceLock<Link>,
+    tenants: Mutex<HashMap<TenantSlug, Tenant>>,
+}
+
+struct Tenant {
+    link: Link,
+    teller: Teller,
+}
+
+impl Uplink {
+    /// Starts all links and the watch over the fleet; they end with `stop`.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn start(
+        control: Arc<ControlPlane>,
+        stop: CancellationToken,
+    ) -> Result<Arc<Self>, crate::store::StoreError> {
+        let tenants = control.store.tenants()?;
+        let uplink =
+            Arc::new(Self { control, stop, control_link: OnceLock::new(), tenants: Mutex::default() });
+        let link = uplink.spawn_control_link();
+        uplink.control_link.get_or_init(|| link);
+        for tenant in tenants {
+            uplink.add_tenant(&tenant.slug);
+        }
+        tokio::spawn(Arc::clone(&uplink).watch());
+        Ok(uplink)
+    }
+
+    /// Joins the realm of a tenant.
+    pub fn add_tenant(self: &Arc<Self>, tenant: &TenantSlug) {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        if tenants.contains_key(tenant) {
+            return;
+        }
+        let link = self.spawn_tenant_link(tenant);
+        let teller = Teller::spawn(tenant.clone(), link.clone(), self.stop.clone());
+        tenants.insert(tenant.clone(), Tenant { link, teller });
+    }
+
+    /// Whether the control realm is joined, so that the router can ask us about clients.
+    pub fn is_joined(&self) -> bool {
+        self.control_link.get().is_some_and(|link| matches!(*link.state().borrow(), LinkState::Joined { .. }))
+    }
+
+    /// Whether the tenant's realm is joined.
+    pub fn is_joined_to(&self, tenant: &TenantSlug) -> bool {
+        let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        tenants
+            .get(tenant)
+            .is_some_and(|tenant| matches!(*tenant.link.state().borrow(), LinkState::Joined { .. }))
+    }
+
+    /// Tells the device's tenant how it has changed.
+    pub fn tell(&self, change: Change) {
+        self.queue(&change.device.owner.clone(), Told::Change(Box::new(change)));
+    }
+
+    /// Tells a tenant something that a person should know.
+    pub fn notice(&self, tenant: &TenantSlug, text: String) {
+        self.queue(tenant, Told::Notice(text));
+    }
+
+    fn queue(&self, tenant: &TenantSlug, told: Told) {
+        let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tenant) = tenants.get(tenant) {
+            tenant.teller.tell(told);
+        }
+    }
+
+    /// Waits until every link has said goodbye.
+    pub async fn closed(&self) {
+        let mut links: Vec<Link> = {
+            let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+            tenants.values().map(|tenant| tenant.link.clone()).collect()
+        };
+        links.extend(self.control_link.get().cloned());
+        for link in links {
+            // An error means that the link's task is gone, which is closed too.
+            let _ = link.state().wait_for(|state| *state == LinkState::Closed).await;
+        }
+    }
+
+    fn spawn_control_link(self: &Arc<Self>) -> Link {
+        let (authenticate, hello, report) = (Arc::clone(self), Arc::clone(self), Arc::clone(self));
+        Link::builder("control", self.credentials(realm::CONTROL.to_owned()))
+            .procedure::<Authenticate, _, _>(Authenticate::URI.to_owned(), move |_caller, request| {
+                let uplink = Arc::clone(&authenticate);
+                async move { uplink.control.authenticate(&request) }
+            })
+            .procedure::<FleetHello, _, _>(FleetHello::URI.to_owned(), move |caller, request| {
+                let uplink = Arc::clone(&hello);
+                async move { uplink.hello(&caller, request) }
+            })
+            .procedure::<FleetReport, _, _>(FleetReport::URI.to_owned(), move |caller, request| {
+                let uplink = Arc::clone(&report);
+                async move { uplink.report(&caller, request) }
+            })
+            .spawn(self.stop.clone())
+    }
+
+    fn spawn_tenant_link(self: &Arc<Self>, tenant: &TenantSlug) -> Link {
+        let (devices, containers) = (Arc::clone(&self.control), Arc::clone(&self.control));
+        let (of_devices, of_containers) = (tenant.clone(), tenant.clone());
+        Link::builder(format!("tenant {tenant}"), self.credentials(realm::of_tenant(tenant)))
+            .procedure::<DeviceList, _, _>(DeviceList::URI.to_owned(), move |_caller, _nothing| {
+                let list = devices.view().devices(devices.clock.now(), &of_devices);
+                async move { Ok(list) }
+            })
+            .procedure::<FleetContainerList, _, _>(
+                FleetContainerList::URI.to_owned(),
+                move |_caller, _nothing| {
+                    let list = containers.view().containers(containers.clock.now(), &of_containers);
+                    async move { Ok(list) }
+                },
+            )
+            .spawn(self.stop.clone())
+    }
+
+    /// The same ticket opens every platform realm; it is read anew for each attempt, since the router may have
+    /// been given a new one.
+    fn credentials(
+        &self,
+        realm: String,
+    ) -> impl Fn() -> std::pin::Pin<Box<dyn Future<Output = Result<Credentials, CredentialsError>> + Send>>
+    + Send
+    + Sync
+    + use<> {
+        let url = self.control.config.router.as_str().to_owned();
+        let file = self.control.config.router_ticket_file.clone();
+        move || {
+            let (url, realm, file) = (url.clone(), realm.clone(), file.clone());
+            Box::pin(async move {
+                let ticket = tokio::fs::read_to_string(&file).await.map_err(|error| {
+                    format!("the router's ticket file {} cannot be read: {error}", file.display())
+                })?;
+                let authid = CONTROL_PLANE_AUTHID.to_owned();
+                Ok(Credentials { url, realm, authid, ticket: ticket.trim().to_owned() })
+            })
+        }
+    }
+
+    /// Notices devices that fall silent, and keeps what the others tell.
+    async fn watch(self: Arc<Self>) {
+        loop {
+            let now = self.control.clock.now();
+            let next = self.control.view().next_deadline();
+            let until_deadline = next.map(|at| Duration::from_millis(at.saturating_sub(now)));
+            let wait = until_deadline.map_or(LOOK_EVERY, |wait| wait.min(LOOK_EVERY));
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
+            }
+            let now = self.control.clock.now();
+            let (changes, unsaved) = {
+                let mut view = self.control.view();
+                (view.due(now), view.take_unsaved(now))
+            };
+            for change in changes {
+                self.tell(change);
+            }
+            for (device, report) in unsaved {
+                if let Err(error) = self.control.store.put_report(&device, &report) {
+                    tracing::error!(%device, %error, "a report could not be stored");
+                }
+            }
+        }
+    }
+}

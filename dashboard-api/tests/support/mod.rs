@@ -1,0 +1,265 @@
+//! A real control plane on a free port with its own data folder, a person at it, and a device.
+
+#![allow(dead_code, reason = "each test program uses its own part of it")]
+
+use std::path::PathBuf;
+
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+use ecep_dashboard_api::{
+    config::Config,
+    server::{self, Running},
+};
+use ecep_proto::api::{
+    device::{DeviceFacts, EngineFacts},
+    enrol::{enrol_text, session_text},
+    http::Problem,
+    name::DeviceId,
+};
+use ed25519_dalek::{Signer, SigningKey};
+use reqwest::{Method, StatusCode, header::HeaderMap};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+pub const EMAIL: &str = "maria@example.org";
+pub const PASSWORD: &str = "correct horse battery";
+
+/// The ticket by which the router knows the control plane.
+pub const ROUTER_TICKET: &str = "the-router-knows-this-ticket";
+
+/// A running control plane; the folder outlives it.
+pub struct Server {
+    pub folder: TempDir,
+    pub base: String,
+    pub running: Option<Running>,
+    stop: CancellationToken,
+}
+
+impl Server {
+    /// Starts one whose router is out of reach.
+    pub async fn start() -> Self {
+        Self::start_with("ws://127.0.0.1:9/", None).await
+    }
+
+    /// Starts one with this router, and for browsers behind this address.
+    pub async fn start_with(router: &str, public_url: Option<&str>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("router-ticket"), ROUTER_TICKET).unwrap();
+        Self::start_in(folder, router, public_url).await
+    }
+
+    /// Stops it and starts it again on the same data.
+    pub async fn restart(self, router: &str) -> Self {
+        let folder = self.stop().await;
+        Self::start_in(folder, router, None).await
+    }
+
+    async fn start_in(folder: TempDir, router: &str, public_url: Option<&str>) -> Self {
+        let config = Config {
+            data: data_of(&folder),
+            listen: vec!["127.0.0.1:0".parse().unwrap()],
+            router: router.parse().unwrap(),
+            router_ticket_file: folder.path().join("router-ticket"),
+            wamp_url: "ws://127.0.0.1:8081/ws".parse().unwrap(),
+            device_wamp_url: "ws://10.77.0.1:8081/ws".parse().unwrap(),
+            public_url: public_url.map(|url| url.parse().unwrap()),
+        };
+        let stop = CancellationToken::new();
+        let running = server::start(config, stop.clone()).await.unwrap();
+        let base = format!("http://{}", running.addresses[0]);
+        Self { folder, base, running: Some(running), stop }
+    }
+
+    /// Stops it; gives the folder back.
+    pub async fn stop(mut self) -> TempDir {
+        self.stop.cancel();
+        self.running.take().unwrap().stopped().await;
+        self.folder
+    }
+
+    pub fn setup_code(&self) -> String {
+        std::fs::read_to_string(data_of(&self.folder).join("setup-code")).unwrap().trim().to_owned()
+    }
+
+    /// Nobody in particular.
+    pub fn visitor(&self) -> Person {
+        Person { base: self.base.clone(), cookie: None, client: client() }
+    }
+
+    /// Makes the first account with the tenant `acme`, and logs in.
+    pub async fn set_up(&self) -> Person {
+        let mut person = self.visitor();
+        let answer = person
+            .post(
+                "/api/setup",
+                json!({ "code": self.setup_code(), "email": EMAIL, "password": PASSWORD, "tenant": "acme", "tenant_name": "Acme" }),
+            )
+            .await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        person.login(EMAIL, PASSWORD).await;
+        person
+    }
+
+    /// Makes an account with these memberships, and logs in.
+    pub async fn add_person(&self, admin: &Person, email: &str, memberships: Value) -> Person {
+        let account = json!({ "email": email, "password": PASSWORD, "memberships": memberships });
+        let answer = admin.post("/api/accounts", account).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        let mut person = self.visitor();
+        person.login(email, PASSWORD).await;
+        person
+    }
+}
+
+pub fn data_of(folder: &TempDir) -> PathBuf {
+    folder.path().join("data")
+}
+
+pub fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
+/// A browser, as far as the API is concerned.
+#[derive(Clone)]
+pub struct Person {
+    pub base: String,
+    pub cookie: Option<String>,
+    pub client: reqwest::Client,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Checks that this is a problem document of this status, and gives its sentence.
+    pub fn problem(&self, status: u16) -> String {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
+        let problem: Problem = serde_json::from_str(&self.text).unwrap();
+        assert_eq!(problem.status, status);
+        assert!(problem.kind.starts_with("ecep") && problem.detail.ends_with(['.', ')']), "{problem:?}");
+        problem.detail
+    }
+}
+
+impl Person {
+    /// Sends what the dashboard would send.
+    pub async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let mut request =
+            self.client.request(method, format!("{}{path}", self.base)).header("x-ecep-csrf", "1");
+        if let Some(cookie) = &self.cookie {
+            request = request.header("cookie", cookie);
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        answer(request).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, None).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::POST, path, Some(body)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(Method::DELETE, path, None).await
+    }
+
+    pub async fn login(&mut self, email: &str, password: &str) -> Answer {
+        let answer = self.post("/api/login", json!({ "email": email, "password": password })).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        self.cookie = Some(answer.header("set-cookie").split(';').next().unwrap().to_owned());
+        answer
+    }
+
+    /// Makes a join token of `acme`.
+    pub async fn join_token(&self, uses: u32) -> (String, String) {
+        let answer =
+            self.post("/api/tenants/acme/join-tokens", json!({ "uses": uses, "valid_seconds": 3_600 })).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        let created = answer.json();
+        (created["id"].as_str().unwrap().to_owned(), created["secret"].as_str().unwrap().to_owned())
+    }
+}
+
+pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    Answer { status, headers, text: response.text().await.unwrap() }
+}
+
+/// A device's key, and what it sends.
+pub struct Device {
+    pub key: SigningKey,
+}
+
+impl Device {
+    pub fn new(seed: u8) -> Self {
+        Self { key: SigningKey::from_bytes(&[seed; 32]) }
+    }
+
+    pub fn public_key(&self) -> String {
+        STANDARD_NO_PAD.encode(self.key.verifying_key().as_bytes())
+    }
+
+    fn sign(&self, text: &str) -> String {
+        STANDARD_NO_PAD.encode(self.key.sign(text.as_bytes()).to_bytes())
+    }
+
+    pub fn enrolment(&self, token: &str, name: &str) -> Value {
+        json!({
+            "token": token,
+            "public_key": self.public_key(),
+            "name": name,
+            "place": "San José",
+            "facts": facts(),
+            "signature": self.sign(&enrol_text(token, &self.public_key())),
+        })
+    }
+
+    pub fn session(&self, device: &str, at: u64, nonce: [u8; 16]) -> Value {
+        let nonce = STANDARD_NO_PAD.encode(nonce);
+        let id: DeviceId = device.parse().unwrap();
+        json!({ "device": device, "at": at, "nonce": nonce, "signature": self.sign(&session_text(&id, at, &nonce)) })
+    }
+}
+
+pub fn facts() -> DeviceFacts {
+    DeviceFacts {
+        agent_version: "0.1.0".to_owned(),
+        architecture: "x86_64".to_owned(),
+        kernel: "6.1.0".to_owned(),
+        cores: 4,
+        memory_total_bytes: 4_000_000_000,
+        engine: EngineFacts {
+            kind: "sim".to_owned(),
+            reachable: true,
+            version: Some("1".to_owned()),
+            api_version: None,
+            live_restore: Some(true),
+            problems: vec![],
+        },
+        hostname: "edge".to_owned(),
+        addresses: vec!["10.77.0.11".to_owned()],
+    }
+}
+
+pub fn now() -> u64 {
+    ecep_dashboard_api::clock::unix_ms()
+}
