@@ -1,25 +1,27 @@
 //! The lab's wires: a bridge in the root namespace, and for each device a network namespace and a cable into the bridge.
 //! Everything here can be removed again from the plan alone, in any half-made state.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::plan::{self, Exclusive, Plan};
-use crate::shell::run;
+use super::plan::{self, Exclusive, Plan, TOKEN_VARIABLE};
+use crate::shell::{self, run};
 
 const NETNS_DIR: &str = "/run/netns";
 
 /// Makes the bridge and tells the firewall to let the lab's own traffic pass.
 pub(super) fn make_bridge(plan: &Plan) -> Result<()> {
     let bridge = plan.bridge();
-    run("ip", ["link", "add", &bridge, "type", "bridge"])?;
-    run("ip", ["address", "add", &format!("{}/24", plan.cloud_address()), "dev", &bridge])?;
-    run("ip", ["link", "set", &bridge, "up"])?;
+    make(plan, "ip", ["link", "add", &bridge, "type", "bridge"])?;
+    make(plan, "ip", ["address", "add", &format!("{}/24", plan.cloud_address()), "dev", &bridge])?;
+    make(plan, "ip", ["link", "set", &bridge, "up"])?;
     for rule in firewall_rules(plan) {
         let arguments = ["-w", "-I"].into_iter().chain(rule.iter().map(String::as_str));
-        run("iptables", arguments)?;
+        make(plan, "iptables", arguments)?;
     }
     note_netns_mount()
 }
@@ -27,14 +29,24 @@ pub(super) fn make_bridge(plan: &Plan) -> Result<()> {
 /// Makes a device's network namespace and plugs it in.
 pub(super) fn make_device(plan: &Plan, number: u8) -> Result<()> {
     let (name, veth, bridge) = (plan.device_name(number), plan.veth(number), plan.bridge());
-    run("ip", ["netns", "add", &name])?;
-    run("ip", ["link", "add", &veth, "type", "veth", "peer", "name", "eth0", "netns", &name])?;
-    run("ip", ["link", "set", &veth, "master", &bridge, "up"])?;
-    run("ip", ["-n", &name, "address", "add", &format!("{}/24", plan.address(number)), "dev", "eth0"])?;
-    run("ip", ["-n", &name, "link", "set", "lo", "up"])?;
-    run("ip", ["-n", &name, "link", "set", "eth0", "up"])?;
-    run("ip", ["-n", &name, "route", "add", "default", "via", &plan.cloud_address().to_string()])?;
+    make(plan, "ip", ["netns", "add", &name])?;
+    make(plan, "ip", ["link", "add", &veth, "type", "veth", "peer", "name", "eth0", "netns", &name])?;
+    make(plan, "ip", ["link", "set", &veth, "master", &bridge, "up"])?;
+    make(
+        plan,
+        "ip",
+        ["-n", &name, "address", "add", &format!("{}/24", plan.address(number)), "dev", "eth0"],
+    )?;
+    make(plan, "ip", ["-n", &name, "link", "set", "lo", "up"])?;
+    make(plan, "ip", ["-n", &name, "link", "set", "eth0", "up"])?;
+    make(plan, "ip", ["-n", &name, "route", "add", "default", "via", &plan.cloud_address().to_string()])?;
     Ok(())
+}
+
+/// Runs a command that makes something. It bears the lab's token, so that after a crash it is ended before anybody looks
+/// for what it may have made.
+fn make<A: AsRef<OsStr>>(plan: &Plan, program: &str, arguments: impl IntoIterator<Item = A>) -> Result<()> {
+    shell::output(Command::new(program).args(arguments).env(TOKEN_VARIABLE, &plan.token)).map(drop)
 }
 
 /// Removes what [`make_bridge`] and [`make_device`] made, or as much of it as there is.
