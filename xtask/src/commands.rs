@@ -98,7 +98,10 @@ impl Arguments {
 const KEEP: Duration = Duration::from_secs(3600);
 
 fn lab_up(devices: u8, name: &str, data_root: PathBuf) -> Result<()> {
+    setup::run()?;
+    eprintln!("starting {devices} devices ...");
     let lab = Lab::create(name, &data_root, devices)?;
+    eprintln!("building the sample image ...");
     let registry = lab.start_registry()?;
     lab::build_counter(lab.device(1))?;
     let pulled = lab::push_image(lab::COUNTER_IMAGE, lab.device(1), &registry)?;

@@ -33,6 +33,7 @@ const POLL: Duration = Duration::from_millis(50);
 /// The surroundings cannot be made, or somebody pressed Ctrl-C.
 pub fn run(all: bool, data_root: &Path) -> Result<bool> {
     setup::run()?;
+    eprintln!("test: starting a lab of {DEVICES} devices ...");
     let lab = Lab::create(&format!("test-{}", std::process::id()), data_root, DEVICES)?;
     let registry = lab.start_registry()?;
     lab::build_counter(lab.device(1))?;
