@@ -265,3 +265,169 @@ fn not_enrolled() -> ApiError {
         "This device is not enrolled here, or was removed. Enrol it again with a join token.",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ecep_fleet::liveness::{OFFLINE_AFTER_MS, STALE_AFTER_MS};
+    use ecep_proto::api::{
+        container::{ContainerState, ContainerView},
+        device::EngineFacts,
+    };
+
+    const START: u64 = 1_000_000;
+
+    fn facts() -> DeviceFacts {
+        DeviceFacts {
+            agent_version: "0.1.0".to_owned(),
+            architecture: "aarch64".to_owned(),
+            kernel: "6.1".to_owned(),
+            cores: 4,
+            memory_total_bytes: 1 << 30,
+            engine: EngineFacts {
+                kind: "sim".to_owned(),
+                reachable: true,
+                version: None,
+                api_version: None,
+                live_restore: None,
+                problems: vec![],
+            },
+            hostname: "edge".to_owned(),
+            addresses: vec![],
+        }
+    }
+
+    fn device(id: &str, owner: &str) -> Device {
+        Device {
+            id: id.parse().unwrap(),
+            name: id.to_owned(),
+            place: None,
+            owner: owner.parse().unwrap(),
+            public_key: String::new(),
+            enrolled_at: 1,
+            facts: facts(),
+        }
+    }
+
+    fn container(tenant: &str, id: &str) -> TenantContainer {
+        TenantContainer {
+            tenant: tenant.parse().unwrap(),
+            container: ContainerView {
+                id: id.parse().unwrap(),
+                name: id.parse().unwrap(),
+                application: "app".parse().unwrap(),
+                image: "app".to_owned(),
+                state: ContainerState::Running,
+                exit_code: None,
+                created_at: 1,
+                started_at: None,
+                ports: vec![],
+            },
+        }
+    }
+
+    fn report(at: u64, containers: Vec<TenantContainer>) -> Report {
+        Report { at, problems: vec![], containers, facts: None }
+    }
+
+    fn view_of_edge() -> (FleetView, DeviceId) {
+        let mut view = FleetView::default();
+        view.add(START, device("edge", "acme"), None);
+        (view, "edge".parse().unwrap())
+    }
+
+    fn ids(view: &FleetView, tenant: &str) -> Vec<String> {
+        let containers = view.containers(START, &tenant.parse().unwrap()).containers;
+        containers.into_iter().map(|placed| placed.container.id.to_string()).collect()
+    }
+
+    /// A stolen device may claim anything; it must not show up in another tenant's lists.
+    #[test]
+    fn a_device_cannot_report_containers_of_a_tenant_without_a_share() {
+        let (mut view, edge) = view_of_edge();
+        let claimed = vec![container("acme", "own"), container("globex", "forged")];
+        view.report(START, START, &edge, report(START, claimed)).unwrap();
+        assert_eq!(ids(&view, "acme"), ["own"]);
+        assert_eq!(ids(&view, "globex"), Vec::<String>::new());
+        assert!(view.devices(START, &"globex".parse().unwrap()).devices.is_empty());
+    }
+
+    /// Each change is told once, when it happens, with how it was before.
+    #[test]
+    fn changes_are_told_once_and_in_time() {
+        let (mut view, edge) = view_of_edge();
+        assert_eq!(view.next_deadline(), None);
+        let change = view.report(START, START, &edge, report(START, vec![])).unwrap().unwrap();
+        assert_eq!((change.before, change.device.liveness), (Some(Liveness::Never), Liveness::Connected));
+        assert_eq!(view.report(START + 1, START, &edge, report(START, vec![])), Ok(None));
+        let last = START + 1;
+        assert_eq!(view.next_deadline(), Some(last + STALE_AFTER_MS));
+        assert_eq!(view.due(last + STALE_AFTER_MS - 1), vec![]);
+        let stale = view.due(last + STALE_AFTER_MS);
+        assert_eq!(stale.len(), 1);
+        assert_eq!(stale[0].device.liveness, Liveness::Stale);
+        assert_eq!(view.due(last + STALE_AFTER_MS), vec![]);
+        let offline = view.due(last + OFFLINE_AFTER_MS);
+        assert_eq!(
+            (offline[0].before, offline[0].device.liveness),
+            (Some(Liveness::Stale), Liveness::Offline)
+        );
+        assert_eq!(view.next_deadline(), None);
+        let back = view.report(last + 60_000, START, &edge, report(START, vec![])).unwrap().unwrap();
+        assert_eq!((back.before, back.device.liveness), (Some(Liveness::Offline), Liveness::Connected));
+    }
+
+    /// After a restart of the control plane the containers are still listed, and the age goes on from the last report.
+    #[test]
+    fn what_was_stored_is_there_after_a_restart() {
+        let (mut view, edge) = view_of_edge();
+        view.report(START, START, &edge, report(START, vec![container("acme", "own")])).unwrap();
+        let (_, stored) = view.last_reports().remove(0);
+        let mut later = FleetView::default();
+        later.add(START + STALE_AFTER_MS, device("edge", "acme"), Some(stored));
+        assert_eq!(ids(&later, "acme"), ["own"]);
+        let devices = later.devices(START + STALE_AFTER_MS, &"acme".parse().unwrap()).devices;
+        assert_eq!((devices[0].liveness, devices[0].last_seen_at), (Liveness::Stale, Some(START)));
+        assert_eq!(later.next_deadline(), Some(START + OFFLINE_AFTER_MS));
+    }
+
+    /// A heartbeat every two seconds must not be a write every two seconds; news is stored soon.
+    #[test]
+    fn reports_are_stored_at_a_modest_rate() {
+        let (mut view, edge) = view_of_edge();
+        let mut stored = 0;
+        for beat in 1..=60 {
+            let now = START + beat * 2_000;
+            view.report(now, now, &edge, report(now, vec![container("acme", "own")])).unwrap();
+            stored += view.take_unsaved(now).len();
+        }
+        assert_eq!(stored, 2, "once for the news, once for the minute");
+        let now = START + 61 * 2_000;
+        view.report(now, now, &edge, report(now, vec![])).unwrap();
+        assert_eq!(view.take_unsaved(now).len(), 1, "news");
+        assert_eq!(view.take_unsaved(now).len(), 0);
+    }
+
+    /// A removed device is gone from everything, and its reports are refused with what to do.
+    #[test]
+    fn a_removed_device_is_forgotten() {
+        let (mut view, edge) = view_of_edge();
+        view.report(START, START, &edge, report(START, vec![container("acme", "own")])).unwrap();
+        view.remove(&edge);
+        assert_eq!(view.next_deadline(), None);
+        assert_eq!(view.take_unsaved(START + SAVE_EVERY_MS), vec![]);
+        assert_eq!(ids(&view, "acme"), Vec::<String>::new());
+        let refused = view.report(START, START, &edge, report(START, vec![])).unwrap_err();
+        assert_eq!(refused.uri, ErrorKind::Forbidden);
+        assert!(refused.message.contains("Enrol it again"));
+    }
+
+    /// One device cannot fill the memory.
+    #[test]
+    fn an_endless_report_is_refused() {
+        let (mut view, edge) = view_of_edge();
+        let many = vec![container("acme", "own"); MAX_CONTAINERS + 1];
+        let refused = view.report(START, START, &edge, report(START, many)).unwrap_err();
+        assert_eq!(refused.uri, ErrorKind::InvalidArgument);
+    }
+}

@@ -1,6 +1,9 @@
-//! A real control plane on a free port with its own data folder, a person at it, and a device.
+//! A real control plane on a free port with its own data folder, a person at it, and a device; and a real router.
 
 #![allow(dead_code, reason = "each test program uses its own part of it")]
+
+pub mod router;
+pub mod wamp;
 
 use std::path::PathBuf;
 
@@ -54,7 +57,8 @@ impl Server {
         Self::start_in(folder, router, None).await
     }
 
-    async fn start_in(folder: TempDir, router: &str, public_url: Option<&str>) -> Self {
+    /// Starts one on this data.
+    pub async fn start_in(folder: TempDir, router: &str, public_url: Option<&str>) -> Self {
         let config = Config {
             data: data_of(&folder),
             listen: vec!["127.0.0.1:0".parse().unwrap()],
@@ -210,8 +214,10 @@ pub struct Device {
 }
 
 impl Device {
-    pub fn new(seed: u8) -> Self {
-        Self { key: SigningKey::from_bytes(&[seed; 32]) }
+    pub fn new(seed: u32) -> Self {
+        let mut bytes = [0; 32];
+        bytes[..4].copy_from_slice(&seed.to_le_bytes());
+        Self { key: SigningKey::from_bytes(&bytes) }
     }
 
     pub fn public_key(&self) -> String {

@@ -1,0 +1,206 @@
+//! The program itself: it says when it is ready, stops when it is told to, and loses nothing when it is killed.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+mod support;
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use ecep_dashboard_api::store::Store;
+use serde_json::json;
+use support::{Device, EMAIL, PASSWORD, Person, client, now};
+
+/// Devices that want in while the program is killed: the most that one join token admits.
+const DEVICES: u32 = 1_000;
+
+/// A running program, killed when the test ends.
+struct Program {
+    child: Child,
+    base: String,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Program {
+    fn command(folder: &Path) -> Command {
+        std::fs::write(folder.join("router-ticket"), support::ROUTER_TICKET).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ecep-dashboard-api"));
+        command
+            .args(["run", "--listen", "127.0.0.1:0", "--router", "ws://127.0.0.1:9/"])
+            .args(["--wamp-url", "ws://127.0.0.1:9/", "--device-wamp-url", "ws://127.0.0.1:9/"])
+            .arg("--data")
+            .arg(folder.join("data"))
+            .arg("--router-ticket-file")
+            .arg(folder.join("router-ticket"))
+            .env("NO_COLOR", "1")
+            .env_remove("RUST_LOG")
+            .stderr(Stdio::piped());
+        command
+    }
+
+    fn start(folder: &Path) -> Self {
+        let mut child = Self::command(folder).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let base = loop {
+            let line = lines.next().expect("it ended before it listened").unwrap();
+            if let Some((_, address)) = line.split_once("listening on ") {
+                break address.trim().to_owned();
+            }
+        };
+        // Somebody must read on, or the program blocks on a full pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, base }
+    }
+
+    fn person(&self) -> Person {
+        Person { base: self.base.clone(), cookie: None, client: client() }
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+async fn set_up(program: &Program, folder: &Path) -> Person {
+    let code = std::fs::read_to_string(folder.join("data/setup-code")).unwrap();
+    let mut person = program.person();
+    let wanted = json!({ "code": code.trim(), "email": EMAIL, "password": PASSWORD, "tenant": "acme", "tenant_name": "Acme" });
+    assert_eq!(person.post("/api/setup", wanted).await.status, 201);
+    person.login(EMAIL, PASSWORD).await;
+    person
+}
+
+/// Every answer that a client got must be true after a crash, and a use of a token is spent if and only if there is a
+/// device for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_loses_nothing_that_was_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::start(folder.path());
+    let maria = set_up(&program, folder.path()).await;
+    let (token_id, token) = maria.join_token(DEVICES).await;
+
+    let mut writers = Vec::new();
+    for writer in 0..4 {
+        let (maria, token) = (maria.clone(), token.clone());
+        writers.push(tokio::spawn(async move {
+            let mut answered = Vec::new();
+            for number in 0..DEVICES / 4 {
+                let device = Device::new(1 + writer * (DEVICES / 4) + number);
+                let request = maria
+                    .client
+                    .post(format!("{}/api/device/enrol", maria.base))
+                    .json(&device.enrolment(&token, "Edge"));
+                // An error is the kill.
+                let Ok(response) = request.send().await else { break };
+                let Ok(reply) = response.json::<serde_json::Value>().await else { break };
+                answered.push(reply["device"].as_str().unwrap().to_owned());
+            }
+            answered
+        }));
+    }
+    // Kill it in the middle of the writing: as soon as a few have been answered.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let left = maria.get("/api/tenants/acme/join-tokens").await.json()[0]["uses_left"].as_u64().unwrap();
+        if left <= u64::from(DEVICES) - 20 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "no device was enrolled in 30 s");
+    }
+    program.kill();
+    let mut answered = Vec::new();
+    for writer in writers {
+        answered.extend(writer.await.unwrap());
+    }
+    assert!(answered.len() >= 15, "{} were answered before the kill", answered.len());
+
+    let store = Store::open(&folder.path().join("data")).unwrap();
+    let devices = store.devices().unwrap();
+    for device in &answered {
+        assert!(devices.iter().any(|known| known.id.as_str() == device), "{device} was answered and is lost");
+    }
+    let left = store.join_token(&token_id).unwrap().unwrap().uses_left;
+    assert_eq!(
+        left as usize + devices.len(),
+        DEVICES as usize,
+        "a use is spent without a device, or the reverse"
+    );
+    drop(store);
+
+    let program = Program::start(folder.path());
+    let mut maria = Person { base: program.base.clone(), ..maria };
+    assert_eq!(maria.get("/api/session").await.status, 200, "the login is lost");
+    maria.login(EMAIL, PASSWORD).await;
+}
+
+/// Whoever starts it waits for the line, and whoever stops it waits for the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_stops_soon_after_sigterm_and_starts_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = Program::start(folder.path());
+    let maria = set_up(&program, folder.path()).await;
+    // The client keeps its connection open, as browsers do.
+    assert_eq!(maria.get("/api/session").await.status, 200);
+    let told = Command::new("kill").arg("-TERM").arg(program.child.id().to_string()).status().unwrap();
+    assert!(told.success());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let status = loop {
+        if let Some(status) = program.child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "still running 20 s after SIGTERM");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(status.success(), "{status}");
+    let again = Program::start(folder.path());
+    let maria = Person { base: again.base.clone(), ..maria };
+    assert_eq!(maria.get("/api/session").await.status, 200);
+}
+
+/// What is wrong at the start is told in one sentence, not by a panic.
+#[test]
+fn a_failed_start_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Program::start(folder.path());
+    let second = Program::command(folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert!(!second.status.success());
+    assert!(said.contains("in use by another process") && !said.contains("panicked"), "{said}");
+
+    let address = running.base.strip_prefix("http://").unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let taken = Program::command(other.path()).args(["--listen", address]).output().unwrap();
+    let said = String::from_utf8_lossy(&taken.stderr);
+    assert!(!taken.status.success());
+    assert!(said.contains("cannot listen on") && !said.contains("panicked"), "{said}");
+}
+
+/// Logins, devices and accounts survive an ordinary restart.
+#[tokio::test]
+async fn the_store_outlives_the_server() {
+    let server = support::Server::start().await;
+    let maria = server.set_up().await;
+    let device = Device::new(1);
+    let (_, token) = maria.join_token(1).await;
+    let enrolled = server.visitor().post("/api/device/enrol", device.enrolment(&token, "Edge")).await.json();
+    let id = enrolled["device"].as_str().unwrap();
+    let cookie = maria.cookie.clone();
+    let server = server.restart("ws://127.0.0.1:9/").await;
+    let mut maria = server.visitor();
+    maria.cookie = cookie;
+    assert_eq!(maria.get("/api/session").await.json()["email"], EMAIL);
+    let session = server.visitor().post("/api/device/session", device.session(id, now(), [1; 16])).await;
+    assert_eq!(session.status, 200, "{session:?}");
+    assert!(!support::data_of(&server.folder).join("setup-code").exists());
+}

@@ -1,0 +1,135 @@
+//! Who may join which realm, asked through the router.
+
+use ecep_dashboard_api::{
+    secret::SecretHash,
+    store::{ApiToken, JoinToken, Store},
+};
+use ecep_proto::api::{DeviceList, Procedure, realm, roles::Role};
+use serde_json::json;
+
+use crate::{
+    join, joined, platform,
+    support::{Device, Server, data_of, now, wamp::Session},
+    ticket,
+};
+
+fn acme() -> String {
+    realm::of_tenant(&"acme".parse().unwrap())
+}
+
+/// A browser joins in its person's role, once for each ticket.
+#[tokio::test]
+async fn a_browsers_ticket_opens_its_realm_once() {
+    let (router, server, maria) = platform().await;
+    let first = ticket(&maria, "acme").await;
+    let mut session = join(&router, &first).await.unwrap();
+    assert_eq!(session.role, "owner");
+    let list = session.call(DeviceList::URI, json!({})).await.unwrap();
+    assert_eq!(list["devices"], json!([]));
+    let again = join(&router, &first).await.err().unwrap();
+    assert!(again.message.contains("used already"), "{again:?}");
+
+    let viewer = json!([{ "tenant": "acme", "role": "viewer" }]);
+    let vera = server.add_person(&maria, "vera@example.org", viewer).await;
+    assert_eq!(join(&router, &ticket(&vera, "acme").await).await.unwrap().role, "viewer");
+}
+
+/// A ticket of one realm or person opens no other, and a made-up one none.
+#[tokio::test]
+async fn a_ticket_opens_nothing_else() {
+    let (router, server, maria) = platform().await;
+    maria.post("/api/tenants", json!({ "slug": "globex", "name": "Globex" })).await;
+    joined(&server, "globex").await;
+    let of_globex = realm::of_tenant(&"globex".parse().unwrap());
+    for (key, value) in [
+        ("realm", of_globex.as_str()),
+        ("realm", realm::CONTROL),
+        ("authid", "somebody"),
+        ("ticket", "made-up"),
+        ("realm", "ecep-nowhere"),
+    ] {
+        let mut forged = ticket(&maria, "acme").await;
+        forged[key] = json!(value);
+        assert!(join(&router, &forged).await.is_err(), "{key} {value}");
+    }
+    let nowhere = realm::of_tenant(&"nowhere".parse().unwrap());
+    let refused = Session::join(&router.url(), &nowhere, "x", "y").await.err().unwrap();
+    assert!(refused.message.contains("realm"), "{refused:?}");
+}
+
+/// A program joins with an API token as often as it likes, in the token's role, until the token is deleted.
+#[tokio::test]
+async fn an_api_token_opens_its_realm_until_it_is_deleted() {
+    let (router, _server, maria) = platform().await;
+    let wanted = json!({ "name": "Grafana", "role": "telemetry", "valid_seconds": 600 });
+    let token = maria.post("/api/tenants/acme/api-tokens", wanted).await.json();
+    let (id, secret) = (token["id"].as_str().unwrap(), token["secret"].as_str().unwrap());
+    for _ in 0..2 {
+        let mut session = Session::join(&router.url(), &acme(), id, secret).await.unwrap();
+        assert_eq!(session.role, "telemetry");
+        let refused = session.call(DeviceList::URI, json!({})).await.unwrap_err();
+        assert!(refused.uri.contains("not_authorized"), "telemetry calls nothing: {refused:?}");
+    }
+    assert!(Session::join(&router.url(), &acme(), id, "guess").await.is_err());
+    assert!(Session::join(&router.url(), realm::CONTROL, id, secret).await.is_err());
+    maria.delete(&format!("/api/tenants/acme/api-tokens/{id}")).await;
+    let refused = Session::join(&router.url(), &acme(), id, secret).await.err().unwrap();
+    assert!(refused.message.contains("revoked"), "{refused:?}");
+}
+
+/// What has expired is refused, and whoever holds the real thing is told when and what to do.
+#[tokio::test]
+async fn expired_tokens_are_refused_with_their_end() {
+    let (router, server, _maria) = platform().await;
+    let folder = server.stop().await;
+    let store = Store::open(&data_of(&folder)).unwrap();
+    let hour_ago = now() - 3_600_000;
+    let tenant: ecep_proto::api::name::TenantSlug = "acme".parse().unwrap();
+    let api = ApiToken {
+        id: "old-api".to_owned(),
+        tenant: tenant.clone(),
+        name: "old".to_owned(),
+        role: Role::Viewer,
+        secret: SecretHash::of("api-secret"),
+        expires_at: hour_ago,
+    };
+    store.add_api_token(&api).await.unwrap();
+    let join_token = JoinToken {
+        id: "old-join".to_owned(),
+        tenant,
+        secret: SecretHash::of("old-join.secret"),
+        uses_left: 1,
+        expires_at: hour_ago,
+    };
+    store.add_join_token(&join_token).await.unwrap();
+    drop(store);
+    let server = Server::start_in(folder, &router.url(), None).await;
+    joined(&server, "acme").await;
+
+    let refused = Session::join(&router.url(), &acme(), "old-api", "api-secret").await.err().unwrap();
+    assert!(refused.message.contains("expired on") && refused.message.contains("new one"), "{refused:?}");
+    let guessed = Session::join(&router.url(), &acme(), "old-api", "guess").await.err().unwrap();
+    assert!(!guessed.message.contains("expired on"), "{guessed:?}");
+    let enrolment = Device::new(1).enrolment("old-join.secret", "Edge");
+    let refused = server.visitor().post("/api/device/enrol", enrolment).await.problem(403);
+    assert!(refused.contains("expired on") && refused.contains("new one"), "{refused}");
+}
+
+/// The router comes back empty: every realm must be served again, and people can join again.
+#[tokio::test]
+async fn everything_is_registered_again_after_the_router_restarts() {
+    let (router, server, maria) = platform().await;
+    join(&router, &ticket(&maria, "acme").await).await.unwrap();
+    let router = router.restart().await;
+    let deadline = std::time::Instant::now() + crate::support::wamp::PATIENCE;
+    loop {
+        // Refused as long as the control plane is not back on the control realm; then on the tenant's.
+        if let Ok(mut session) = join(&router, &ticket(&maria, "acme").await).await
+            && session.call(DeviceList::URI, json!({})).await.is_ok()
+        {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "not served again in time");
+    }
+    assert_eq!(server.visitor().get("/healthz").await.json()["router"], "joined");
+}

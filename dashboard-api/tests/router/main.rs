@@ -1,0 +1,51 @@
+//! The control plane with a real router: who may join, and the fleet as its tenants see it.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod fleet;
+mod joining;
+
+use std::time::Instant;
+
+use ecep_proto::api::name::TenantSlug;
+use serde_json::{Value, json};
+use support::{
+    Person, Server,
+    router::TestRouter,
+    wamp::{PATIENCE, Refused, Session},
+};
+
+/// A control plane that has joined a router.
+async fn platform() -> (TestRouter, Server, Person) {
+    let router = TestRouter::start().await;
+    let server = Server::start_with(&router.url(), None).await;
+    let maria = server.set_up().await;
+    joined(&server, "acme").await;
+    (router, server, maria)
+}
+
+/// Waits until the control plane is on the control realm and this tenant's.
+async fn joined(server: &Server, tenant: &str) {
+    let uplink = &server.running.as_ref().unwrap().uplink;
+    let tenant: TenantSlug = tenant.parse().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while !(uplink.is_joined() && uplink.is_joined_to(&tenant)) {
+        assert!(Instant::now() < deadline, "the control plane did not join in time");
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn ticket(person: &Person, tenant: &str) -> Value {
+    let answer = person.post("/api/wamp-ticket", json!({ "tenant": tenant })).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()
+}
+
+/// Joins as the browser does, with what the API gave it.
+async fn join(router: &TestRouter, ticket: &Value) -> Result<Session, Refused> {
+    let text = |key: &str| ticket[key].as_str().unwrap().to_owned();
+    Session::join(&router.url(), &text("realm"), &text("authid"), &text("ticket")).await
+}
