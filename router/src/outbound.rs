@@ -1,8 +1,9 @@
 //! The queue of frames that wait for one client, between its realm and the task that writes to its socket.
 //!
 //! Policy: bounded in bytes and messages. Nobody ever waits to put something in. Past a low mark the queue is
-//! *congested*: who sends into it is slowed, but for a short grace only, so that a client that does not read delays
-//! nobody for long. Past the limit the client is closed with a reason; nothing is dropped in silence.
+//! *congested*, and who sends into it is slowed afterwards: callers until it is calm again, publishers for a short
+//! grace only, so that a subscriber that does not read delays nobody for long. Past the limit the client is closed
+//! with a reason; nothing is dropped in silence.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,7 +23,7 @@ use crate::config::Limits;
 /// are slowed.
 const CONGESTED_PART: usize = 16;
 
-/// How long one spell of congestion may slow those who send to it. A healthy client empties its queue many times
+/// How long one spell of congestion may slow publishers. A healthy client empties its queue many times
 /// in this; one that does not has no claim on other people's time.
 const GRACE: Duration = Duration::from_millis(250);
 
@@ -224,7 +225,7 @@ impl Outbound {
         }
     }
 
-    /// Whether the senders are to be slowed now.
+    /// Whether publishers are to be slowed now.
     pub(crate) fn wants_grace(&self) -> bool {
         self.state().congested_since.is_some_and(|since| since.elapsed() < GRACE)
     }

@@ -18,22 +18,37 @@ use crate::outbound::{Frame, Outbound, Pushed};
 pub(crate) const INBOX_MESSAGES: usize = 1024;
 
 /// Who slows a session down: the congested queues that it sent to last.
+///
+/// A caller waits until its callee's queue is calm, however long: only a flood of calls congests one, and it must
+/// not cost the callee its session. A publisher waits for a subscriber's grace only, as others may be waiting for
+/// the publisher.
 #[derive(Debug, Default)]
-pub(crate) struct Gate(Mutex<Vec<Arc<Outbound>>>);
+pub(crate) struct Gate(Mutex<Vec<Slowed>>);
+
+#[derive(Debug)]
+struct Slowed {
+    by: Arc<Outbound>,
+    patient: bool,
+}
 
 impl Gate {
-    fn wait_for(&self, queue: &Arc<Outbound>) {
+    fn wait_for(&self, by: &Arc<Outbound>, patient: bool) {
         let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !queues.iter().any(|known| Arc::ptr_eq(known, queue)) {
-            queues.push(queue.clone());
+        match queues.iter_mut().find(|known| Arc::ptr_eq(&known.by, by)) {
+            Some(known) => known.patient |= patient,
+            None => queues.push(Slowed { by: by.clone(), patient }),
         }
     }
 
-    /// Waits for the queues that the session has congested, each for its grace at most.
+    /// Waits for the queues that the session has congested.
     pub(crate) async fn pass(&self) {
         let queues = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        for queue in queues {
-            queue.grace().await;
+        for Slowed { by, patient } in queues {
+            if patient {
+                by.calm().await;
+            } else {
+                by.grace().await;
+            }
         }
     }
 }
@@ -163,15 +178,15 @@ impl RealmTask {
         match client.outbound.push(frame) {
             Pushed::Queued => {}
             Pushed::Congested => {
-                // Results go to who asked for them, and only as many as were asked for: who waits for those has
+                // Results go to who asked for them, and only as many as were asked for: who does not take those has
                 // itself to blame, and must not slow the callee.
-                let slows = matches!(message, Message::Event(_) | Message::Invocation(_));
+                let patient = matches!(message, Message::Invocation(_));
+                let slows = patient || matches!(message, Message::Event(_)) && client.outbound.wants_grace();
                 if slows
-                    && client.outbound.wants_grace()
                     && let Some(sender) = cause.filter(|cause| *cause != to)
                     && let Some(sender) = self.clients.get(sender.0)
                 {
-                    sender.gate.wait_for(&client.outbound);
+                    sender.gate.wait_for(&client.outbound, patient);
                 }
             }
             Pushed::Overflow => {

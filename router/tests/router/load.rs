@@ -1,0 +1,152 @@
+//! More than a client can take: nobody else pays for it, and nothing is lost in silence.
+
+use ecep_proto::codec::Serializer;
+use ecep_proto::message::*;
+use ecep_proto::payload::Payload;
+use ecep_proto::value::{Dict, Value};
+use ecep_router::{Config, Limits, TransportKind};
+
+use crate::client::{Client, within};
+use crate::server::{REALM, Server};
+
+async fn join(server: &Server) -> Client {
+    let mut client = server.connect(TransportKind::RawSocket, Serializer::MsgPack).await;
+    client.join(REALM).await;
+    client
+}
+
+/// A subscriber that stops reading is closed with a reason, while another gets every event and the publisher every
+/// acknowledgement.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_subscriber_delays_nobody() {
+    let limits = Limits { max_message_bytes: 64 << 10, max_queue_bytes: 1 << 20, ..Limits::default() };
+    let server = Server::start(Config { limits, ..Config::default() }).await;
+    let mut publisher = join(&server).await;
+    let mut stuck = join(&server).await;
+    let mut healthy = join(&server).await;
+    stuck.subscribe("com.topic").await;
+    healthy.subscribe("com.topic").await;
+    let content = "x".repeat(16 << 10);
+    let reading = tokio::spawn(async move {
+        let mut expected = 0_u64;
+        loop {
+            let event = healthy.event().await;
+            match event.payload.args() {
+                [number, _] => assert_eq!(number.as_u64(), Some(expected), "each event once, in order"),
+                _ => return (healthy, expected),
+            }
+            expected += 1;
+        }
+    });
+    let mut published = 0_u64;
+    within("the stuck subscriber to be closed", async {
+        while published % 50 != 49 || publisher.session_count().await == 3 {
+            let event = Payload::new(vec![Value::from(published), content.as_str().into()], Dict::new());
+            publisher.publish("com.topic", event).await;
+            published += 1;
+        }
+    })
+    .await;
+    publisher.publish("com.topic", Payload::default()).await;
+    let (healthy, received) = within("the healthy subscriber", reading).await.unwrap();
+    assert_eq!(received, published);
+    drop(healthy);
+    // What the operating system had taken comes first, then the reason.
+    let mut got = 0;
+    let reason = within("the reason", async {
+        loop {
+            match stuck.try_receive().await {
+                Some(Message::Event(_)) => got += 1,
+                other => return other,
+            }
+        }
+    })
+    .await;
+    match reason {
+        Some(Message::Goodbye(goodbye)) => {
+            assert_eq!(goodbye.reason, "wamp.close.killed");
+            assert!(goodbye.details["message"].as_str().unwrap().contains("fast enough"));
+        }
+        other => panic!("{other:?} instead of GOODBYE"),
+    }
+    assert!(got < published, "it can't have got everything");
+    stuck.hung_up().await;
+    server.stop().await;
+}
+
+/// A flood of calls slows its caller; the callee keeps its session and every call gets its own answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_calls_is_answered() {
+    const CALLS: u64 = 20_000;
+    let limits = Limits { max_queue_messages: 4096, ..Limits::default() };
+    let server = Server::start(Config { limits, ..Config::default() }).await;
+    let mut callee = join(&server).await;
+    callee.register("com.echo").await;
+    let caller = join(&server).await;
+    let answering = tokio::spawn(async move {
+        for _ in 0..CALLS {
+            let invocation = callee.invocation().await;
+            callee
+                .send(Yield {
+                    request: invocation.request,
+                    options: Dict::new(),
+                    payload: invocation.payload,
+                })
+                .await;
+        }
+        callee
+    });
+    let (mut sending, mut receiving) = caller.split();
+    let calling = tokio::spawn(async move {
+        for number in 0..CALLS {
+            sending.begin_call("com.echo", Payload::of(number)).await;
+        }
+        sending
+    });
+    for number in 0..CALLS {
+        match receiving.receive().await {
+            Message::CallResult(result) => {
+                assert_eq!((result.request.get(), result.payload), (number + 1, Payload::of(number)));
+            }
+            other => panic!("{other:?} as the answer to call {number}"),
+        }
+    }
+    within("the caller", calling).await.unwrap();
+    within("the callee", answering).await.unwrap();
+    server.stop().await;
+}
+
+/// A caller that does not take its results must not block the callee's other callers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stuck_caller_delays_nobody() {
+    let limits = Limits { max_message_bytes: 64 << 10, max_queue_bytes: 1 << 20, ..Limits::default() };
+    let server = Server::start(Config { limits, ..Config::default() }).await;
+    let mut callee = join(&server).await;
+    callee.register("com.large").await;
+    let answering = tokio::spawn(async move {
+        while let Some(message) = callee.try_receive().await {
+            if let Message::Invocation(invocation) = message {
+                let payload = Payload::of("x".repeat(32 << 10));
+                callee.send(Yield { request: invocation.request, options: Dict::new(), payload }).await;
+            }
+        }
+    });
+    let (mut sending, stuck) = join(&server).await.split();
+    let flooding = tokio::spawn(async move {
+        // The router stops reading when the results pile up, so this does not end by itself.
+        for _ in 0..100_000 {
+            sending.begin_call("com.large", Payload::default()).await;
+        }
+    });
+    let mut other = join(&server).await;
+    for _ in 0..200 {
+        match other.call("com.large", Payload::default()).await {
+            Message::CallResult(result) => assert_eq!(result.payload.args().len(), 1),
+            message => panic!("{message:?}"),
+        }
+    }
+    flooding.abort();
+    drop(stuck);
+    server.stop().await;
+    within("the callee", answering).await.unwrap();
+}

@@ -1,0 +1,11 @@
+//! The router as its clients meet it: over real sockets, with clients of our own and of others.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+mod client;
+mod command_line;
+mod conformance;
+mod interop;
+mod load;
+mod platform;
+mod server;

@@ -1,0 +1,248 @@
+//! The platform's realms: who is let in, and what the control plane has to do with it.
+
+use ecep_proto::api::name::DeviceId;
+use ecep_proto::api::realm::{CONTROL, CONTROL_PLANE_AUTHID, of_tenant};
+use ecep_proto::api::{Authenticate, DeviceInfo, DeviceStats, FleetReport, Procedure, Topic};
+use ecep_proto::codec::Serializer;
+use ecep_proto::message::*;
+use ecep_proto::payload::Payload;
+use ecep_proto::value::{Dict, Value};
+use ecep_router::{Config, PlatformConfig, TransportKind};
+use tokio::task::JoinHandle;
+
+use crate::client::{Client, dict, reason};
+use crate::server::Server;
+
+const CONTROL_TICKET: &str = "the control plane's own ticket";
+
+struct Platform {
+    server: Server,
+    _folder: tempfile::TempDir,
+}
+
+impl Platform {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let control_ticket_file = folder.path().join("control.ticket");
+        std::fs::write(&control_ticket_file, format!("{CONTROL_TICKET}\n")).unwrap();
+        let platform = Some(PlatformConfig { control_ticket_file });
+        let server = Server::start(Config { platform, ..Config::default() }).await;
+        Self { server, _folder: folder }
+    }
+
+    async fn connect(&self) -> Client {
+        self.server.connect(TransportKind::WebSocket, Serializer::Json).await
+    }
+
+    async fn join(&self, realm: &str, authid: &str, ticket: &str) -> Client {
+        let mut client = self.connect().await;
+        match client.join_by_ticket(realm, authid, ticket).await {
+            Message::Welcome(_) => client,
+            other => panic!("{authid} got {other:?}"),
+        }
+    }
+
+    async fn refused(&self, realm: &str, authid: &str, ticket: &str) -> (String, String) {
+        match self.connect().await.join_by_ticket(realm, authid, ticket).await {
+            Message::Abort(abort) => reason(&abort),
+            other => panic!("{authid} got {other:?}"),
+        }
+    }
+
+    /// The control plane: lets in whose ticket is `<role> <authid>`, and refuses everybody else.
+    async fn control_plane(&self) -> JoinHandle<Vec<Dict>> {
+        let mut client = self.join(CONTROL, CONTROL_PLANE_AUTHID, CONTROL_TICKET).await;
+        client.register(Authenticate::URI).await;
+        tokio::spawn(async move {
+            let mut questions = Vec::new();
+            while let Some(Message::Invocation(invocation)) = client.try_receive().await {
+                let question = invocation.payload.kwargs().unwrap().clone();
+                let ticket = question["ticket"].as_str().unwrap();
+                let authid = question["authid"].as_str().unwrap();
+                let answer = match ticket.split_once(' ') {
+                    Some((role, name)) if name == authid => dict(&[(
+                        "ok",
+                        Value::Map(dict(&[("authid", name.into()), ("authrole", role.into())])),
+                    )]),
+                    _ => dict(&[(
+                        "error",
+                        Value::Map(dict(&[
+                            ("uri", "ecep.error.forbidden".into()),
+                            ("message", "this ticket has been used; ask for a new one".into()),
+                        ])),
+                    )]),
+                };
+                let payload = Payload::new(vec![], answer);
+                client.send(Yield { request: invocation.request, options: Dict::new(), payload }).await;
+                questions.push(question);
+            }
+            questions
+        })
+    }
+}
+
+fn tenant(slug: &str) -> String {
+    of_tenant(&slug.parse().unwrap())
+}
+
+/// Without the control plane nobody can say who somebody is: the client must learn that this will pass.
+#[tokio::test]
+async fn no_control_plane() {
+    let platform = Platform::start().await;
+    let (uri, message) = platform.refused(&tenant("acme"), "ann", "owner ann").await;
+    assert_eq!(uri, "wamp.error.authentication_failed");
+    assert!(message.contains("control plane is not connected") && message.contains("try again"), "{message}");
+    platform.server.stop().await;
+}
+
+/// Only the holder of the ticket is the control plane, in every platform realm.
+#[tokio::test]
+async fn the_control_plane_proves_itself() {
+    let platform = Platform::start().await;
+    for realm in [CONTROL.to_owned(), tenant("acme")] {
+        platform.join(&realm, CONTROL_PLANE_AUTHID, CONTROL_TICKET).await;
+        for ticket in ["", "wrong", &CONTROL_TICKET[1..]] {
+            let (uri, _) = platform.refused(&realm, CONTROL_PLANE_AUTHID, ticket).await;
+            assert_eq!(uri, "wamp.error.authentication_denied");
+        }
+    }
+    let mut client = platform.connect().await;
+    client.hello(CONTROL, dict(&[crate::client::roles()])).await;
+    assert_eq!(client.aborted().await.0, "wamp.error.no_matching_auth_method", "not anonymously");
+    platform.server.stop().await;
+}
+
+/// The control plane's verdict is the client's identity; its refusal reaches the client in its own words.
+#[tokio::test]
+async fn the_control_plane_decides() {
+    let platform = Platform::start().await;
+    let control_plane = platform.control_plane().await;
+    let realm = tenant("acme");
+    let mut client = platform.connect().await;
+    match client.join_by_ticket(&realm, "ann", "owner ann").await {
+        Message::Welcome(welcome) => {
+            let said = |key: &str| welcome.details[key].as_str().unwrap();
+            assert_eq!((said("authid"), said("authrole"), said("authprovider")), ("ann", "owner", "dynamic"));
+        }
+        other => panic!("{other:?}"),
+    }
+    let (uri, message) = platform.refused(&realm, "ann", "spent").await;
+    assert_eq!(uri, "wamp.error.authentication_denied");
+    assert_eq!(message, "this ticket has been used; ask for a new one");
+    let (uri, _) = platform.refused(&realm, "ann", "emperor ann").await;
+    assert_eq!(uri, "wamp.error.authentication_failed", "an answer that makes no sense lets nobody in");
+    let (uri, _) = platform.refused("ecep.tenant.", "ann", "owner ann").await;
+    assert_eq!(uri, "wamp.error.no_such_realm");
+    platform.server.stop().await;
+    let questions = control_plane.await.unwrap();
+    let first = &questions[0];
+    assert_eq!(first["realm"], realm.as_str().into());
+    assert_eq!(first["authmethod"], "ticket".into());
+    let transport = first["transport"].as_map().unwrap();
+    assert_eq!(transport["kind"], "websocket".into());
+    assert!(transport["peer"].as_str().unwrap().starts_with("127.0.0.1:"));
+    let caller = first["_caller"].as_map().unwrap();
+    assert_eq!(caller["authrole"], "router".into(), "the control plane can tell who asks");
+}
+
+/// A control plane that dies over a question must not leave the client waiting.
+#[tokio::test]
+async fn the_control_plane_dies() {
+    let platform = Platform::start().await;
+    let mut control_plane = platform.join(CONTROL, CONTROL_PLANE_AUTHID, CONTROL_TICKET).await;
+    control_plane.register(Authenticate::URI).await;
+    let asking = async { platform.refused(&tenant("acme"), "ann", "owner ann").await };
+    let dying = async {
+        control_plane.invocation().await;
+        drop(control_plane);
+    };
+    let ((uri, message), ()) = tokio::join!(asking, dying);
+    assert_eq!(uri, "wamp.error.authentication_failed");
+    assert!(message.contains("the callee left"), "{message}");
+    platform.server.stop().await;
+}
+
+/// Nobody but the control plane answers for it, and nobody but the router asks.
+#[tokio::test]
+async fn nobody_else_authenticates() {
+    let platform = Platform::start().await;
+    let _control_plane = platform.control_plane().await;
+    let mut device = platform.join(CONTROL, "d1", "device d1").await;
+    let request = device.request();
+    device.send(Register { request, options: Dict::new(), procedure: Authenticate::URI.into() }).await;
+    match device.receive().await {
+        Message::Error(error) => assert_eq!(error.error, "wamp.error.not_authorized"),
+        other => panic!("{other:?}"),
+    }
+    match device.call(Authenticate::URI, Payload::default()).await {
+        Message::Error(error) => assert_eq!(error.error, "wamp.error.not_authorized"),
+        other => panic!("{other:?}"),
+    }
+    platform.server.stop().await;
+}
+
+/// What happens in one tenant's realm stays there, and each role does what the catalogue says.
+#[tokio::test]
+async fn tenants_are_apart() {
+    let platform = Platform::start().await;
+    let _control_plane = platform.control_plane().await;
+    let (acme, other) = (tenant("acme"), tenant("other"));
+    let device: DeviceId = "d-0123456789ab".parse().unwrap();
+    let (info, stats) = (DeviceInfo::on(&device), DeviceStats::on(&device));
+    let ticket = format!("device {device}");
+    let mut agent = platform.join(&acme, device.as_str(), &ticket).await;
+    agent.register(&info).await;
+    let mut owner = platform.join(&acme, "ann", "owner ann").await;
+    let mut stranger = platform.join(&other, "bob", "owner bob").await;
+    for client in [&mut owner, &mut stranger] {
+        let request = client.request();
+        let options = dict(&[("match", "wildcard".into())]);
+        client.send(Subscribe { request, options, topic: DeviceStats::of_all_devices() }).await;
+        assert!(matches!(client.receive().await, Message::Subscribed(_)));
+    }
+    agent.publish(&stats, Payload::of("load")).await;
+    let event = owner.event().await;
+    assert_eq!(event.details["topic"], stats.as_str().into());
+
+    // The stranger's next message is the answer to its own call: no event came before it.
+    match stranger.call(&info, Payload::default()).await {
+        Message::Error(error) => assert_eq!(error.error, "wamp.error.no_such_procedure"),
+        message => panic!("{message:?}"),
+    }
+    owner.begin_call(&info, Payload::default()).await;
+    let invocation = agent.invocation().await;
+    let caller = invocation.payload.kwargs().unwrap()["_caller"].as_map().unwrap();
+    assert_eq!((&caller["authid"], &caller["authrole"]), (&"ann".into(), &"owner".into()));
+    let error = dict(&[
+        ("uri", "ecep.error.engine".into()),
+        ("message", "the engine is down".into()),
+        ("details", Value::Map(dict(&[("engine", "docker".into())]))),
+    ]);
+    let payload = Payload::new(vec![], dict(&[("error", Value::Map(error))]));
+    agent.send(Yield { request: invocation.request, options: Dict::new(), payload }).await;
+    match owner.receive().await {
+        Message::Error(error) => {
+            assert_eq!(error.error, "ecep.error.engine");
+            assert_eq!(error.payload.args(), ["the engine is down".into()]);
+            assert_eq!(error.payload.kwargs(), Some(&dict(&[("engine", "docker".into())])));
+        }
+        message => panic!("{message:?}"),
+    }
+
+    let mut again = platform.join(&acme, device.as_str(), &ticket).await;
+    again.register(&info).await;
+    owner.begin_call(&info, Payload::default()).await;
+    again.invocation().await;
+
+    // An agent may do nothing in another device's name, and nothing of the control plane's.
+    let mut thief = platform.join(&acme, "d-ba9876543210", "device d-ba9876543210").await;
+    for procedure in [info.as_str(), FleetReport::URI] {
+        let request = thief.request();
+        thief.send(Register { request, options: Dict::new(), procedure: procedure.into() }).await;
+        match thief.receive().await {
+            Message::Error(error) => assert_eq!(error.error, "wamp.error.not_authorized"),
+            message => panic!("{message:?}"),
+        }
+    }
+    platform.server.stop().await;
+}
