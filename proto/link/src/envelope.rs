@@ -71,7 +71,7 @@ fn unfold<R: DeserializeOwned>(invocation: Invocation) -> Result<(Caller, R), Ap
     let request = serde_json::from_value(Value::Object(keyword)).map_err(|error| {
         ApiError::new(
             ErrorKind::InvalidArgument,
-            format!("the arguments are not as this procedure takes them: {error}; see docs for its fields"),
+            format!("the arguments are not as this procedure takes them: {error}"),
         )
     })?;
     Ok((caller, request))
