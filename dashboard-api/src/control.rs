@@ -12,7 +12,7 @@ use ecep_proto::api::{
 };
 
 use crate::{
-    clock::{SteadyClock, unix_ms},
+    clock::SteadyClock,
     config::Config,
     fleet_view::FleetView,
     limits::LoginLimits,
@@ -91,7 +91,7 @@ impl ControlPlane {
         valid_ms: u64,
     ) -> Result<String, ApiError> {
         let ticket = random_secret();
-        self.tickets().issue(unix_ms(), authid, Opens { realm, role }, &ticket, valid_ms)?;
+        self.tickets().issue(self.clock.now(), authid, Opens { realm, role }, &ticket, valid_ms)?;
         Ok(ticket)
     }
 

@@ -20,6 +20,9 @@ use crate::{
 
 /// Containers that one device may report: more than a device can run, few enough for one message.
 const MAX_CONTAINERS: usize = 1_000;
+/// Bytes of a device's facts and of one container, as JSON: many times what is usual, and a list of many still
+/// fits into one message.
+const MAX_PART_BYTES: usize = 16 * 1024;
 /// Problems that one device may report; a person reads no more.
 const MAX_PROBLEMS: usize = 50;
 /// A report without news is stored this often, so that after a restart `last_seen_at` is about right.
@@ -57,10 +60,11 @@ pub struct FleetView {
 }
 
 impl FleetView {
-    /// Adds a device that is enrolled, with what is stored of its last report.
+    /// Adds a device that is enrolled, with what is stored of its last report. (A time of it that lies ahead means
+    /// that our clock was set back; it would hold the device connected until then.)
     pub fn add(&mut self, now: u64, device: Device, last: Option<LastReport>) {
         let (watch, facts, containers) = match last {
-            Some(last) => (Watch::last_heard(last.at, last.problems), last.facts, last.containers),
+            Some(last) => (Watch::last_heard(last.at.min(now), last.problems), last.facts, last.containers),
             None => (Watch::never_heard(), device.facts.clone(), Vec::new()),
         };
         let id = device.id.clone();
@@ -98,6 +102,7 @@ impl FleetView {
     /// `Forbidden` if it is not enrolled.
     pub fn hello(&mut self, id: &DeviceId, facts: DeviceFacts) -> Result<(), ApiError> {
         let entry = self.devices.get_mut(id).ok_or_else(not_enrolled)?;
+        check_size("The device's facts", &facts)?;
         entry.facts = facts;
         entry.news = true;
         self.unsaved.insert(id.clone());
@@ -121,6 +126,15 @@ impl FleetView {
             return Err(invalid(format!(
                 "A report may hold {MAX_CONTAINERS} containers and {MAX_PROBLEMS} problems at most."
             )));
+        }
+        for container in &report.containers {
+            check_size("A container", container)?;
+        }
+        for problem in &report.problems {
+            check_size("A problem", problem)?;
+        }
+        if let Some(facts) = &report.facts {
+            check_size("The device's facts", facts)?;
         }
         let owner = &entry.device.owner;
         let containers: Vec<_> =
@@ -259,6 +273,14 @@ impl Entry {
     }
 }
 
+fn check_size(what: &str, part: &impl serde::Serialize) -> Result<(), ApiError> {
+    let bytes = serde_json::to_vec(part).map_or(usize::MAX, |json| json.len());
+    if bytes <= MAX_PART_BYTES {
+        return Ok(());
+    }
+    Err(invalid(format!("{what} may have {MAX_PART_BYTES} bytes at most.")))
+}
+
 fn not_enrolled() -> ApiError {
     ApiError::new(
         ErrorKind::Forbidden,
@@ -275,7 +297,7 @@ mod tests {
         device::EngineFacts,
     };
 
-    const START: u64 = 1_000_000;
+    const START: u64 = 2_000_000;
 
     fn facts() -> DeviceFacts {
         DeviceFacts {
@@ -391,6 +413,18 @@ mod tests {
         assert_eq!(later.next_deadline(), Some(START + OFFLINE_AFTER_MS));
     }
 
+    /// A clock that was ahead and has been set right must not keep a silent device connected.
+    #[test]
+    fn a_stored_time_in_the_future_is_now() {
+        let (mut view, edge) = view_of_edge();
+        view.report(START, START, &edge, report(START, vec![])).unwrap();
+        let (_, stored) = view.last_reports().remove(0);
+        let mut later = FleetView::default();
+        let now = START - 1_000_000;
+        later.add(now, device("edge", "acme"), Some(stored));
+        assert_eq!(later.next_deadline(), Some(now + STALE_AFTER_MS));
+    }
+
     /// A heartbeat every two seconds must not be a write every two seconds; news is stored soon.
     #[test]
     fn reports_are_stored_at_a_modest_rate() {
@@ -429,5 +463,12 @@ mod tests {
         let many = vec![container("acme", "own"); MAX_CONTAINERS + 1];
         let refused = view.report(START, START, &edge, report(START, many)).unwrap_err();
         assert_eq!(refused.uri, ErrorKind::InvalidArgument);
+        let mut huge = container("acme", "own");
+        huge.container.image = "x".repeat(MAX_PART_BYTES);
+        let refused = view.report(START, START, &edge, report(START, vec![huge])).unwrap_err();
+        assert!(refused.message.contains("16384 bytes"), "{refused}");
+        let mut huge = facts();
+        huge.hostname = "x".repeat(MAX_PART_BYTES);
+        assert_eq!(view.hello(&edge, huge).unwrap_err().uri, ErrorKind::InvalidArgument);
     }
 }

@@ -13,6 +13,7 @@ pub mod enrolment;
 pub mod fleet_view;
 pub mod http;
 pub mod limits;
+pub mod listener;
 pub mod naming;
 pub mod nonces;
 pub mod password;

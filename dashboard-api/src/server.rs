@@ -10,6 +10,7 @@ use crate::{
     config::Config,
     control::ControlPlane,
     http::{self, App},
+    listener,
     password::{PasswordError, Passwords},
     setup::SetupCode,
     store::{Store, StoreError},
@@ -49,10 +50,9 @@ pub enum StartError {
 pub struct Running {
     /// Where it listens.
     pub addresses: Vec<SocketAddr>,
-    /// Its links.
-    pub uplink: Arc<Uplink>,
+    uplink: Arc<Uplink>,
     control: Arc<ControlPlane>,
-    listeners: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 /// Starts the control plane. It stops after `stop`; await [`Running::stopped`] then.
@@ -73,31 +73,32 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
     let uplink = Uplink::start(Arc::clone(&control), stop.clone())?;
     let routes =
         http::routes(Arc::new(App { control: Arc::clone(&control), uplink: Arc::clone(&uplink), setup }));
-    tokio::spawn(sweep(control.store.clone(), stop.clone()));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(sweep(control.store.clone(), stop.clone()));
+    tasks.spawn(Arc::clone(&uplink).watch());
+    let room = listener::room();
     let mut addresses = Vec::new();
-    let mut listeners = JoinSet::new();
     for socket in sockets {
         if let Ok(address) = socket.local_addr() {
             tracing::info!("listening on http://{address}");
             addresses.push(address);
         }
-        let server = warp::serve(routes.clone()).incoming(socket);
-        listeners.spawn(server.graceful(stop.clone().cancelled_owned()).run());
+        tasks.spawn(listener::serve(socket, routes.clone(), Arc::clone(&room), stop.clone()));
     }
-    Ok(Running { addresses, uplink, control, listeners })
+    Ok(Running { addresses, uplink, control, tasks })
 }
 
 impl Running {
     /// Waits until all has ended after `stop`, for a limited time, and the data is on disk.
     pub async fn stopped(mut self) {
         let ended = async {
-            while self.listeners.join_next().await.is_some() {}
+            while self.tasks.join_next().await.is_some() {}
             self.uplink.closed().await;
         };
         if tokio::time::timeout(GRACE, ended).await.is_err() {
             tracing::warn!("some connections did not end in time and were cut");
         }
-        self.listeners.abort_all();
+        self.tasks.shutdown().await;
         let reports = self.control.view().last_reports();
         for (device, report) in reports {
             if let Err(error) = self.control.store.put_report(&device, &report) {

@@ -39,7 +39,7 @@ struct Tenant {
 }
 
 impl Uplink {
-    /// Starts all links and the watch over the fleet; they end with `stop`.
+    /// Starts all links; they end with `stop`.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -55,7 +55,6 @@ impl Uplink {
         for tenant in tenants {
             uplink.add_tenant(&tenant.slug);
         }
-        tokio::spawn(Arc::clone(&uplink).watch());
         Ok(uplink)
     }
 
@@ -70,17 +69,9 @@ impl Uplink {
         tenants.insert(tenant.clone(), Tenant { link, teller });
     }
 
-    /// Whether the control realm is joined, so that the router can ask us about clients.
+    /// Whether the control realm, so that the router can ask us about clients, and all tenants' are joined.
     pub fn is_joined(&self) -> bool {
-        self.control_link.get().is_some_and(|link| matches!(*link.state().borrow(), LinkState::Joined { .. }))
-    }
-
-    /// Whether the tenant's realm is joined.
-    pub fn is_joined_to(&self, tenant: &TenantSlug) -> bool {
-        let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        tenants
-            .get(tenant)
-            .is_some_and(|tenant| matches!(*tenant.link.state().borrow(), LinkState::Joined { .. }))
+        self.links().iter().all(|link| matches!(*link.state().borrow(), LinkState::Joined { .. }))
     }
 
     /// Tells the device's tenant how it has changed.
@@ -102,15 +93,16 @@ impl Uplink {
 
     /// Waits until every link has said goodbye.
     pub async fn closed(&self) {
-        let mut links: Vec<Link> = {
-            let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-            tenants.values().map(|tenant| tenant.link.clone()).collect()
-        };
-        links.extend(self.control_link.get().cloned());
-        for link in links {
+        for link in self.links() {
             // An error means that the link's task is gone, which is closed too.
             let _ = link.state().wait_for(|state| *state == LinkState::Closed).await;
         }
+    }
+
+    fn links(&self) -> Vec<Link> {
+        let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        let tenants = tenants.values().map(|tenant| tenant.link.clone());
+        tenants.chain(self.control_link.get().cloned()).collect()
     }
 
     fn spawn_control_link(self: &Arc<Self>) -> Link {
@@ -172,8 +164,8 @@ impl Uplink {
         }
     }
 
-    /// Notices devices that fall silent, and keeps what the others tell.
-    async fn watch(self: Arc<Self>) {
+    /// Notices devices that fall silent, and keeps what the others tell, until `stop`.
+    pub async fn watch(self: Arc<Self>) {
         loop {
             let now = self.control.clock.now();
             let next = self.control.view().next_deadline();

@@ -8,6 +8,7 @@ use std::{
     io::{BufRead, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -22,6 +23,7 @@ const DEVICES: u32 = 1_000;
 struct Program {
     child: Child,
     base: String,
+    log: Arc<Mutex<String>>,
 }
 
 impl Drop for Program {
@@ -49,17 +51,28 @@ impl Program {
     }
 
     fn start(folder: &Path) -> Self {
-        let mut child = Self::command(folder).spawn().unwrap();
+        Self::spawn(Self::command(folder))
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let log = Arc::new(Mutex::new(String::new()));
         let base = loop {
             let line = lines.next().expect("it ended before it listened").unwrap();
+            log.lock().unwrap().push_str(&line);
             if let Some((_, address)) = line.split_once("listening on ") {
                 break address.trim().to_owned();
             }
         };
         // Somebody must read on, or the program blocks on a full pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, base }
+        let rest = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                rest.lock().unwrap().push_str(&line);
+            }
+        });
+        Self { child, base, log }
     }
 
     fn person(&self) -> Person {
@@ -184,6 +197,45 @@ fn a_failed_start_says_why() {
     let said = String::from_utf8_lossy(&taken.stderr);
     assert!(!taken.status.success());
     assert!(said.contains("cannot listen on") && !said.contains("panicked"), "{said}");
+}
+
+/// Whoever reads the log must not be able to log in with what it holds.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_is_logged() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Program::command(folder.path());
+    command.env("RUST_LOG", "trace,sled=info");
+    let program = Program::spawn(command);
+    let code = std::fs::read_to_string(folder.path().join("data/setup-code")).unwrap();
+    let maria = set_up(&program, folder.path()).await;
+    let (_, join_token) = maria.join_token(1).await;
+    let device = Device::new(1);
+    let enrolled = maria.post("/api/device/enrol", device.enrolment(&join_token, "Edge")).await.json();
+    let session = device.session(enrolled["device"].as_str().unwrap(), now(), [1; 16]);
+    let session = maria.post("/api/device/session", session).await.json();
+    let ticket = maria.post("/api/wamp-ticket", json!({ "tenant": "acme" })).await.json();
+    let api = json!({ "name": "Grafana", "role": "viewer", "valid_seconds": 600 });
+    let api = maria.post("/api/tenants/acme/api-tokens", api).await.json();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let cookie = maria.cookie.as_ref().unwrap().split_once('=').unwrap().1.to_owned();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !program.log.lock().unwrap().contains("API token made") {
+        assert!(Instant::now() < deadline, "the log does not tell of the token");
+        tokio::task::yield_now().await;
+    }
+    let log = program.log.lock().unwrap().clone();
+    for secret in [
+        code.trim().to_owned(),
+        PASSWORD.to_owned(),
+        join_token,
+        text(&session["ticket"]),
+        text(&ticket["ticket"]),
+        text(&api["secret"]),
+        cookie,
+        support::ROUTER_TICKET.to_owned(),
+    ] {
+        assert!(!log.contains(&secret), "{secret} is in the log");
+    }
 }
 
 /// Logins, devices and accounts survive an ordinary restart.

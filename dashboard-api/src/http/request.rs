@@ -1,7 +1,7 @@
 //! What every handler gets: the method, the headers, who connected, and a body that is read on demand.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr},
     pin::Pin,
     sync::Arc,
     time::Duration,
@@ -17,6 +17,7 @@ use warp::{
 };
 
 use super::{App, Refusal};
+use crate::listener::Peer;
 
 /// Longest body in bytes; the longest we know, an enrolment with its facts, has a few thousand.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -38,13 +39,13 @@ pub(super) struct Request {
 pub(super) fn request(app: Arc<App>) -> BoxedFilter<(Request,)> {
     warp::method()
         .and(warp::header::headers_cloned())
-        .and(warp::addr::remote())
+        .and(warp::ext::optional::<Peer>())
         .and(warp::body::stream())
-        .map(move |method, headers, peer: Option<SocketAddr>, body| Request {
+        .map(move |method, headers, peer: Option<Peer>, body| Request {
             app: Arc::clone(&app),
             method,
             headers,
-            peer: peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip()),
+            peer: peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(address)| address),
             body: boxed(body),
         })
         .boxed()

@@ -94,7 +94,7 @@ pub(super) async fn wamp_ticket(mut request: Request) -> Answer {
     Ok(warp::reply::json(&TicketReply { wamp_url, realm, authid: account.id, ticket }).into_response())
 }
 
-/// `GET /healthz`: it runs; and whether the router can reach it.
+/// `GET /healthz`: it runs; and `joined` once it serves the control realm and every tenant's.
 pub(super) async fn health(request: Request) -> Answer {
     if request.method != Method::GET && request.method != Method::HEAD {
         return Err(Refusal::method("GET, HEAD"));

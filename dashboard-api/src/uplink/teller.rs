@@ -1,5 +1,7 @@
 //! Publishes what a tenant should hear, in order, without ever holding up whoever has something to tell.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use ecep_link::{CallError, Link};
 use ecep_proto::api::{
     DeviceStatusEvents, Notices, Topic,
@@ -13,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{clock::unix_ms, fleet_view::Change};
 
 /// Events of one tenant that wait for the router: a whole large fleet going offline at once. Policy: when it is
-/// full the newest is dropped and logged; whoever lists the devices anew sees the truth.
+/// full the newest is dropped, and the first one of a row logged; whoever lists the devices anew sees the truth.
 const QUEUE: usize = 1_024;
 
 /// Something to tell.
@@ -28,6 +30,7 @@ pub(super) enum Told {
 pub(super) struct Teller {
     tenant: TenantSlug,
     queue: mpsc::Sender<Told>,
+    overflowing: AtomicBool,
 }
 
 impl Teller {
@@ -37,12 +40,13 @@ impl Teller {
         tokio::spawn(async move {
             stop.run_until_cancelled(publish_all(&name, &link, told)).await;
         });
-        Self { tenant, queue }
+        Self { tenant, queue, overflowing: AtomicBool::new(false) }
     }
 
     pub(super) fn tell(&self, told: Told) {
-        if self.queue.try_send(told).is_err() {
-            tracing::warn!(tenant = %self.tenant, "an event was dropped: the router does not keep up");
+        let full = self.queue.try_send(told).is_err();
+        if self.overflowing.swap(full, Ordering::Relaxed) != full && full {
+            tracing::warn!(tenant = %self.tenant, "events are dropped: the router does not keep up");
         }
     }
 }

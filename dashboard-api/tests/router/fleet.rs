@@ -145,7 +145,7 @@ async fn a_device_appears_with_its_containers_and_its_changes_are_told() {
 async fn another_tenant_sees_nothing_of_it() {
     let (router, server, maria) = platform().await;
     maria.post("/api/tenants", json!({ "slug": "globex", "name": "Globex" })).await;
-    joined(&server, "globex").await;
+    joined(&server).await;
     let agent = Agent::enrol(&router, &server, &maria).await;
     agent.report(&[], vec![container("acme", "c1"), container("globex", "forged")]).await.unwrap();
     let mut other = browser(&router, &maria, "globex").await;
@@ -160,7 +160,7 @@ async fn the_last_known_containers_outlive_a_restart() {
     let agent = Agent::enrol(&router, &server, &maria).await;
     agent.report(&[], vec![container("acme", "c1")]).await.unwrap();
     let server = server.restart(&router.url()).await;
-    joined(&server, "acme").await;
+    joined(&server).await;
     let mut maria = server.visitor();
     maria.login(crate::support::EMAIL, crate::support::PASSWORD).await;
     let mut browser = browser(&router, &maria, "acme").await;

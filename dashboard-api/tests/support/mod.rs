@@ -5,12 +5,13 @@
 pub mod router;
 pub mod wamp;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Instant};
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use ecep_dashboard_api::{
     config::Config,
-    server::{self, Running},
+    server::{self, Running, StartError},
+    store::StoreError,
 };
 use ecep_proto::api::{
     device::{DeviceFacts, EngineFacts},
@@ -69,7 +70,17 @@ impl Server {
             public_url: public_url.map(|url| url.parse().unwrap()),
         };
         let stop = CancellationToken::new();
-        let running = server::start(config, stop.clone()).await.unwrap();
+        // The last tasks of an earlier one in this process may hold the data a moment longer.
+        let deadline = Instant::now() + wamp::PATIENCE;
+        let running = loop {
+            match server::start(config.clone(), stop.clone()).await {
+                Ok(running) => break running,
+                Err(StartError::Store(StoreError::InUse { .. })) if Instant::now() < deadline => {
+                    tokio::task::yield_now().await;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        };
         let base = format!("http://{}", running.addresses[0]);
         Self { folder, base, running: Some(running), stop }
     }

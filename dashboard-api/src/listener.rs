@@ -1,0 +1,111 @@
+//! Accepts HTTP connections, within limits that `warp::serve` does not set: how many at once, and how long a client
+//! may be silent.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+use warp::{
+    filters::BoxedFilter,
+    hyper::{
+        Request,
+        body::Incoming,
+        server::conn::http1,
+        service::{Service, service_fn},
+    },
+    reply::Response,
+};
+
+/// Open connections over all listeners: browsers keep a few each, devices ask once in a while. Policy: further
+/// clients wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 4_096;
+/// A request's headers must have arrived within this time, and a connection without a request is closed after it.
+const SILENCE: Duration = Duration::from_secs(60);
+/// The longest headers in bytes.
+const MAX_HEADERS: usize = 32 * 1024;
+/// How long to wait after a failed accept: it fails when files have run out, and soon succeeds again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Who connected; an extension of every request.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
+/// The room that all listeners share.
+pub fn room() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(MAX_CONNECTIONS))
+}
+
+/// Serves clients until `stop`, and then lets open requests end. Dropping the future cuts them.
+pub async fn serve(
+    socket: TcpListener,
+    routes: BoxedFilter<(Response,)>,
+    room: Arc<Semaphore>,
+    stop: CancellationToken,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = async {
+            let place = Arc::clone(&room).acquire_owned().await.map_err(io::Error::other)?;
+            Ok::<_, io::Error>((place, socket.accept().await?))
+        };
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(_) = connections.join_next() => {}
+            accepted = accepted => match accepted {
+                Ok((place, (stream, peer))) => {
+                    let (routes, stop) = (routes.clone(), stop.clone());
+                    connections.spawn(async move {
+                        connection(stream, peer, routes, stop).await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(socket);
+    while connections.join_next().await.is_some() {}
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    routes: BoxedFilter<(Response,)>,
+    stop: CancellationToken,
+) {
+    let routes = TowerToHyperService::new(warp::service(routes));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer.ip()));
+        routes.call(request)
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(SILENCE).max_buf_size(MAX_HEADERS);
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, %error, "a connection was cut");
+    }
+}
