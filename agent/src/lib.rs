@@ -1,1 +1,13 @@
 //! The edge agent: runs containers on one device for the platform.
+//!
+//! It joins the platform's router by itself, serves the procedures of its device in the realm of every tenant
+//! that has a share in the device, and publishes telemetry. The engine's labels are the truth about its
+//! containers; the agent can be killed and started again at any time without touching one.
+
+pub mod clock;
+pub mod creation;
+pub mod engine;
+pub mod image_reference;
+pub mod policy;
+pub mod random;
+pub mod stats;

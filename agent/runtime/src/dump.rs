@@ -1,0 +1,168 @@
+//! Saving a paused container into a folder, by runc and CRIU, without ending it: it stays paused, and unpausing it is the
+//! instant way back.
+
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::cause::{self, Cause};
+use crate::freezer::{self, FreezeError};
+
+const POLL: Duration = Duration::from_millis(2);
+
+/// What to save, and where to.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    /// runc; [`crate::runc::find`].
+    pub runc: &'a Path,
+    /// runc's state folder; [`crate::runc::find_root`].
+    pub root: &'a Path,
+    /// The engine's id of the container.
+    pub id: &'a str,
+    /// The container's first process.
+    pub pid: i32,
+    /// An empty folder for the images.
+    pub images: &'a Path,
+    /// An empty folder for CRIU's log.
+    pub work: &'a Path,
+    /// A folder to look for `criu` in before the PATH.
+    pub criu: Option<&'a Path>,
+    /// When to give up.
+    pub limit: Duration,
+}
+
+/// A dump that worked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    /// How long it took.
+    pub elapsed: Duration,
+    /// Size of all images.
+    pub bytes: u64,
+}
+
+/// Why there is no dump. The container is as it was: paused.
+#[derive(Debug, thiserror::Error)]
+pub enum DumpError {
+    /// Its memory would change under the dump.
+    #[error("container {0} is not paused; pause it, cut its network, and then dump")]
+    Running(String),
+    /// Whether it is paused cannot be told.
+    #[error(transparent)]
+    Freezer(#[from] FreezeError),
+    /// runc or CRIU refuses.
+    #[error("the container cannot be saved: {}\n{log}", advice(*cause))]
+    Refused {
+        /// The reason, if it is a known one.
+        cause: Option<Cause>,
+        /// What runc said, and the end of CRIU's log.
+        log: String,
+    },
+    /// Not in time.
+    #[error("the dump was given up after {0:?}")]
+    Slow(Duration),
+    /// runc cannot be run, or the images cannot be measured.
+    #[error("{what}: {error}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// Why not.
+        error: io::Error,
+    },
+}
+
+fn advice(cause: Option<Cause>) -> &'static str {
+    cause.map_or("for a reason that only CRIU's log tells", |cause| cause.advice)
+}
+
+/// Saves a paused container. Open TCP connections are saved too, so its network must be cut before
+/// ([`crate::network::cut`]): CRIU unlocks it at the end, and a paused container's kernel would acknowledge what the
+/// restored one never gets.
+///
+/// # Errors
+/// There is no usable dump; remove what is in the folders.
+pub fn dump(request: &Request<'_>) -> Result<Report, DumpError> {
+    if !freezer::is_frozen(request.pid)? {
+        return Err(DumpError::Running(request.id.into()));
+    }
+    let start = Instant::now();
+    let said_path = request.work.join("runc.txt");
+    let said = fs::File::create(&said_path)
+        .map_err(|error| DumpError::Io { what: format!("cannot write {}", said_path.display()), error })?;
+    let mut command = Command::new(request.runc);
+    command.arg("--root").arg(request.root).arg("checkpoint");
+    command.args(["--leave-running", "--tcp-established", "--empty-ns", "network"]);
+    command.arg("--image-path").arg(request.images).arg("--work-path").arg(request.work).arg(request.id);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
+    if let Some(path) = path_with(request.criu) {
+        command.env("PATH", path);
+    }
+    let status = run(command, request.limit)?;
+    if !status.success() {
+        let said = fs::read_to_string(&said_path).unwrap_or_default();
+        let log = format!("{}\n{}", said.trim(), cause::log_tail(request.work));
+        return Err(DumpError::Refused { cause: cause::find(&log), log });
+    }
+    let bytes = size(request.images).map_err(|error| DumpError::Io {
+        what: format!("cannot read {}", request.images.display()),
+        error,
+    })?;
+    Ok(Report { elapsed: start.elapsed(), bytes })
+}
+
+/// The PATH with a folder before it; none where it stays as it is.
+pub(crate) fn path_with(folder: Option<&Path>) -> Option<std::ffi::OsString> {
+    let folder = folder?.to_owned();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(std::iter::once(folder).chain(std::env::split_paths(&path))).ok()
+}
+
+/// runc and its CRIU are one process group, so that none of them outlives the limit.
+pub(crate) fn run(mut command: Command, limit: Duration) -> Result<ExitStatus, DumpError> {
+    let failed = |error| DumpError::Io { what: "cannot run runc".into(), error };
+    let start = Instant::now();
+    let mut child = command.process_group(0).spawn().map_err(failed)?;
+    loop {
+        if let Some(status) = child.try_wait().map_err(failed)? {
+            return Ok(status);
+        }
+        if start.elapsed() > limit {
+            let group = rustix::process::Pid::from_child(&child);
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+            child.wait().map_err(failed)?;
+            return Err(DumpError::Slow(limit));
+        }
+        thread::sleep(POLL);
+    }
+}
+
+fn size(folder: &Path) -> io::Result<u64> {
+    fs::read_dir(folder)?.map(|entry| Ok(entry?.metadata()?.len())).sum()
+}
+
+/// Where a dump's parts are, below one folder.
+#[derive(Debug, Clone)]
+pub struct Folders {
+    /// CRIU's images.
+    pub images: PathBuf,
+    /// CRIU's log.
+    pub work: PathBuf,
+}
+
+impl Folders {
+    /// Makes both, for root only.
+    ///
+    /// # Errors
+    /// They are there already, or the disk refuses.
+    pub fn create(below: &Path) -> io::Result<Self> {
+        use std::os::unix::fs::DirBuilderExt;
+        let folders = Self { images: below.join("images"), work: below.join("work") };
+        for folder in [&folders.images, &folders.work] {
+            fs::DirBuilder::new().mode(0o700).create(folder)?;
+        }
+        Ok(folders)
+    }
+}

@@ -1,0 +1,136 @@
+//! The runtime's own work: `create` of a container for which a restore is ordered, and the `start` after it.
+//!
+//! From the moment that an order is found, whatever goes wrong fails the `create`: the engine reports it, and nothing
+//! starts afresh in silence.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::bundle::{self, Network};
+use crate::cause;
+use crate::freezer;
+use crate::hook::{self, Step};
+use crate::invocation::{Create, Start};
+use crate::order::{Claim, Orders, Outcome, Then};
+
+/// What is said to the engine, in place of a panic or a backtrace.
+type Reason = String;
+
+/// Carries out the order for this container.
+///
+/// # Errors
+/// The reason why there is no container; it is in the order's result, too.
+pub fn create(create: &Create, orders: &Orders, runc: &Path) -> Result<(), Reason> {
+    let claim = orders.claim(&create.id).map_err(|error| error.to_string())?;
+    let outcome = restore(create, &claim, runc);
+    let result = match &outcome {
+        Ok((pid, milliseconds)) => Outcome::Restored { pid: *pid, milliseconds: *milliseconds },
+        Err(reason) => Outcome::Failed { reason: reason.clone(), log: cause::log_tail(&claim.work()) },
+    };
+    // The agent proves the restore by this file; without it there must be no container.
+    if let Err(error) = claim.finish(&result) {
+        remove(create, runc);
+        return Err(format!("cannot write the restore's result: {error}"));
+    }
+    outcome.map(drop)
+}
+
+fn restore(create: &Create, claim: &Claim, runc: &Path) -> Result<(i32, u64), Reason> {
+    let (order, work) = (&claim.order, claim.work());
+    let criu = work.join("criu.conf");
+    fs::write(&criu, bundle::criu_configuration(order))
+        .map_err(|error| format!("{}: {error}", criu.display()))?;
+    let program = std::env::current_exe().map_err(|error| format!("cannot find myself: {error}"))?;
+    let network = bundle::rewrite(&create.bundle, |all| bundle::prepare(all, order, &program, &criu))
+        .map_err(|error| format!("cannot change the bundle {}: {error}", create.bundle.display()))?;
+    if order.isolated && network == Network::Shared {
+        return Err(
+            "it shares a network, so it cannot be restored in isolation; create it on a bridge".into()
+        );
+    }
+    let start = Instant::now();
+    // Standard input, output and error become the container's.
+    let status = Command::new(runc)
+        .args(create.restore_arguments(&order.images, &work))
+        .status()
+        .map_err(|error| format!("cannot run {}: {error}", runc.display()))?;
+    if !status.success() {
+        let log = cause::log_tail(&work);
+        let log = if log.is_empty() { last_message(create) } else { log };
+        let advice = cause::find(&log).map_or("", |cause| cause.advice);
+        let last = log.lines().last().unwrap_or_default();
+        return Err(format!("runc restore failed ({status}): {advice} [{last}]"));
+    }
+    let elapsed = start.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+    let finished = first_process(create).and_then(|pid| {
+        if order.then == Then::Freeze {
+            freezer::freeze(pid).map_err(|error| error.to_string())?;
+        }
+        Ok((pid, elapsed))
+    });
+    if finished.is_err() {
+        remove(create, runc);
+    }
+    finished
+}
+
+/// `start` of a container that was restored: its processes are there already. False when it was not restored, or was
+/// started before.
+///
+/// # Errors
+/// The reason why it must not run.
+pub fn start(start: &Start, orders: &Orders) -> Result<bool, Reason> {
+    let Some((pid, order)) = orders.take_start(&start.id).map_err(|error| error.to_string())? else {
+        return Ok(false);
+    };
+    let after = Step::After { cut: order.isolated };
+    // The first hook is there for every container that has a network of its own.
+    if !shares_our_network(pid) {
+        after.run(pid, &json!({})).map_err(|error| format!("cannot isolate the container: {error}"))?;
+        hook::take_back(pid, &order.addresses).map_err(|error| error.to_string())?;
+    }
+    Ok(true)
+}
+
+fn shares_our_network(pid: i32) -> bool {
+    let network = |of: &str| fs::read_link(format!("/proc/{of}/ns/net")).ok();
+    network("self") == network(&pid.to_string())
+}
+
+fn first_process(create: &Create) -> Result<i32, Reason> {
+    let path = create.pid_file.as_ref().ok_or("the engine named no pid file")?;
+    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    text.trim().parse().map_err(|_| format!("{} holds no number", path.display()))
+}
+
+fn remove(create: &Create, runc: &Path) {
+    // It failed already; the engine tries to remove it, too.
+    let _ = Command::new(runc).args(&create.globals).args(["delete", "--force"]).arg(&create.id).status();
+}
+
+/// What runc told the engine last.
+fn last_message(create: &Create) -> String {
+    let text = create.log.as_ref().and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
+    let message = text.lines().rev().find_map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).ok()?;
+        Some(line["msg"].as_str()?.to_owned())
+    });
+    message.unwrap_or_default()
+}
+
+/// Tells the engine why, in the file where it looks for runc's messages (one JSON object a line); the last one with the
+/// level `error` is what `docker start` shows.
+pub fn tell_engine(log: Option<&Path>, reason: &str) {
+    let line = json!({"level": "error", "msg": format!("ecep-runtime: {reason}")});
+    if let Some(log) = log
+        && let Ok(mut file) = OpenOptions::new().append(true).create(true).open(log)
+    {
+        // There is no third place to report to.
+        let _ = writeln!(file, "{line}");
+    }
+}

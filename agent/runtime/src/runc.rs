@@ -1,0 +1,36 @@
+//! Finding runc, and where it keeps the state of an engine's containers.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// The environment variable (of the engine) that names the runc to use.
+pub const RUNC_VARIABLE: &str = "ECEP_RUNTIME_RUNC";
+
+/// Looked at after the PATH, which a service manager may have set to nothing.
+const PLACES: [&str; 4] = ["/usr/bin/runc", "/usr/sbin/runc", "/usr/local/bin/runc", "/usr/local/sbin/runc"];
+
+/// The program of the environment variable, or else the first `runc` on the PATH or in the usual places that is not this
+/// very program.
+pub fn find() -> Option<PathBuf> {
+    let own = fs::metadata("/proc/self/exe").map(|file| (file.dev(), file.ino())).ok();
+    let is_other = |path: &PathBuf| {
+        fs::metadata(path).is_ok_and(|file| file.is_file() && Some((file.dev(), file.ino())) != own)
+    };
+    let chosen = std::env::var_os(RUNC_VARIABLE).map(PathBuf::from);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).map(|folder| folder.join("runc")).collect::<Vec<_>>();
+    chosen.into_iter().chain(on_path).chain(PLACES.map(PathBuf::from)).find(is_other)
+}
+
+/// Where runc keeps the state of a container of an engine: below `<exec-root>/runtime-*/moby` (Docker 20.10 names it
+/// `runtime-runc` for every runtime).
+pub fn find_root(exec_root: &Path, id: &str) -> Option<PathBuf> {
+    let entries = fs::read_dir(exec_root).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let is_runtime = |path: &PathBuf| {
+        path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with("runtime-"))
+    };
+    let mut roots = entries.filter(is_runtime).map(|path| path.join("moby"));
+    roots.find(|root| root.join(id).join("state.json").is_file())
+}

@@ -1,0 +1,385 @@
+//! From an order to create a container to the request for the engine: bounds, then translation. No I/O.
+//! What is allowed is not decided here but in `policy`, over what comes out.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use bollard::models::{
+    ContainerCreateBody, DeviceMapping, HostConfig, HostConfigLogConfig, Mount, MountType, PortBinding,
+    RestartPolicy as EngineRestartPolicy, RestartPolicyNameEnum,
+};
+use ecep_proto::api::{
+    container::{CreateContainer, Limits, PortMapping, Privileges, Protocol, RestartPolicy, VolumeMount},
+    error::{ApiError, ErrorKind},
+    label,
+    name::{ContainerId, ContainerName, OperationId, TenantSlug},
+};
+
+use crate::{engine::NamedVolume, image_reference::ImageReference};
+
+/// The engine's log driver for our containers: the one whose output can be read back.
+pub const LOG_DRIVER: &str = "json-file";
+/// A container's output on disk: this many files of this size, so that no talker fills a small device.
+const LOG_MAX_SIZE: &str = "10m";
+const LOG_MAX_FILES: &str = "3";
+
+/// What an order may hold at most. A device is small, and all of it is kept by the engine for the
+/// container's life.
+const MAX_ARGUMENTS: usize = 128;
+const MAX_COMMAND_BYTES: usize = 32 * 1024;
+const MAX_VARIABLES: usize = 128;
+const MAX_ENV_BYTES: usize = 64 * 1024;
+const MAX_PORTS: usize = 64;
+const MAX_VOLUMES: usize = 32;
+const MAX_TARGET_BYTES: usize = 512;
+const MAX_PRIVILEGES: usize = 32;
+const MAX_PRIVILEGE_BYTES: usize = 512;
+/// The engine's own lower bound.
+const MIN_MEMORY_BYTES: u64 = 6 * 1024 * 1024;
+/// The engine's own lower bound.
+const MIN_CPUS: f64 = 0.01;
+/// More than any device has; the engine itself refuses more than there are.
+const MAX_CPUS: f64 = 1024.0;
+
+/// What the engine's names of this tenant's volumes begin with. A slug cannot hold the `_`, so that no
+/// tenant's prefix is the beginning of another's.
+pub fn volume_prefix(tenant: &TenantSlug) -> String {
+    format!("ecep_{tenant}_")
+}
+
+/// The volumes that the order names.
+pub fn volumes(tenant: &TenantSlug, order: &CreateContainer) -> Vec<NamedVolume> {
+    let names: BTreeSet<&ContainerName> = order.volumes.iter().map(|mount| &mount.volume).collect();
+    let named = |name: &ContainerName| NamedVolume {
+        engine_name: format!("{}{name}", volume_prefix(tenant)),
+        tenant: tenant.clone(),
+        name: name.to_string(),
+    };
+    names.into_iter().map(named).collect()
+}
+
+/// The request for the engine.
+///
+/// # Errors
+/// `InvalidArgument` where the order is out of bounds; the message says which part, and what is allowed.
+pub fn body(
+    tenant: &TenantSlug,
+    container: &ContainerId,
+    operation: &OperationId,
+    image: &ImageReference,
+    order: &CreateContainer,
+) -> Result<ContainerCreateBody, ApiError> {
+    check(order)?;
+    let CreateContainer {
+        name,
+        application,
+        image: _,
+        command,
+        env,
+        ports,
+        volumes,
+        limits,
+        restart,
+        tty,
+        privileges,
+        start: _,
+        operation: _,
+    } = order;
+    let application = application.as_ref().map_or_else(|| name.to_string(), ToString::to_string);
+    let labels = HashMap::from([
+        (label::TENANT.to_owned(), tenant.to_string()),
+        (label::CONTAINER.to_owned(), container.to_string()),
+        (label::NAME.to_owned(), name.to_string()),
+        (label::APPLICATION.to_owned(), application),
+        (label::OPERATION.to_owned(), operation.to_string()),
+    ]);
+    Ok(ContainerCreateBody {
+        image: Some(image.as_str().to_owned()),
+        cmd: command.clone(),
+        env: Some(env.iter().map(|(key, value)| format!("{key}={value}")).collect()),
+        tty: Some(*tty),
+        open_stdin: Some(*tty),
+        labels: Some(labels),
+        exposed_ports: Some(ports.iter().map(port_key).collect::<BTreeSet<_>>().into_iter().collect()),
+        host_config: Some(host_config(tenant, ports, volumes, limits, *restart, privileges)),
+        ..ContainerCreateBody::default()
+    })
+}
+
+fn host_config(
+    tenant: &TenantSlug,
+    ports: &[PortMapping],
+    volumes: &[VolumeMount],
+    limits: &Limits,
+    restart: RestartPolicy,
+    privileges: &Privileges,
+) -> HostConfig {
+    let mut bindings: BTreeMap<String, Vec<PortBinding>> = BTreeMap::new();
+    for port in ports {
+        // An empty port asks the engine for any free one.
+        let host_port = Some(port.host.map(|port| port.to_string()).unwrap_or_default());
+        bindings.entry(port_key(port)).or_default().push(PortBinding { host_ip: None, host_port });
+    }
+    let mount = |mount: &VolumeMount| Mount {
+        typ: Some(MountType::VOLUME),
+        source: Some(format!("{}{}", volume_prefix(tenant), mount.volume)),
+        target: Some(mount.target.clone()),
+        read_only: Some(mount.read_only),
+        ..Mount::default()
+    };
+    let device = |path: &String| DeviceMapping {
+        path_on_host: Some(path.clone()),
+        path_in_container: Some(path.clone()),
+        cgroup_permissions: Some("rwm".to_owned()),
+    };
+    let listed = |list: &Vec<String>| (!list.is_empty()).then(|| list.clone());
+    HostConfig {
+        port_bindings: Some(bindings.into_iter().map(|(port, bindings)| (port, Some(bindings))).collect()),
+        mounts: Some(volumes.iter().map(mount).collect()),
+        memory: limits.memory_bytes.and_then(|bytes| i64::try_from(bytes).ok()),
+        nano_cpus: limits.cpus.map(nano_cpus),
+        pids_limit: limits.pids.map(i64::from),
+        restart_policy: Some(EngineRestartPolicy { name: Some(restart_name(restart)), maximum_retry_count: None }),
+        log_config: Some(HostConfigLogConfig {
+            typ: Some(LOG_DRIVER.to_owned()),
+            config: Some(HashMap::from([
+                ("max-size".to_owned(), LOG_MAX_SIZE.to_owned()),
+                ("max-file".to_owned(), LOG_MAX_FILES.to_owned()),
+            ])),
+        }),
+        privileged: privileges.privileged.then_some(true),
+        cap_add: listed(&privileges.cap_add),
+        devices: (!privileges.devices.is_empty()).then(|| privileges.devices.iter().map(device).collect()),
+        binds: listed(&privileges.binds),
+        security_opt: listed(&privileges.security_opt),
+        network_mode: privileges.network_mode.clone(),
+        pid_mode: privileges.pid_mode.clone(),
+        ipc_mode: privileges.ipc_mode.clone(),
+        ..HostConfig::default()
+    }
+}
+
+/// Billionths of a core, in which the engine counts.
+#[expect(clippy::cast_possible_truncation, reason = "checked: finite and at most MAX_CPUS")]
+fn nano_cpus(cpus: f64) -> i64 {
+    (cpus * 1e9).round() as i64
+}
+
+fn port_key(port: &PortMapping) -> String {
+    let protocol = match port.protocol {
+        Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
+    };
+    format!("{}/{protocol}", port.container)
+}
+
+fn restart_name(restart: RestartPolicy) -> RestartPolicyNameEnum {
+    match restart {
+        RestartPolicy::No => RestartPolicyNameEnum::NO,
+        RestartPolicy::OnFailure => RestartPolicyNameEnum::ON_FAILURE,
+        RestartPolicy::UnlessStopped => RestartPolicyNameEnum::UNLESS_STOPPED,
+        RestartPolicy::Always => RestartPolicyNameEnum::ALWAYS,
+    }
+}
+
+fn invalid(message: impl Into<String>) -> ApiError {
+    ApiError::new(ErrorKind::InvalidArgument, message)
+}
+
+fn at_most(what: &str, count: usize, most: usize) -> Result<(), ApiError> {
+    if count > most {
+        return Err(invalid(format!("{what}: {count} given, at most {most} are allowed")));
+    }
+    Ok(())
+}
+
+fn without_nul(what: &str, text: &str) -> Result<(), ApiError> {
+    if text.contains('\0') {
+        return Err(invalid(format!("{what} contains a NUL character; leave it out")));
+    }
+    Ok(())
+}
+
+fn check(order: &CreateContainer) -> Result<(), ApiError> {
+    let arguments = order.command.as_deref().unwrap_or_default();
+    at_most("arguments in command", arguments.len(), MAX_ARGUMENTS)?;
+    at_most("bytes in command", arguments.iter().map(String::len).sum(), MAX_COMMAND_BYTES)?;
+    arguments.iter().try_for_each(|argument| without_nul("command", argument))?;
+
+    at_most("variables in env", order.env.len(), MAX_VARIABLES)?;
+    at_most("bytes in env", order.env.iter().map(|(key, value)| key.len() + value.len()).sum(), MAX_ENV_BYTES)?;
+    for (key, value) in &order.env {
+        if key.is_empty() || key.contains('=') {
+            return Err(invalid(format!("env: \"{key}\" is no name for a variable; it must not be empty or hold '='")));
+        }
+        without_nul("env", key)?;
+        without_nul("env", value)?;
+    }
+    check_ports(&order.ports)?;
+    check_volumes(&order.volumes)?;
+    check_limits(&order.limits)?;
+    check_privileges(&order.privileges)
+}
+
+fn check_ports(ports: &[PortMapping]) -> Result<(), ApiError> {
+    at_most("ports", ports.len(), MAX_PORTS)?;
+    let mut taken = BTreeSet::new();
+    for port in ports {
+        if port.container == 0 || port.host == Some(0) {
+            return Err(invalid("ports: 0 is no port; use 1 to 65535, and leave `host` out for any free one"));
+        }
+        if let Some(host) = port.host
+            && !taken.insert((host, port.protocol == Protocol::Udp))
+        {
+            return Err(invalid(format!("ports: the device's port {host} is given twice")));
+        }
+    }
+    Ok(())
+}
+
+fn check_volumes(volumes: &[VolumeMount]) -> Result<(), ApiError> {
+    at_most("volumes", volumes.len(), MAX_VOLUMES)?;
+    let mut targets = BTreeSet::new();
+    for VolumeMount { volume, target, .. } in volumes {
+        let absolute = target.starts_with('/') && target.len() > 1;
+        let plain = !target.split('/').any(|part| part == "..") && !target.contains(['\0', ':']);
+        if !absolute || !plain || target.len() > MAX_TARGET_BYTES {
+            return Err(invalid(format!(
+                "volumes: the target {target:?} of {volume} is not a plain absolute path; it begins with '/', is not \
+                 '/' itself, has no '..' and no ':' and at most {MAX_TARGET_BYTES} bytes"
+            )));
+        }
+        if !targets.insert(target.trim_end_matches('/')) {
+            return Err(invalid(format!("volumes: the target {target} is given twice")));
+        }
+    }
+    Ok(())
+}
+
+fn check_limits(limits: &Limits) -> Result<(), ApiError> {
+    if let Some(bytes) = limits.memory_bytes
+        && (bytes < MIN_MEMORY_BYTES || i64::try_from(bytes).is_err())
+    {
+        return Err(invalid(format!("limits: memory_bytes is {bytes}; use at least {MIN_MEMORY_BYTES} (6 MiB)")));
+    }
+    if let Some(cpus) = limits.cpus
+        && !(MIN_CPUS..=MAX_CPUS).contains(&cpus)
+    {
+        return Err(invalid(format!("limits: cpus is {cpus}; use {MIN_CPUS} to the number of the device's cores")));
+    }
+    if limits.pids == Some(0) {
+        return Err(invalid("limits: pids is 0; use at least 1, or leave it out"));
+    }
+    Ok(())
+}
+
+fn check_privileges(privileges: &Privileges) -> Result<(), ApiError> {
+    let Privileges { privileged: _, cap_add, devices, binds, security_opt, network_mode, pid_mode, ipc_mode } =
+        privileges;
+    let lists = [("cap_add", cap_add), ("devices", devices), ("binds", binds), ("security_opt", security_opt)];
+    for (name, list) in lists {
+        at_most(&format!("privileges.{name}"), list.len(), MAX_PRIVILEGES)?;
+        at_most(&format!("bytes in privileges.{name}"), list.iter().map(String::len).sum(), MAX_PRIVILEGE_BYTES)?;
+    }
+    for mode in [network_mode, pid_mode, ipc_mode].into_iter().flatten() {
+        at_most("bytes in a mode of privileges", mode.len(), MAX_PRIVILEGE_BYTES)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::policy::Policy;
+
+    fn order(more: &Value) -> CreateContainer {
+        let mut order = json!({"name": "web", "image": "nginx"});
+        order.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::from_value(order).unwrap()
+    }
+
+    fn build(more: &Value) -> Result<ContainerCreateBody, ApiError> {
+        let tenant = "acme".parse().unwrap();
+        let image = "nginx".parse().unwrap();
+        body(&tenant, &"c1".parse().unwrap(), &"op-1".parse().unwrap(), &image, &order(more))
+    }
+
+    /// The labels are the truth about whose a container is, and every ordinary order passes the allow-list.
+    #[test]
+    fn an_ordinary_order_carries_its_labels_and_passes_the_policy() {
+        let body = build(&json!({
+            "ports": [{"container": 80, "host": 8080}, {"container": 53, "protocol": "udp"}],
+            "volumes": [{"volume": "data", "target": "/data"}],
+            "limits": {"memory_bytes": 33_554_432, "cpus": 0.5, "pids": 64},
+            "env": {"A": "1"},
+            "restart": "unless-stopped",
+        }))
+        .unwrap();
+        let body = Policy::default().check(&"acme".parse().unwrap(), body).unwrap().into_inner();
+        let labels = body.labels.unwrap();
+        assert_eq!(labels[label::TENANT], "acme");
+        assert_eq!(labels[label::CONTAINER], "c1");
+        assert_eq!(labels[label::APPLICATION], "web");
+        assert_eq!(labels[label::OPERATION], "op-1");
+        let host = body.host_config.unwrap();
+        assert_eq!(host.nano_cpus, Some(500_000_000));
+        assert_eq!(host.mounts.unwrap()[0].source.as_deref(), Some("ecep_acme_data"));
+        assert_eq!(host.log_config.unwrap().typ.as_deref(), Some(LOG_DRIVER));
+        assert_eq!(host.port_bindings.unwrap()["80/tcp"].as_ref().unwrap()[0].host_port.as_deref(), Some("8080"));
+    }
+
+    /// Each privilege must arrive in the engine's request, else the policy would judge something else.
+    #[test]
+    fn every_privilege_reaches_the_policy() {
+        for (name, value) in [
+            ("privileged", json!(true)),
+            ("cap_add", json!(["NET_ADMIN"])),
+            ("devices", json!(["/dev/mem"])),
+            ("binds", json!(["/:/host"])),
+            ("security_opt", json!(["seccomp=unconfined"])),
+            ("network_mode", json!("host")),
+            ("pid_mode", json!("host")),
+            ("ipc_mode", json!("host")),
+        ] {
+            let body = build(&json!({"privileges": {name: value}})).unwrap();
+            let error = Policy::default().check(&"acme".parse().unwrap(), body).expect_err(name);
+            assert!(error.message.contains(name), "{error}");
+        }
+    }
+
+    /// What is out of bounds is refused before the engine sees it, and the message says which part.
+    #[test]
+    fn orders_out_of_bounds_are_refused() {
+        let many: Vec<String> = (0..200).map(|number| number.to_string()).collect();
+        let volume = |target: &str| json!({"volumes": [{"volume": "data", "target": target}]});
+        for (more, part) in [
+            (json!({"command": many}), "command"),
+            (json!({"command": ["a\0b"]}), "command"),
+            (json!({"env": {"": "x"}}), "env"),
+            (json!({"env": {"A=B": "x"}}), "env"),
+            (json!({"env": {"A": "x".repeat(70_000)}}), "env"),
+            (json!({"ports": [{"container": 0}]}), "ports"),
+            (json!({"ports": [{"container": 1, "host": 80}, {"container": 2, "host": 80}]}), "ports"),
+            (volume("data"), "volumes"),
+            (volume("/a/../etc"), "volumes"),
+            (volume("/"), "volumes"),
+            (volume("/a:/b"), "volumes"),
+            (json!({"limits": {"memory_bytes": 1000}}), "memory_bytes"),
+            (json!({"limits": {"cpus": 0.0}}), "cpus"),
+            (json!({"limits": {"pids": 0}}), "pids"),
+            (json!({"privileges": {"binds": ["x".repeat(1000)]}}), "binds"),
+        ] {
+            let error = build(&more).expect_err(part);
+            assert_eq!(error.uri, ErrorKind::InvalidArgument);
+            assert!(error.message.contains(part), "{error} should name {part}");
+        }
+    }
+
+    /// No tenant's volume prefix may be the beginning of another's.
+    #[test]
+    fn volume_names_of_tenants_cannot_meet() {
+        let prefix = |slug: &str| volume_prefix(&slug.parse().unwrap());
+        assert!(!format!("{}c", prefix("a-b")).starts_with(&prefix("a")));
+    }
+}

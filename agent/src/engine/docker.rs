@@ -1,0 +1,382 @@
+//! The Docker engine through its API on a Unix socket.
+//!
+//! It knows nothing of the link and the platform's orders. The API version is negotiated at each new
+//! connection, since an engine can be replaced while the agent runs.
+
+mod failure;
+mod lines;
+mod progress;
+mod view;
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bollard::{
+    API_DEFAULT_VERSION, Docker,
+    models::{EventMessage, VolumeCreateRequest},
+    query_parameters::{
+        CreateContainerOptionsBuilder, CreateImageOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder,
+        ListImagesOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder,
+        RestartContainerOptionsBuilder, StopContainerOptionsBuilder,
+    },
+};
+use ecep_proto::api::{
+    container::{ContainerState, LogLines},
+    device::EngineFacts,
+    image::ImageView,
+    label,
+};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::time::timeout;
+
+use self::{failure::Doing, lines::LineCollector, progress::LayerBytes};
+use super::{
+    Engine, EngineContainer, EngineError, EngineEvent, EngineEvents, LogWindow, NamedVolume, PullProgress,
+};
+use crate::{clock::now_ms, policy::AllowedBody};
+
+/// Where Docker listens by default.
+pub const DEFAULT_ADDRESS: &str = "unix:///var/run/docker.sock";
+
+/// A question to an engine that is well is answered much faster, also on a busy small device.
+const ASK_SECONDS: u64 = 15;
+/// Creating, starting and removing write to a slow SD card.
+const WORK_SECONDS: u64 = 120;
+/// A registry that sends nothing for so long is given up.
+const PULL_SILENCE: Duration = Duration::from_secs(180);
+/// Containers inspected at once while all are listed.
+const INSPECT_AT_ONCE: usize = 8;
+/// What changes a container's state; everything else (exec, health, attach) is noise here.
+const ACTIONS: &[&str] =
+    &["create", "start", "restart", "die", "stop", "oom", "pause", "unpause", "update", "rename", "destroy"];
+
+/// A Docker engine behind a Unix socket.
+pub struct DockerEngine {
+    socket: String,
+    client: Mutex<Option<Docker>>,
+    storage: Mutex<Option<PathBuf>>,
+}
+
+/// The address is not one that can be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is no address of a Docker engine on this device; use one such as {DEFAULT_ADDRESS}")]
+pub struct BadAddress(String);
+
+impl DockerEngine {
+    /// An engine at `unix:///path/to/socket`. It is not contacted yet.
+    ///
+    /// # Errors
+    /// Where the address is not of that form.
+    pub fn new(address: &str) -> Result<Self, BadAddress> {
+        match address.strip_prefix("unix://") {
+            Some(path) if path.starts_with('/') => {
+                Ok(Self { socket: path.to_owned(), client: Mutex::default(), storage: Mutex::default() })
+            }
+            _ => Err(BadAddress(address.to_owned())),
+        }
+    }
+
+    async fn client(&self, seconds: u64) -> Result<Docker, EngineError> {
+        let known = lock(&self.client).clone();
+        let client = match known {
+            Some(client) => client,
+            None => {
+                let fresh = Docker::connect_with_unix(&self.socket, ASK_SECONDS, API_DEFAULT_VERSION)
+                    .map_err(|error| failure::unreachable(&error))?;
+                let client = fresh.negotiate_version().await.map_err(|error| failure::unreachable(&error))?;
+                *lock(&self.client) = Some(client.clone());
+                client
+            }
+        };
+        Ok(client.with_timeout(Duration::from_secs(seconds)))
+    }
+
+    /// Reads what the engine says went wrong. After a lost connection the next one negotiates anew.
+    fn told(&self, doing: &Doing<'_>, error: bollard::errors::Error) -> EngineError {
+        let error = failure::read(doing, error);
+        if matches!(error, EngineError::Unreachable(_)) {
+            *lock(&self.client) = None;
+        }
+        error
+    }
+
+    async fn ask_facts(&self) -> Result<EngineFacts, EngineError> {
+        let client = self.client(ASK_SECONDS).await?;
+        let info = client.info().await.map_err(|error| self.told(&Doing::Asking, error))?;
+        *lock(&self.storage) = info.docker_root_dir.map(PathBuf::from);
+        let mut problems = Vec::new();
+        if info.live_restore_enabled == Some(false) {
+            problems.push(
+                "Containers stop whenever the Docker engine restarts: put \"live-restore\": true into its daemon.json \
+                 and reload it."
+                    .to_owned(),
+            );
+        }
+        Ok(EngineFacts {
+            kind: "docker".to_owned(),
+            reachable: true,
+            version: info.server_version,
+            api_version: Some(client.client_version().to_string()),
+            live_restore: info.live_restore_enabled,
+            problems,
+        })
+    }
+}
+
+/// A lock whose holder panicked still holds good data here: every write is one assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Engine for DockerEngine {
+    async fn facts(&self) -> EngineFacts {
+        self.ask_facts().await.unwrap_or_else(|error| EngineFacts {
+            kind: "docker".to_owned(),
+            reachable: false,
+            version: None,
+            api_version: None,
+            live_restore: None,
+            problems: vec![format!("{error}. Look at the engine on the device; the agent tries again by itself.")],
+        })
+    }
+
+    async fn storage(&self) -> Option<PathBuf> {
+        lock(&self.storage).clone()
+    }
+
+    async fn list(&self) -> Result<Vec<EngineContainer>, EngineError> {
+        let client = self.client(ASK_SECONDS).await?;
+        let filters = HashMap::from([("label".to_owned(), vec![label::CONTAINER.to_owned()])]);
+        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+        let found =
+            client.list_containers(Some(options)).await.map_err(|error| self.told(&Doing::Asking, error))?;
+        let ids: Vec<String> = found.into_iter().filter_map(|summary| summary.id).collect();
+        let mut inspections =
+            stream::iter(ids).map(|id| async move { self.inspect(&id).await }).buffer_unordered(INSPECT_AT_ONCE);
+        let mut containers = Vec::new();
+        while let Some(inspection) = inspections.next().await {
+            match inspection {
+                Ok(container) => containers.push(container),
+                // It was removed since, or its labels are not ours.
+                Err(EngineError::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(containers)
+    }
+
+    async fn inspect(&self, engine_id: &str) -> Result<EngineContainer, EngineError> {
+        let client = self.client(ASK_SECONDS).await?;
+        let inspection = client
+            .inspect_container(engine_id, None)
+            .await
+            .map_err(|error| self.told(&Doing::Container("inspect"), error))?;
+        view::container(inspection)
+            .ok_or_else(|| EngineError::NotFound(format!("{engine_id} is not a container of the platform")))
+    }
+
+    async fn create(&self, name: &str, body: AllowedBody) -> Result<String, EngineError> {
+        let client = self.client(WORK_SECONDS).await?;
+        let options = CreateContainerOptionsBuilder::new().name(name).build();
+        let created = client
+            .create_container(Some(options), body.into_inner())
+            .await
+            .map_err(|error| self.told(&Doing::Container("create"), error))?;
+        Ok(created.id)
+    }
+
+    async fn start(&self, engine_id: &str) -> Result<(), EngineError> {
+        let client = self.client(WORK_SECONDS).await?;
+        client
+            .start_container(engine_id, None)
+            .await
+            .map_err(|error| self.told(&Doing::Container("start"), error))
+    }
+
+    async fn stop(&self, engine_id: &str, grace_seconds: u32) -> Result<(), EngineError> {
+        let client = self.client(WORK_SECONDS + u64::from(grace_seconds)).await?;
+        let options = StopContainerOptionsBuilder::new().t(seconds(grace_seconds)).build();
+        client
+            .stop_container(engine_id, Some(options))
+            .await
+            .map_err(|error| self.told(&Doing::Container("stop"), error))
+    }
+
+    async fn restart(&self, engine_id: &str, grace_seconds: u32) -> Result<(), EngineError> {
+        let client = self.client(WORK_SECONDS + u64::from(grace_seconds)).await?;
+        let options = RestartContainerOptionsBuilder::new().t(seconds(grace_seconds)).build();
+        client
+            .restart_container(engine_id, Some(options))
+            .await
+            .map_err(|error| self.told(&Doing::Container("restart"), error))
+    }
+
+    async fn remove(&self, engine_id: &str, force: bool) -> Result<(), EngineError> {
+        let state = self.inspect(engine_id).await?.view().state;
+        if !force && matches!(state, ContainerState::Running | ContainerState::Paused | ContainerState::Restarting) {
+            return Err(EngineError::Conflict(
+                "the container runs; stop it first, or delete it with `force`".to_owned(),
+            ));
+        }
+        let client = self.client(WORK_SECONDS).await?;
+        // `v` takes the volumes without a name along; named ones stay.
+        let options = RemoveContainerOptionsBuilder::new().v(true).force(force).build();
+        client
+            .remove_container(engine_id, Some(options))
+            .await
+            .map_err(|error| self.told(&Doing::Container("remove"), error))
+    }
+
+    async fn logs(&self, engine_id: &str, tty: bool, window: LogWindow) -> Result<LogLines, EngineError> {
+        let client = self.client(ASK_SECONDS).await?;
+        let since = window.since.map_or(0, |at| i32::try_from(at / 1000).unwrap_or(i32::MAX));
+        let options = LogsOptionsBuilder::new()
+            .stdout(true)
+            .stderr(true)
+            .timestamps(true)
+            .since(since)
+            .tail(&window.tail.to_string())
+            .build();
+        let mut output = client.logs(engine_id, Some(options));
+        let mut lines = LineCollector::new(window, tty);
+        let reading = async {
+            while let Some(piece) = output.try_next().await? {
+                lines.push(piece);
+            }
+            Ok(())
+        };
+        match timeout(Duration::from_secs(ASK_SECONDS), reading).await {
+            Ok(read) => read.map_err(|error| self.told(&Doing::Container("read the output of"), error))?,
+            Err(_) => return Err(EngineError::Unreachable("it does not send the output".to_owned())),
+        }
+        Ok(lines.finish())
+    }
+
+    async fn images(&self) -> Result<Vec<ImageView>, EngineError> {
+        let client = self.client(ASK_SECONDS).await?;
+        let images = client
+            .list_images(Some(ListImagesOptionsBuilder::new().build()))
+            .await
+            .map_err(|error| self.told(&Doing::Asking, error))?;
+        let mut images: Vec<ImageView> = images.into_iter().map(view::image).collect();
+        images.sort_by(|one, other| (&one.tags, &one.id).cmp(&(&other.tags, &other.id)));
+        Ok(images)
+    }
+
+    async fn has_image(&self, reference: &str) -> Result<bool, EngineError> {
+        let client = self.client(ASK_SECONDS).await?;
+        match client.inspect_image(reference).await.map_err(|error| self.told(&Doing::Image(reference), error)) {
+            Ok(_) => Ok(true),
+            Err(EngineError::NotFound(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn pull(
+        &self,
+        reference: &str,
+        mut progress: impl FnMut(PullProgress) + Send,
+    ) -> Result<(), EngineError> {
+        let client = self.client(PULL_SILENCE.as_secs()).await?;
+        let options = CreateImageOptionsBuilder::new().from_image(reference).build();
+        let mut steps = client.create_image(Some(options), None, None);
+        let mut layers = LayerBytes::default();
+        loop {
+            let step = timeout(PULL_SILENCE, steps.try_next()).await.map_err(|_| {
+                EngineError::RegistryUnreachable(format!(
+                    "the registry of {reference} sent nothing for {} seconds; try again later",
+                    PULL_SILENCE.as_secs()
+                ))
+            })?;
+            match step.map_err(|error| self.told(&Doing::Pull(reference), error))? {
+                Some(step) => {
+                    if let Some(now) = layers.step(step) {
+                        progress(now);
+                    }
+                }
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn remove_image(&self, reference: &str) -> Result<(), EngineError> {
+        let client = self.client(WORK_SECONDS).await?;
+        let options = RemoveImageOptionsBuilder::new().build();
+        client
+            .remove_image(reference, Some(options), None)
+            .await
+            .map(drop)
+            .map_err(|error| self.told(&Doing::Image(reference), error))
+    }
+
+    async fn ensure_volume(&self, volume: &NamedVolume) -> Result<(), EngineError> {
+        let client = self.client(WORK_SECONDS).await?;
+        let request = VolumeCreateRequest {
+            name: Some(volume.engine_name.clone()),
+            labels: Some(HashMap::from([
+                (label::TENANT.to_owned(), volume.tenant.to_string()),
+                (label::VOLUME.to_owned(), volume.name.clone()),
+            ])),
+            ..VolumeCreateRequest::default()
+        };
+        let there =
+            client.create_volume(request).await.map_err(|error| self.told(&Doing::Volume(&volume.name), error))?;
+        // One that was there before is answered as it is.
+        let own = there.labels.get(label::TENANT).map(String::as_str) == Some(volume.tenant.as_str());
+        if !own || there.driver != "local" || !there.options.is_empty() {
+            return Err(EngineError::Conflict(format!(
+                "the engine has a volume {} that was not made by the platform; its owner has to remove or rename it",
+                volume.engine_name
+            )));
+        }
+        Ok(())
+    }
+
+    async fn events(&self) -> Result<EngineEvents, EngineError> {
+        let client = self.client(ASK_SECONDS).await?;
+        let filters = HashMap::from([
+            ("type".to_owned(), vec!["container".to_owned()]),
+            ("label".to_owned(), vec![label::CONTAINER.to_owned()]),
+        ]);
+        // The request goes out at the first poll; `since` brings what happens until then.
+        let now = now_ms();
+        let since = format!("{}.{:03}000000", now / 1000, now % 1000);
+        let options = EventsOptionsBuilder::new().since(&since).filters(&filters).build();
+        let events = client
+            .events(Some(options))
+            .map_err(|error| failure::read(&Doing::Asking, error))
+            .try_filter_map(|message| async move { Ok(event(message)) });
+        Ok(events.boxed())
+    }
+}
+
+fn event(message: EventMessage) -> Option<EngineEvent> {
+    let action = message.action?;
+    if !ACTIONS.contains(&action.as_str()) {
+        return None;
+    }
+    Some(EngineEvent { engine_id: message.actor?.id? })
+}
+
+fn seconds(seconds: u32) -> i32 {
+    i32::try_from(seconds).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An address that cannot work is refused at the start, with one that does.
+    #[test]
+    fn only_a_socket_of_this_device_is_an_address() {
+        assert!(DockerEngine::new(DEFAULT_ADDRESS).is_ok());
+        for bad in ["tcp://10.0.0.1:2375", "/var/run/docker.sock", "unix://relative"] {
+            let error = DockerEngine::new(bad).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains(DEFAULT_ADDRESS), "{bad}: {error}");
+        }
+    }
+}

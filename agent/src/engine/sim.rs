@@ -1,0 +1,246 @@
+//! An engine in memory, for tests of agents and whole fleets without one Docker engine for each device.
+//!
+//! It keeps the same contract as `docker` (agent/tests/engine_contract.rs). It runs no programs: a container
+//! runs until it is stopped, or until a test lets it exit. Its registry has every image except those whose
+//! name begins with `missing`.
+
+mod state;
+
+use std::{
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use ecep_proto::api::{
+    container::{ContainerState, LogLine, LogLines, LogStream},
+    device::EngineFacts,
+    image::ImageView,
+};
+use futures_util::{StreamExt, stream};
+use tokio::sync::{broadcast, watch};
+
+use self::state::{Container, World};
+use super::{
+    Engine, EngineContainer, EngineError, EngineEvent, EngineEvents, LogWindow, NamedVolume, PullProgress,
+};
+use crate::policy::AllowedBody;
+
+/// Events that a slow listener may be behind; one that is further behind loses the stream, as with a real
+/// engine that restarts, and lists anew.
+const EVENTS_BEHIND: usize = 256;
+/// The size of every image.
+const IMAGE_BYTES: u64 = 1_000_000;
+
+/// An engine in memory.
+pub struct SimEngine {
+    world: Mutex<World>,
+    events: broadcast::Sender<EngineEvent>,
+    reachable: watch::Sender<bool>,
+    pulls_held: watch::Sender<bool>,
+}
+
+impl Default for SimEngine {
+    fn default() -> Self {
+        Self {
+            world: Mutex::default(),
+            events: broadcast::Sender::new(EVENTS_BEHIND),
+            reachable: watch::Sender::new(true),
+            pulls_held: watch::Sender::new(false),
+        }
+    }
+}
+
+impl SimEngine {
+    /// Takes the engine away, or gives it back; its containers go on meanwhile (`live-restore`).
+    pub fn set_reachable(&self, reachable: bool) {
+        self.reachable.send_replace(reachable);
+    }
+
+    /// Lets pulls wait half-way, or go on.
+    pub fn hold_pulls(&self, held: bool) {
+        self.pulls_held.send_replace(held);
+    }
+
+    /// Lets a running container end by itself.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none of that id.
+    pub fn exit(&self, engine_id: &str, code: i64) -> Result<(), EngineError> {
+        self.change(engine_id, |container, _| {
+            container.exited(code);
+            Ok(true)
+        })
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reached(&self) -> Result<(), EngineError> {
+        if *self.reachable.borrow() {
+            return Ok(());
+        }
+        Err(EngineError::Unreachable("the simulated engine is switched off".to_owned()))
+    }
+
+    fn tell(&self, engine_id: &str) {
+        // Nobody may be listening.
+        let _ = self.events.send(EngineEvent { engine_id: engine_id.to_owned() });
+    }
+
+    /// Changes one container; `change` answers whether anything is different.
+    fn change(
+        &self,
+        engine_id: &str,
+        change: impl FnOnce(&mut Container, &[u16]) -> Result<bool, EngineError>,
+    ) -> Result<(), EngineError> {
+        let mut world = self.world();
+        let taken = world.ports_in_use(engine_id);
+        let container = world.container(engine_id)?;
+        let different = change(container, &taken)?;
+        drop(world);
+        if different {
+            self.tell(engine_id);
+        }
+        Ok(())
+    }
+}
+
+impl Engine for SimEngine {
+    async fn facts(&self) -> EngineFacts {
+        let reachable = *self.reachable.borrow();
+        let problem = "The simulated engine is switched off.".to_owned();
+        EngineFacts {
+            kind: "sim".to_owned(),
+            reachable,
+            version: reachable.then(|| env!("CARGO_PKG_VERSION").to_owned()),
+            api_version: None,
+            live_restore: Some(true),
+            problems: if reachable { Vec::new() } else { vec![problem] },
+        }
+    }
+
+    async fn storage(&self) -> Option<PathBuf> {
+        None
+    }
+
+    async fn list(&self) -> Result<Vec<EngineContainer>, EngineError> {
+        self.reached()?;
+        Ok(self.world().containers.values().map(|container| container.seen.clone()).collect())
+    }
+
+    async fn inspect(&self, engine_id: &str) -> Result<EngineContainer, EngineError> {
+        self.reached()?;
+        Ok(self.world().container(engine_id)?.seen.clone())
+    }
+
+    async fn create(&self, name: &str, body: AllowedBody) -> Result<String, EngineError> {
+        self.reached()?;
+        let id = self.world().create(name, body.into_inner())?;
+        self.tell(&id);
+        Ok(id)
+    }
+
+    async fn start(&self, engine_id: &str) -> Result<(), EngineError> {
+        self.reached()?;
+        self.change(engine_id, Container::start)
+    }
+
+    async fn stop(&self, engine_id: &str, _grace_seconds: u32) -> Result<(), EngineError> {
+        self.reached()?;
+        self.change(engine_id, |container, _| Ok(container.stop()))
+    }
+
+    async fn restart(&self, engine_id: &str, _grace_seconds: u32) -> Result<(), EngineError> {
+        self.reached()?;
+        self.change(engine_id, |container, taken| {
+            container.stop();
+            container.start(taken)
+        })
+    }
+
+    async fn remove(&self, engine_id: &str, force: bool) -> Result<(), EngineError> {
+        self.reached()?;
+        self.world().remove(engine_id, force)?;
+        self.tell(engine_id);
+        Ok(())
+    }
+
+    async fn logs(&self, engine_id: &str, _tty: bool, window: LogWindow) -> Result<LogLines, EngineError> {
+        self.reached()?;
+        let mut world = self.world();
+        let lines = &world.container(engine_id)?.output;
+        let wanted = usize::try_from(window.tail).unwrap_or(usize::MAX);
+        let lines: Vec<LogLine> = lines
+            .iter()
+            .filter(|(at, _)| window.since.is_none_or(|since| *at >= since))
+            .map(|(at, text)| LogLine { at: *at, stream: LogStream::Stdout, text: text.clone() })
+            .collect();
+        let first = lines.len().saturating_sub(wanted);
+        Ok(LogLines { lines: lines[first..].to_vec(), truncated: false })
+    }
+
+    async fn images(&self) -> Result<Vec<ImageView>, EngineError> {
+        self.reached()?;
+        let view = |reference: &String| ImageView {
+            id: format!("sim:{reference}"),
+            tags: vec![reference.clone()],
+            size_bytes: IMAGE_BYTES,
+            created_at: 0,
+        };
+        Ok(self.world().images.iter().map(view).collect())
+    }
+
+    async fn has_image(&self, reference: &str) -> Result<bool, EngineError> {
+        self.reached()?;
+        Ok(self.world().images.contains(reference))
+    }
+
+    async fn pull(&self, reference: &str, mut progress: impl FnMut(PullProgress) + Send) -> Result<(), EngineError> {
+        self.reached()?;
+        if reference.starts_with("missing") {
+            return Err(EngineError::NotFound(format!("the simulated registry has no image {reference}")));
+        }
+        progress(PullProgress { done: IMAGE_BYTES / 2, total: IMAGE_BYTES });
+        // The sender lives as long as the engine, so this ends only when the pull may go on.
+        let _ = self.pulls_held.subscribe().wait_for(|held| !held).await;
+        progress(PullProgress { done: IMAGE_BYTES, total: IMAGE_BYTES });
+        self.world().images.insert(reference.to_owned());
+        Ok(())
+    }
+
+    async fn remove_image(&self, reference: &str) -> Result<(), EngineError> {
+        self.reached()?;
+        self.world().remove_image(reference)
+    }
+
+    async fn ensure_volume(&self, volume: &NamedVolume) -> Result<(), EngineError> {
+        self.reached()?;
+        self.world().volumes.insert(volume.engine_name.clone());
+        Ok(())
+    }
+
+    async fn events(&self) -> Result<EngineEvents, EngineError> {
+        self.reached()?;
+        let listener = self.events.subscribe();
+        let reachable = self.reachable.subscribe();
+        Ok(stream::unfold((listener, reachable), |(mut listener, mut reachable)| async move {
+            let event = tokio::select! {
+                event = listener.recv() => event.ok()?,
+                _ = reachable.wait_for(|reachable| !reachable) => return None,
+            };
+            Some((Ok(event), (listener, reachable)))
+        })
+        .boxed())
+    }
+}
+
+/// Whether a container in this state uses the device.
+fn is_live(state: ContainerState) -> bool {
+    matches!(state, ContainerState::Running | ContainerState::Paused | ContainerState::Restarting)
+}
+
+/// The time of a change, in milliseconds since 1970.
+fn now() -> u64 {
+    crate::clock::now_ms()
+}
