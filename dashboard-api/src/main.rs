@@ -1,5 +1,7 @@
 //! `ecep-dashboard-api run`: starts the control plane and stops it on SIGTERM or SIGINT.
 
+use std::io::IsTerminal;
+
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use ecep_dashboard_api::{config::Config, server};
@@ -21,13 +23,17 @@ enum Command {
     Run(Box<Config>),
 }
 
-/// What is logged unless RUST_LOG says otherwise. warp reports every connection that a client cut as an error.
-const DEFAULT_LOG: &str = "info,warp=off";
+/// What is logged unless RUST_LOG says otherwise.
+const DEFAULT_LOG: &str = "info";
+/// Added whatever RUST_LOG says: below this level these crates log every message, with the tickets in them.
+const NEVER_MORE: &str = "wamp_async=info,tungstenite=info";
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_LOG));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let wanted = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| DEFAULT_LOG.to_owned());
+    let filter = EnvFilter::try_new(format!("{wanted},{NEVER_MORE}")).context("RUST_LOG cannot be read")?;
+    let ansi = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).init();
     let Command::Run(config) = Arguments::parse().command;
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;

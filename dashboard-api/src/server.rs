@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Open requests and sessions may end within this time after the signal; then they are cut.
-const GRACE: Duration = Duration::from_millis(1_500);
+const GRACE: Duration = Duration::from_secs(1);
 /// How often what has ended is deleted from the store.
 const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 /// A token that has ended is kept this long, so that its holder is told why it is refused.

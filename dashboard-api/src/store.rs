@@ -205,3 +205,59 @@ fn make_private(folder: &Path) -> io::Result<()> {
 fn is_lock_error(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Other && error.to_string().contains("could not acquire lock")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A store of another version must be refused, not misread.
+    #[test]
+    fn another_schema_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        store.meta.put("schema", &(SCHEMA_VERSION + 1)).unwrap();
+        drop(store);
+        let refused = Store::open(folder.path()).err().unwrap();
+        assert!(matches!(refused, StoreError::Schema { found } if found == SCHEMA_VERSION + 1), "{refused}");
+    }
+
+    /// What has ended goes away, a token only after its holder had time to be told; the rest stays.
+    #[tokio::test]
+    async fn the_sweep_deletes_what_has_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let cookie = |name: &str| SecretHash::of(name);
+        let session = |expires_at| Session { account: "maria".to_owned(), expires_at };
+        store.open_session(cookie("old"), &session(1_000)).await.unwrap();
+        store.open_session(cookie("new"), &session(1_001)).await.unwrap();
+        for (id, expires_at) in [("old", 500), ("ended", 600), ("good", 2_000)] {
+            let token = JoinToken {
+                id: id.to_owned(),
+                tenant: "acme".parse().unwrap(),
+                secret: SecretHash::of(id),
+                uses_left: 1,
+                expires_at,
+            };
+            store.add_join_token(&token).await.unwrap();
+        }
+        store.sweep(1_000, 500).await.unwrap();
+        assert!(store.session(cookie("old")).unwrap().is_none());
+        assert!(store.session(cookie("new")).unwrap().is_some());
+        let left: Vec<_> = store.join_tokens(&"acme".parse().unwrap()).unwrap();
+        assert_eq!(left.iter().map(|token| token.id.as_str()).collect::<Vec<_>>(), ["ended", "good"]);
+    }
+
+    /// One person cannot fill the store with logins; the newest are kept.
+    #[tokio::test]
+    async fn an_account_has_a_bounded_number_of_logins() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        for number in 0..40 {
+            let session = Session { account: "maria".to_owned(), expires_at: number };
+            store.open_session(SecretHash::of(&number.to_string()), &session).await.unwrap();
+        }
+        assert_eq!(store.sessions.rows().unwrap().len(), 32);
+        assert!(store.session(SecretHash::of("7")).unwrap().is_none());
+        assert!(store.session(SecretHash::of("8")).unwrap().is_some());
+    }
+}
