@@ -1,7 +1,7 @@
 //! The fleet as the agents' reports tell it: each device's last report, its containers, and how it is.
 //!
 //! Folds reports; does no I/O and reads no clock. Times are the control plane's, in milliseconds since 1970 on
-//! its steady clock. Bounded by what is enrolled: one entry for each device, and [`MAX_CONTAINERS`] in it.
+//! its steady clock. Bounded by what is enrolled: one entry for each device, and `MAX_CONTAINERS` in it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 

@@ -18,11 +18,11 @@ use governor::{
 
 use crate::secret::SecretHash;
 
-/// Attempts on one account at once; afterwards one in [`ACCOUNT_PERIOD`].
-pub const ACCOUNT_BURST: NonZeroU32 = NonZeroU32::new(20).expect("not zero");
+/// Attempts on one account at once; afterwards one in `ACCOUNT_PERIOD`.
+const ACCOUNT_BURST: NonZeroU32 = NonZeroU32::new(20).expect("not zero");
 /// 12 attempts a minute: a person notices nothing, and a password of 12 characters is not guessed in a lifetime.
 const ACCOUNT_PERIOD: Duration = Duration::from_secs(5);
-/// Attempts from one address at once; afterwards one in [`ADDRESS_PERIOD`]. An office may share one address.
+/// Attempts from one address at once; afterwards one in `ADDRESS_PERIOD`. An office may share one address.
 const ADDRESS_BURST: NonZeroU32 = NonZeroU32::new(60).expect("not zero");
 /// One attempt a second.
 const ADDRESS_PERIOD: Duration = Duration::from_secs(1);

@@ -27,12 +27,12 @@ pub struct SetupState {
     pub needed: bool,
 }
 
-/// `POST /api/setup`: the first account and the first tenant.
+/// `POST /api/setup`: the first account and the first tenant. Answered with 201, without a body; log in then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct SetupRequest {
-    /// The code that the control plane wrote into its data folder and log at its first start.
+    /// The code that the control plane wrote into its data folder at its first start; its log names the file.
     pub code: String,
     /// The first account.
     pub email: String,
@@ -101,7 +101,7 @@ pub struct TicketReply {
     pub ticket: String,
 }
 
-/// `POST /api/accounts` (admin): a new account.
+/// `POST /api/accounts` (admin): a new account. Answered with 201, without a body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
@@ -125,7 +125,8 @@ pub struct NewMembership {
     pub role: Role,
 }
 
-/// `POST /api/tenants` (admin): a new tenant; whoever makes it becomes its owner.
+/// `POST /api/tenants` (admin): a new tenant; whoever makes it becomes its owner. Answered with 201 and the
+/// [`Membership`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
@@ -136,7 +137,8 @@ pub struct NewTenant {
     pub name: String,
 }
 
-/// `POST /api/tenants/{slug}/join-tokens` (owner).
+/// `POST /api/tenants/{slug}/join-tokens` (owner). Answered with 201 and a [`CreatedToken`];
+/// `DELETE …/{id}` deletes the token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
@@ -147,7 +149,8 @@ pub struct NewJoinToken {
     pub valid_seconds: u64,
 }
 
-/// `POST /api/tenants/{slug}/api-tokens` (owner).
+/// `POST /api/tenants/{slug}/api-tokens` (owner). Answered with 201 and a [`CreatedToken`];
+/// `DELETE …/{id}` revokes the token. (`DELETE /api/tenants/{slug}/devices/{id}` removes a device.)
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]

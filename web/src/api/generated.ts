@@ -653,7 +653,7 @@ export type SetupState = {
 needed: boolean, };
 export type SetupRequest = { 
 /**
- * The code that the control plane wrote into its data folder and log at its first start.
+ * The code that the control plane wrote into its data folder at its first start; its log names the file.
  */
 code: string, 
 /**
