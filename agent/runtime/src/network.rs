@@ -68,7 +68,7 @@ fn set_all(pid: i32, up: bool) -> Result<(), NetworkError> {
 fn cables(pid: i32) -> Result<Vec<Link>, NetworkError> {
     let failed = |error| NetworkError::Io { pid, error };
     let network = |of: &str| fs::metadata(format!("/proc/{of}/ns/net")).map(|found| found.ino());
-    if network("self").map_err(failed)? == network(&pid.to_string()).map_err(failed)? {
+    if network("thread-self").map_err(failed)? == network(&pid.to_string()).map_err(failed)? {
         return Err(NetworkError::Shared);
     }
     let theirs = netlink::in_network_of(pid, netlink::links).map_err(failed)?;

@@ -187,7 +187,7 @@ impl Container<'_> {
     fn call(&self, program: &Path, words: &[&str]) -> Result<(), String> {
         let said = self.trial.folder.join("said.txt");
         let mut command = Command::new(program);
-        command.arg("--root").arg(&self.root).args(words);
+        command.arg("--root").arg(&self.root).arg("--log").arg(&said).args(words);
         if words != ["start"] {
             command.arg("--bundle").arg(&self.bundle).arg("--pid-file").arg(self.pid_file());
         }
@@ -196,9 +196,8 @@ impl Container<'_> {
         if let Some(path) = dump::path_with(self.trial.criu) {
             command.env("PATH", path);
         }
-        let log = fs::File::create(&said).map_err(|error| error.to_string())?;
-        // What it inherits becomes the container's, so no pipe of ours.
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        // What it inherits becomes the container's, so no pipe and no file of ours.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let status = dump::run(command, RUN_LIMIT).map_err(|error| error.to_string())?;
         if status.success() {
             return Ok(());

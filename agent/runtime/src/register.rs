@@ -70,20 +70,16 @@ impl Engine {
     /// The file is not ours to change, or the engine does not take it up within `limit`.
     pub fn add_runtime(&self, name: &str, program: &Path, limit: Duration) -> Result<(), RegisterError> {
         let wanted = json!({"path": program});
-        self.change(
-            |all| {
-                let entry = all.entry("runtimes").or_insert_with(|| json!({}));
-                let runtimes = entry.as_object_mut()?;
-                Some(match runtimes.get(name).map(|old| &old["path"]) {
-                    Some(old) if *old != wanted["path"] => Err(old.as_str().unwrap_or_default().to_owned()),
-                    _ => {
-                        runtimes.insert(name.into(), wanted);
-                        Ok(())
-                    }
-                })
-            },
-            name,
-        )?;
+        self.change(name, |all| {
+            let runtimes = all.entry("runtimes").or_insert_with(|| json!({})).as_object_mut()?;
+            Some(match runtimes.get(name).map(|old| &old["path"]) {
+                Some(old) if *old != wanted["path"] => Err(old.as_str().unwrap_or_default().to_owned()),
+                _ => {
+                    runtimes.insert(name.into(), wanted);
+                    Ok(())
+                }
+            })
+        })?;
         self.reload_until(limit, |runtimes| runtimes[name]["path"] == json!(program))
     }
 
@@ -93,19 +89,22 @@ impl Engine {
     /// # Errors
     /// The file cannot be changed, or the engine does not take it up within `limit`.
     pub fn remove_runtime(&self, name: &str, limit: Duration) -> Result<(), RegisterError> {
-        self.change(
-            |all| {
-                let Some(entry) = all.get_mut("runtimes") else { return Some(Ok(())) };
-                let runtimes = entry.as_object_mut()?;
-                runtimes.remove(name);
-                if runtimes.is_empty() {
-                    all.remove("runtimes");
-                }
+        let mut left_empty = false;
+        self.change(name, |all| {
+            let Some(entry) = all.get_mut("runtimes") else { return Some(Ok(())) };
+            let runtimes = entry.as_object_mut()?;
+            left_empty = runtimes.remove(name).is_some() && runtimes.is_empty();
+            Some(Ok(()))
+        })?;
+        let reloaded = self.reload_until(limit, |runtimes| runtimes[name].is_null());
+        if left_empty {
+            // Not before: an engine that finds no `runtimes` at all keeps those that it had.
+            self.change(name, |all| {
+                all.remove("runtimes");
                 Some(Ok(()))
-            },
-            name,
-        )?;
-        self.reload_until(limit, |runtimes| runtimes[name].is_null())
+            })?;
+        }
+        reloaded
     }
 
     /// The program that the engine runs for a runtime of that name, as the engine says itself.
@@ -119,8 +118,8 @@ impl Engine {
     /// `change` answers none where the file is not as it should be, and a foreign program's path as its error.
     fn change(
         &self,
-        change: impl FnOnce(&mut Map<String, Value>) -> Option<Result<(), String>>,
         name: &str,
+        change: impl FnOnce(&mut Map<String, Value>) -> Option<Result<(), String>>,
     ) -> Result<(), RegisterError> {
         let path = &self.configuration;
         let bad = || RegisterError::Content(path.clone());
