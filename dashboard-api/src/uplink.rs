@@ -175,14 +175,13 @@ impl Uplink {
                 () = self.stop.cancelled() => return,
                 () = tokio::time::sleep(wait) => {}
             }
-            let now = self.control.clock.now();
-            let (changes, unsaved) = {
+            let unsaved = {
+                // Told under the lock, so that events leave in the order of the changes.
                 let mut view = self.control.view();
-                (view.due(now), view.take_unsaved(now))
+                let now = self.control.clock.now();
+                view.due(now).into_iter().for_each(|change| self.tell(change));
+                view.take_unsaved(now)
             };
-            for change in changes {
-                self.tell(change);
-            }
             for (device, report) in unsaved {
                 if let Err(error) = self.control.store.put_report(&device, &report) {
                     tracing::error!(%device, %error, "a report could not be stored");

@@ -145,6 +145,12 @@ async fn a_kill_loses_nothing_that_was_answered() {
     }
     assert!(answered.len() >= 15, "{} were answered before the kill", answered.len());
 
+    let program = Program::start(folder.path());
+    let mut maria = Person { base: program.base.clone(), ..maria };
+    assert_eq!(maria.get("/api/session").await.status, 200, "the login is lost");
+    maria.login(EMAIL, PASSWORD).await;
+    program.kill();
+
     let store = Store::open(&folder.path().join("data")).unwrap();
     let devices = store.devices().unwrap();
     for device in &answered {
@@ -156,12 +162,6 @@ async fn a_kill_loses_nothing_that_was_answered() {
         DEVICES as usize,
         "a use is spent without a device, or the reverse"
     );
-    drop(store);
-
-    let program = Program::start(folder.path());
-    let mut maria = Person { base: program.base.clone(), ..maria };
-    assert_eq!(maria.get("/api/session").await.status, 200, "the login is lost");
-    maria.login(EMAIL, PASSWORD).await;
 }
 
 /// Whoever starts it waits for the line, and whoever stops it waits for the end.

@@ -32,10 +32,11 @@ impl Uplink {
     /// Takes a device's heartbeat.
     pub(super) fn report(&self, caller: &Caller, report: Report) -> Result<ReportReply, ApiError> {
         let device = device_of(caller)?;
-        let now = self.control.clock.now();
-        let change = self.control.view().report(now, unix_ms(), &device, report)?;
-        if let Some(change) = change {
-            self.tell(change);
+        {
+            // Told under the lock, so that events leave in the order of the changes.
+            let mut view = self.control.view();
+            let change = view.report(self.control.clock.now(), unix_ms(), &device, report)?;
+            change.into_iter().for_each(|change| self.tell(change));
         }
         Ok(ReportReply { grants_revision: revision_of(&self.tenants_of(&device)?) })
     }

@@ -1,8 +1,12 @@
 //! Errors of the protocol itself: each is a problem document that says what to do.
 
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
-use crate::support::{Server, answer, client};
+use crate::support::{Server, answer, client, wamp::PATIENCE};
 
 /// A malformed body is refused with the place of what is wrong.
 #[tokio::test]
@@ -41,6 +45,29 @@ async fn wrong_types_and_lengths_are_refused() {
     answer(client().post(&url).body("{}")).await.problem(415);
     let long = json!({ "email": "a@b", "password": "x".repeat(70_000) });
     assert!(answer(client().post(&url).json(&long)).await.problem(413).contains("65536"));
+}
+
+/// A body that does not announce its length must not be read without end either.
+#[tokio::test]
+async fn an_endless_body_is_refused() {
+    let server = Server::start().await;
+    let address = server.base.strip_prefix("http://").unwrap();
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let head = "POST /api/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let chunk = format!("1000\r\n{}\r\n", " ".repeat(0x1000));
+    for _ in 0..16 {
+        socket.write_all(chunk.as_bytes()).await.unwrap();
+    }
+    // One byte too many, and the body has not ended.
+    socket.write_all(b"1\r\n \r\n").await.unwrap();
+    let mut answer = Vec::new();
+    tokio::time::timeout(PATIENCE, socket.read_to_end(&mut answer))
+        .await
+        .expect("an answer in time")
+        .unwrap();
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
 }
 
 /// Unknown paths and methods are told apart, and the right methods are named.

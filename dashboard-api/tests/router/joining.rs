@@ -2,14 +2,14 @@
 
 use ecep_dashboard_api::{
     secret::SecretHash,
-    store::{ApiToken, JoinToken, Store},
+    store::{ApiToken, JoinToken},
 };
 use ecep_proto::api::{DeviceList, Procedure, realm, roles::Role};
 use serde_json::json;
 
 use crate::{
     join, joined, platform,
-    support::{Device, Server, data_of, now, wamp::Session},
+    support::{Device, Server, now, open_store, wamp::Session},
     ticket,
 };
 
@@ -82,7 +82,7 @@ async fn an_api_token_opens_its_realm_until_it_is_deleted() {
 async fn expired_tokens_are_refused_with_their_end() {
     let (router, server, _maria) = platform().await;
     let folder = server.stop().await;
-    let store = Store::open(&data_of(&folder)).unwrap();
+    let store = open_store(&folder).await;
     let hour_ago = now() - 3_600_000;
     let tenant: ecep_proto::api::name::TenantSlug = "acme".parse().unwrap();
     let api = ApiToken {

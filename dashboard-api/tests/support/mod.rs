@@ -11,7 +11,7 @@ use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use ecep_dashboard_api::{
     config::Config,
     server::{self, Running, StartError},
-    store::StoreError,
+    store::{Store, StoreError},
 };
 use ecep_proto::api::{
     device::{DeviceFacts, EngineFacts},
@@ -70,17 +70,11 @@ impl Server {
             public_url: public_url.map(|url| url.parse().unwrap()),
         };
         let stop = CancellationToken::new();
-        // The last tasks of an earlier one in this process may hold the data a moment longer.
-        let deadline = Instant::now() + wamp::PATIENCE;
-        let running = loop {
-            match server::start(config.clone(), stop.clone()).await {
-                Ok(running) => break running,
-                Err(StartError::Store(StoreError::InUse { .. })) if Instant::now() < deadline => {
-                    tokio::task::yield_now().await;
-                }
-                Err(error) => panic!("{error}"),
-            }
-        };
+        let running = until_free(async || match server::start(config.clone(), stop.clone()).await {
+            Err(StartError::Store(error)) => Err(error),
+            other => Ok(other.unwrap()),
+        })
+        .await;
         let base = format!("http://{}", running.addresses[0]);
         Self { folder, base, running: Some(running), stop }
     }
@@ -123,6 +117,23 @@ impl Server {
         let mut person = self.visitor();
         person.login(email, PASSWORD).await;
         person
+    }
+}
+
+/// Opens the store of a server that has stopped.
+pub async fn open_store(folder: &TempDir) -> Store {
+    until_free(async || Store::open(&data_of(folder))).await
+}
+
+/// Tries again while the last tasks of an earlier server in this process, sled's own among them, still hold the data.
+async fn until_free<T>(attempt: impl AsyncFn() -> Result<T, StoreError>) -> T {
+    let deadline = Instant::now() + wamp::PATIENCE;
+    loop {
+        match attempt().await {
+            Ok(done) => return done,
+            Err(StoreError::InUse { .. }) if Instant::now() < deadline => tokio::task::yield_now().await,
+            Err(error) => panic!("{error}"),
+        }
     }
 }
 
