@@ -9,7 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use xtask::lab::{self, Lab};
-use xtask::{interrupt, setup, suite};
+use xtask::stack::Programs;
+use xtask::{demo, generate, interrupt, setup, suite};
 
 /// Everything a person types to work on ECEP.
 #[derive(Debug, Parser)]
@@ -23,6 +24,17 @@ pub struct Arguments {
 enum Command {
     /// Install what this machine lacks to build, test and run ECEP.
     Setup,
+    /// Start the cloud and two edge devices on this machine; stay until Ctrl-C, and then leave nothing behind.
+    Demo {
+        /// Walk through a scripted tour instead, print its report as JSON, and end.
+        #[arg(long)]
+        once: bool,
+        /// What to call its lab.
+        #[arg(long, default_value = "demo")]
+        name: String,
+    },
+    /// Write what is generated from the catalogue: the web application's TypeScript types.
+    Generate,
     /// Run every test: Rust, web, end to end on real Docker engines, browser, third-party clients.
     Test {
         /// Add the tests that are too long for every run.
@@ -75,6 +87,15 @@ impl Arguments {
     pub fn run(self) -> Result<ExitCode> {
         match self.command {
             Command::Setup => setup::run()?,
+            Command::Demo { once: false, name } => demo::stay(&name, &lab::default_data_root())?,
+            Command::Demo { once: true, name } => {
+                let report = demo::tour(&name, &lab::default_data_root(), Programs::build);
+                report.print()?;
+                if !report.is_ok() {
+                    return Ok(ExitCode::FAILURE);
+                }
+            }
+            Command::Generate => generate::run()?,
             Command::Test { all } => {
                 if !suite::run(all, &lab::default_data_root())? {
                     return Ok(ExitCode::FAILURE);

@@ -2,12 +2,16 @@
 //!
 //! It must build on a machine that has only Rust, so it never depends on ECEP's programs.
 
+pub mod demo;
+pub mod generate;
 pub mod interrupt;
 pub mod lab;
 pub mod report;
 pub mod setup;
 pub mod shell;
+pub mod stack;
 pub mod suite;
+pub mod wait;
 
 use std::path::Path;
 

@@ -1,0 +1,43 @@
+//! Ports for the cloud's programs: the usual ones where they are free, so that a person can remember the address.
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use anyhow::{Context, Result, bail};
+
+use super::Ports;
+
+const HTTP: u16 = 8080;
+const WAMP: u16 = 8081;
+
+/// Free ports are plenty; a number that is free on loopback is taken at the other address only by chance.
+const ATTEMPTS: u32 = 20;
+
+/// Chooses ports that are free on loopback and at the cloud's address.
+///
+/// # Errors
+/// There are none.
+pub(super) fn choose(cloud: Ipv4Addr) -> Result<Ports> {
+    let mut held = Vec::new();
+    let mut choose = |wanted, what| {
+        let (port, listeners) = free(wanted, cloud)?;
+        if port != wanted {
+            eprintln!("port {wanted} is taken, so the {what} listens on {port}");
+        }
+        // Held until both are chosen, so that they differ.
+        held.push(listeners);
+        Ok::<_, anyhow::Error>(port)
+    };
+    Ok(Ports { http: choose(HTTP, "dashboard")?, wamp: choose(WAMP, "router")? })
+}
+
+fn free(wanted: u16, cloud: Ipv4Addr) -> Result<(u16, [TcpListener; 2])> {
+    for attempt in 0..ATTEMPTS {
+        let number = if attempt == 0 { wanted } else { 0 };
+        let Ok(local) = TcpListener::bind((Ipv4Addr::LOCALHOST, number)) else { continue };
+        let number = local.local_addr().context("a socket has no address")?.port();
+        if let Ok(other) = TcpListener::bind((cloud, number)) {
+            return Ok((number, [local, other]));
+        }
+    }
+    bail!("no port is free both on {} and at {cloud}", Ipv4Addr::LOCALHOST)
+}
