@@ -17,6 +17,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tally::{Tally, tally};
 
 use crate::lab::{self, Lab};
+use crate::report::Report;
+use crate::stack::{self, Programs, Stack};
 use crate::{interrupt, setup, workspace};
 
 /// One device to run containers on, a second one for what takes two.
@@ -26,7 +28,7 @@ const DEVICES: u8 = 2;
 const POLL: Duration = Duration::from_millis(50);
 
 /// Sets the machine up, makes a lab and runs everything; the last line is `N passed, N failed`. `all` adds the tests
-/// that are too long for every run (Rust's `#[ignore]`, the script `test:all` of the web application). Answers whether
+/// that are too long for every run (Rust's `#[ignore]`, the script `e2e:all` of the web application). Answers whether
 /// nothing failed.
 ///
 /// # Errors
@@ -44,23 +46,55 @@ pub fn run(all: bool, data_root: &Path) -> Result<bool> {
         ("ECEP_TEST_REGISTRY", registry.address().to_string().into()),
         ("ECEP_TEST_PYTHON", setup::python_interpreter().into_os_string()),
     ];
-    let outcome = run_parts(all, &surroundings);
+    let outcome = run_parts(parts(all)?, &surroundings);
     drop(registry);
     lab.destroy()?;
+    let mut total = outcome?;
+    total += run_on_stack(browser_parts(all)?, data_root)?;
     // A test that was killed may have left a lab of its own.
     lab::remove_orphans()?;
-    let total = outcome?;
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{} passed, {} failed", total.passed, total.failed)?;
     Ok(total.failed == 0)
 }
 
-fn run_parts(all: bool, surroundings: &[(&str, OsString)]) -> Result<Tally> {
+fn run_parts(parts: Vec<Part>, surroundings: &[(&str, OsString)]) -> Result<Tally> {
     let mut total = Tally::default();
-    for part in parts(all)? {
+    for part in parts {
         total += part.run(surroundings)?;
     }
     Ok(total)
+}
+
+/// Runs what needs the whole platform, on one of its own.
+fn run_on_stack(parts: Vec<Part>, data_root: &Path) -> Result<Tally> {
+    if parts.is_empty() {
+        return Ok(Tally::default());
+    }
+    let name = format!("browser-{}", std::process::id());
+    let build = Programs::build_with_tests;
+    let stack = match Stack::start(&mut Report::new(), &name, data_root, DEVICES, build) {
+        Ok(stack) => stack,
+        Err(error) => {
+            interrupt::check()?;
+            eprintln!("test: the platform for the browser does not come up: {error:#}");
+            return Ok(Tally { passed: 0, failed: 1 });
+        }
+    };
+    let kill_router = format!("kill -9 $(cat '{}')", stack.supervisor().pid_file(stack::ROUTER).display());
+    let outcome = run_parts(
+        parts,
+        &[
+            ("ECEP_URL", stack.cloud().url().into()),
+            ("ECEP_EMAIL", stack.login().email.clone().into()),
+            ("ECEP_PASSWORD", stack.login().password.clone().into()),
+            ("ECEP_IMAGE", stack.pulled_image().into()),
+            // It is started again at once.
+            ("ECEP_RESTART_ROUTER", kill_router.into()),
+        ],
+    );
+    stack.take_down()?;
+    outcome
 }
 
 /// Something to run whose output tells how many tests ended how.
@@ -73,30 +107,36 @@ struct Part {
 
 fn parts(all: bool) -> Result<Vec<Part>> {
     let mut parts = Vec::new();
-    let web = workspace().join("web");
-    let scripts = web_scripts(&web)?;
-    let npm = |parts: &mut Vec<Part>, name, script: &str, counts_as_one| {
-        if scripts.iter().any(|known| known == script) {
-            let mut command = Command::new("npm");
-            command.args(["run", "--silent", script]).current_dir(&web).env("NO_COLOR", "1").env("CI", "1");
-            parts.push(Part { name, command, counts_as_one });
-        }
-    };
     // The control plane carries the built web application.
-    npm(&mut parts, "web: build", "build", true);
-    npm(&mut parts, "web: check", "check", true);
-    npm(&mut parts, "web: tests", "test", false);
+    parts.extend(npm("web: build", "build", true)?);
+    parts.extend(npm("web: check", "check", true)?);
+    parts.extend(npm("web: tests", "test", false)?);
     parts.push(Part { name: "rust and end to end", command: cargo_test(&[]), counts_as_one: false });
-    npm(&mut parts, "browser", "test:browser", false);
     if all {
-        parts.push(Part {
-            name: "long tests",
-            command: cargo_test(&["--", "--ignored"]),
-            counts_as_one: false,
-        });
-        npm(&mut parts, "long browser tests", "test:all", false);
+        let command = cargo_test(&["--", "--ignored"]);
+        parts.push(Part { name: "long tests", command, counts_as_one: false });
     }
     Ok(parts)
+}
+
+fn browser_parts(all: bool) -> Result<Vec<Part>> {
+    let mut parts = Vec::new();
+    parts.extend(npm("browser", "e2e", false)?);
+    if all {
+        parts.extend(npm("long browser tests", "e2e:all", false)?);
+    }
+    Ok(parts)
+}
+
+/// A script of the web application, where there is one of that name.
+fn npm(name: &'static str, script: &str, counts_as_one: bool) -> Result<Option<Part>> {
+    let web = workspace().join("web");
+    if !web_scripts(&web)?.iter().any(|known| known == script) {
+        return Ok(None);
+    }
+    let mut command = Command::new("npm");
+    command.args(["run", "--silent", script]).current_dir(web).env("NO_COLOR", "1").env("CI", "1");
+    Ok(Some(Part { name, command, counts_as_one }))
 }
 
 fn cargo_test(more: &[&str]) -> Command {
