@@ -1,6 +1,7 @@
-//! The web application's dependencies, by npm, as its lock file says.
+//! What the web application and the JavaScript example depend on, by npm, as their lock files say.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -12,7 +13,13 @@ use crate::{shell, workspace};
 const OLDEST_NODE: u32 = 20;
 
 pub(super) fn install() -> Result<()> {
-    let folder = workspace().join("web");
+    for package in ["web", "examples/telemetry-js"] {
+        install_in(package, &workspace().join(package))?;
+    }
+    Ok(())
+}
+
+fn install_in(package: &str, folder: &Path) -> Result<()> {
     let (wanted, installed) =
         (folder.join("package-lock.json"), folder.join("node_modules/.package-lock.json"));
     if !wanted.exists() {
@@ -25,9 +32,9 @@ pub(super) fn install() -> Result<()> {
     {
         return Ok(());
     }
-    progress("installing the web application's dependencies");
+    progress(&format!("installing what {package} depends on"));
     shell::show(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(folder))
-        .context("cannot install the web application's dependencies; is there a network?")
+        .with_context(|| format!("cannot install what {package} depends on; is there a network?"))
 }
 
 pub(super) fn check_node() -> Result<()> {
