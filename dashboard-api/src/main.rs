@@ -25,8 +25,9 @@ enum Command {
 
 /// What is logged unless RUST_LOG says otherwise.
 const DEFAULT_LOG: &str = "info";
-/// Added whatever RUST_LOG says: below this level these crates log every message, with the tickets in them.
-const NEVER_MORE: &str = "wamp_async=info,tungstenite=info";
+/// Added whatever RUST_LOG says: these crates log every message, with the tickets in them; and `wamp_async` an error
+/// for each attempt to connect, of which the link tells the first.
+const NEVER_MORE: &str = "wamp_async=off,tungstenite=info";
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
