@@ -127,6 +127,12 @@ pub fn log_tail(work: &Path) -> String {
     lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
 }
 
+/// The line that most likely names the reason: CRIU's later errors follow from its first, but for the complaint about its
+/// own limits that it makes, and survives, wherever CAP_SYS_RESOURCE is missing.
+pub fn first_line(log: &str) -> &str {
+    log.lines().find(|line| !line.contains("RLIMIT_NOFILE for self")).unwrap_or_default()
+}
+
 fn end_of(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..]).into_owned()
 }
@@ -146,6 +152,14 @@ mod tests {
         );
         assert_eq!(name("something new"), None);
         assert!(find("In-flight connection").unwrap().is_passing);
+    }
+
+    /// Behind a harmless complaint, before what follows from it.
+    #[test]
+    fn the_first_real_error_is_shown() {
+        let log = "Error: rlimit: Can't setup RLIMIT_NOFILE for self\nError: why\nError: Restoring FAILED.";
+        assert_eq!(first_line(log), "Error: why");
+        assert_eq!(first_line(""), "");
     }
 
     /// The reason is often a page before the end, after which CRIU only cleans up.

@@ -63,8 +63,7 @@ fn restore(create: &Create, claim: &Claim, runc: &Path) -> Result<(i32, u64), Re
         let log = cause::log_tail(&work);
         let log = if log.is_empty() { last_message(create) } else { log };
         let advice = cause::find(&log).map_or("", |cause| cause.advice);
-        let last = log.lines().last().unwrap_or_default();
-        return Err(format!("runc restore failed ({status}): {advice} [{last}]"));
+        return Err(format!("runc restore failed ({status}): {advice} [{}]", cause::first_line(&log)));
     }
     let elapsed = start.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
     let finished = first_process(create).and_then(|pid| {
