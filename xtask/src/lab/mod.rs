@@ -51,9 +51,7 @@ impl Lab {
     /// # Errors
     /// Not root, the name is taken, or a step fails; what was made is removed again.
     pub fn create(name: &str, data_root: &Path, devices: u8) -> Result<Self> {
-        if !rustix::process::geteuid().is_root() {
-            bail!("a lab makes network namespaces and starts engines, which only root may do; use sudo");
-        }
+        check_root()?;
         remove_orphans()?;
         let plan = Plan::reserve(name, data_root, devices)?;
         // From here on the drop cleans up.
@@ -149,6 +147,17 @@ impl Drop for Lab {
             eprintln!("{error:#}");
         }
     }
+}
+
+/// Fails early where a lab cannot be made.
+///
+/// # Errors
+/// Not root.
+pub fn check_root() -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        bail!("a lab makes network namespaces and starts engines, which only root may do; use sudo");
+    }
+    Ok(())
 }
 
 /// Removes the labs that died without taking themselves down, and only those.

@@ -103,7 +103,11 @@ impl Stack {
         devices: u8,
         build: fn() -> Result<Programs>,
     ) -> Result<Self> {
-        report.step("set-up", || Ok((setup::run()?, "nothing is missing".into())))?;
+        report.step("set-up", || {
+            lab::check_root()?;
+            setup::run()?;
+            Ok(((), "nothing is missing".into()))
+        })?;
         let programs = report.step("build", || Ok((build()?, "web application and programs".into())))?;
         let lab = report.step("lab", || start_lab(name, data_root, devices))?;
         let (registry, pulled_image) = report.step("sample image", || start_registry(&lab))?;

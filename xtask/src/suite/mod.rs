@@ -44,6 +44,8 @@ pub fn run(all: bool, data_root: &Path) -> Result<bool> {
         ("ECEP_TEST_DOCKER", lab.device(1).docker_socket().into_os_string()),
         ("ECEP_TEST_IMAGE", lab::COUNTER_IMAGE.into()),
         ("ECEP_TEST_REGISTRY", registry.address().to_string().into()),
+        // The runtime's tests move containers between its devices.
+        ("ECEP_TEST_LAB", lab.name().into()),
         ("ECEP_TEST_PYTHON", setup::python_interpreter().into_os_string()),
     ];
     let outcome = run_parts(parts(all)?, &surroundings);
