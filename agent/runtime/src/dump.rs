@@ -44,7 +44,7 @@ pub struct Report {
     pub bytes: u64,
 }
 
-/// Why there is no dump. The container is as it was: paused.
+/// Why there is no dump. Unless told otherwise the container is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum DumpError {
     /// Its memory would change under the dump.
@@ -61,8 +61,8 @@ pub enum DumpError {
         /// What runc said, and the end of CRIU's log.
         log: String,
     },
-    /// Not in time.
-    #[error("the dump was given up after {0:?}")]
+    /// Not in time. CRIU was killed at its work, so the processes may not survive being unpaused.
+    #[error("the dump was given up after {0:?}; the container may be damaged")]
     Slow(Duration),
     /// runc cannot be run, or the images cannot be measured.
     #[error("{what}: {error}")]
