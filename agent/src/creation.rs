@@ -138,7 +138,10 @@ fn host_config(
         memory: limits.memory_bytes.and_then(|bytes| i64::try_from(bytes).ok()),
         nano_cpus: limits.cpus.map(nano_cpus),
         pids_limit: limits.pids.map(i64::from),
-        restart_policy: Some(EngineRestartPolicy { name: Some(restart_name(restart)), maximum_retry_count: None }),
+        restart_policy: Some(EngineRestartPolicy {
+            name: Some(restart_name(restart)),
+            maximum_retry_count: None,
+        }),
         log_config: Some(HostConfigLogConfig {
             typ: Some(LOG_DRIVER.to_owned()),
             config: Some(HashMap::from([
@@ -206,10 +209,16 @@ fn check(order: &CreateContainer) -> Result<(), ApiError> {
     arguments.iter().try_for_each(|argument| without_nul("command", argument))?;
 
     at_most("variables in env", order.env.len(), MAX_VARIABLES)?;
-    at_most("bytes in env", order.env.iter().map(|(key, value)| key.len() + value.len()).sum(), MAX_ENV_BYTES)?;
+    at_most(
+        "bytes in env",
+        order.env.iter().map(|(key, value)| key.len() + value.len()).sum(),
+        MAX_ENV_BYTES,
+    )?;
     for (key, value) in &order.env {
         if key.is_empty() || key.contains('=') {
-            return Err(invalid(format!("env: \"{key}\" is no name for a variable; it must not be empty or hold '='")));
+            return Err(invalid(format!(
+                "env: \"{key}\" is no name for a variable; it must not be empty or hold '='"
+            )));
         }
         without_nul("env", key)?;
         without_nul("env", value)?;
@@ -225,7 +234,9 @@ fn check_ports(ports: &[PortMapping]) -> Result<(), ApiError> {
     let mut taken = BTreeSet::new();
     for port in ports {
         if port.container == 0 || port.host == Some(0) {
-            return Err(invalid("ports: 0 is no port; use 1 to 65535, and leave `host` out for any free one"));
+            return Err(invalid(
+                "ports: 0 is no port; use 1 to 65535, and leave `host` out for any free one",
+            ));
         }
         if let Some(host) = port.host
             && !taken.insert((host, port.protocol == Protocol::Udp))
@@ -259,12 +270,16 @@ fn check_limits(limits: &Limits) -> Result<(), ApiError> {
     if let Some(bytes) = limits.memory_bytes
         && (bytes < MIN_MEMORY_BYTES || i64::try_from(bytes).is_err())
     {
-        return Err(invalid(format!("limits: memory_bytes is {bytes}; use at least {MIN_MEMORY_BYTES} (6 MiB)")));
+        return Err(invalid(format!(
+            "limits: memory_bytes is {bytes}; use at least {MIN_MEMORY_BYTES} (6 MiB)"
+        )));
     }
     if let Some(cpus) = limits.cpus
         && !(MIN_CPUS..=MAX_CPUS).contains(&cpus)
     {
-        return Err(invalid(format!("limits: cpus is {cpus}; use {MIN_CPUS} to the number of the device's cores")));
+        return Err(invalid(format!(
+            "limits: cpus is {cpus}; use {MIN_CPUS} to the number of the device's cores"
+        )));
     }
     if limits.pids == Some(0) {
         return Err(invalid("limits: pids is 0; use at least 1, or leave it out"));
@@ -275,10 +290,15 @@ fn check_limits(limits: &Limits) -> Result<(), ApiError> {
 fn check_privileges(privileges: &Privileges) -> Result<(), ApiError> {
     let Privileges { privileged: _, cap_add, devices, binds, security_opt, network_mode, pid_mode, ipc_mode } =
         privileges;
-    let lists = [("cap_add", cap_add), ("devices", devices), ("binds", binds), ("security_opt", security_opt)];
+    let lists =
+        [("cap_add", cap_add), ("devices", devices), ("binds", binds), ("security_opt", security_opt)];
     for (name, list) in lists {
         at_most(&format!("privileges.{name}"), list.len(), MAX_PRIVILEGES)?;
-        at_most(&format!("bytes in privileges.{name}"), list.iter().map(String::len).sum(), MAX_PRIVILEGE_BYTES)?;
+        at_most(
+            &format!("bytes in privileges.{name}"),
+            list.iter().map(String::len).sum(),
+            MAX_PRIVILEGE_BYTES,
+        )?;
     }
     for mode in [network_mode, pid_mode, ipc_mode].into_iter().flatten() {
         at_most("bytes in a mode of privileges", mode.len(), MAX_PRIVILEGE_BYTES)?;
@@ -326,7 +346,10 @@ mod tests {
         assert_eq!(host.nano_cpus, Some(500_000_000));
         assert_eq!(host.mounts.unwrap()[0].source.as_deref(), Some("ecep_acme_data"));
         assert_eq!(host.log_config.unwrap().typ.as_deref(), Some(LOG_DRIVER));
-        assert_eq!(host.port_bindings.unwrap()["80/tcp"].as_ref().unwrap()[0].host_port.as_deref(), Some("8080"));
+        assert_eq!(
+            host.port_bindings.unwrap()["80/tcp"].as_ref().unwrap()[0].host_port.as_deref(),
+            Some("8080")
+        );
     }
 
     /// Each privilege must arrive in the engine's request, else the policy would judge something else.

@@ -57,7 +57,9 @@ impl EngineError {
             EngineError::Unreachable(_) => {
                 return ApiError::new(
                     ErrorKind::Unavailable,
-                    format!("{self}. The agent tries again by itself; if it lasts, look at the engine on the device."),
+                    format!(
+                        "{self}. The agent tries again by itself; if it lasts, look at the engine on the device."
+                    ),
                 );
             }
             EngineError::NotFound(_) => ErrorKind::NotFound,
@@ -140,13 +142,25 @@ pub trait Engine: Send + Sync + 'static {
     /// One container of the platform, by the engine's id or name.
     fn inspect(&self, engine_id: &str) -> impl Future<Output = Result<EngineContainer, EngineError>> + Send;
     /// Creates a container that the policy allowed; answers the engine's id.
-    fn create(&self, name: &str, body: AllowedBody) -> impl Future<Output = Result<String, EngineError>> + Send;
+    fn create(
+        &self,
+        name: &str,
+        body: AllowedBody,
+    ) -> impl Future<Output = Result<String, EngineError>> + Send;
     /// Starts it; no change if it runs.
     fn start(&self, engine_id: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
     /// Stops it, by force after this many seconds; no change if it is stopped.
-    fn stop(&self, engine_id: &str, grace_seconds: u32) -> impl Future<Output = Result<(), EngineError>> + Send;
+    fn stop(
+        &self,
+        engine_id: &str,
+        grace_seconds: u32,
+    ) -> impl Future<Output = Result<(), EngineError>> + Send;
     /// Stops and starts it.
-    fn restart(&self, engine_id: &str, grace_seconds: u32) -> impl Future<Output = Result<(), EngineError>> + Send;
+    fn restart(
+        &self,
+        engine_id: &str,
+        grace_seconds: u32,
+    ) -> impl Future<Output = Result<(), EngineError>> + Send;
     /// Removes it with its writable layer; a running one only with `force`.
     fn remove(&self, engine_id: &str, force: bool) -> impl Future<Output = Result<(), EngineError>> + Send;
     /// The last lines of its output; `tty` as it was created.

@@ -4,10 +4,19 @@
 //! that has a share in the device, and publishes telemetry. The engine's labels are the truth about its
 //! containers; the agent can be killed and started again at any time without touching one.
 
+pub mod agent;
 pub mod clock;
+pub mod cloud;
 pub mod creation;
 pub mod engine;
+pub mod facts;
+pub mod identity;
 pub mod image_reference;
+pub mod inventory;
+pub mod operations;
+pub mod orders;
+pub mod outbox;
 pub mod policy;
+pub mod procedures;
 pub mod random;
 pub mod stats;

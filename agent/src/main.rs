@@ -1,3 +1,160 @@
-//! The edge agent: runs containers on one device for the platform.
+//! `ecep-agent enroll`: makes this machine a device. `ecep-agent run`: runs its agent until SIGTERM or SIGINT.
 
-fn main() {}
+use std::{
+    fs,
+    io::{IsTerminal, Write},
+    path::PathBuf,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use clap::{Parser, Subcommand, ValueEnum};
+use ecep_agent::{
+    agent, cloud,
+    engine::{Engine, docker::DockerEngine, sim::SimEngine},
+    facts,
+    identity::{self, DeviceKey, Enrolled, Identity},
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// The agent of an ECEP edge device.
+#[derive(Parser)]
+#[command(name = "ecep-agent", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make this machine a device of a tenant.
+    Enroll(Enroll),
+    /// Run the agent of an enrolled device until SIGTERM or SIGINT; containers go on after it.
+    Run(Run),
+}
+
+#[derive(Parser)]
+struct Enroll {
+    /// The control plane's address, such as http://cloud.example:8080
+    url: String,
+    /// A file that holds the join token from the dashboard
+    #[arg(long, env = "ECEP_AGENT_TOKEN_FILE")]
+    token_file: PathBuf,
+    /// The device's name for people
+    #[arg(long, env = "ECEP_AGENT_NAME")]
+    name: String,
+    /// Where it stands, such as "San José"
+    #[arg(long, env = "ECEP_AGENT_PLACE")]
+    place: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Parser)]
+struct Run {
+    /// Which engine; `sim` keeps its containers in memory, for tests of a fleet
+    #[arg(long, env = "ECEP_AGENT_ENGINE", default_value = "docker")]
+    engine: EngineKind,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Parser)]
+struct Common {
+    /// The folder that holds the device's key, its identity and its policy
+    #[arg(long, env = "ECEP_AGENT_DATA", default_value = "/var/lib/ecep-agent")]
+    data: PathBuf,
+    /// The engine's socket; given at enrolment, it is remembered
+    #[arg(long, env = "DOCKER_HOST")]
+    docker: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum EngineKind {
+    /// Docker, through its socket.
+    Docker,
+    /// In memory.
+    Sim,
+}
+
+/// Where Docker listens unless told otherwise.
+const DEFAULT_DOCKER: &str = "unix:///var/run/docker.sock";
+/// What is logged unless RUST_LOG says otherwise.
+const DEFAULT_LOG: &str = "info";
+/// Added whatever RUST_LOG says: these crates log every message, with the tickets in them.
+const NEVER_MORE: &str = "wamp_async=off,tungstenite=info";
+/// Engine calls that are under way at the end may take this long; then the process goes all the same.
+const SHUTDOWN: Duration = Duration::from_secs(2);
+
+fn main() -> anyhow::Result<()> {
+    let wanted = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| DEFAULT_LOG.to_owned());
+    let filter = EnvFilter::try_new(format!("{wanted},{NEVER_MORE}")).context("RUST_LOG cannot be read")?;
+    let ansi = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("the runtime does not start")?;
+    let outcome = runtime.block_on(async {
+        match Arguments::parse().command {
+            Command::Enroll(enroll) => enrol(enroll).await,
+            Command::Run(run) => run_agent(run).await,
+        }
+    });
+    runtime.shutdown_timeout(SHUTDOWN);
+    outcome
+}
+
+async fn enrol(Enroll { url, token_file, name, place, common }: Enroll) -> anyhow::Result<()> {
+    let cloud = url.trim_end_matches('/').to_owned();
+    if !cloud.starts_with("http://") && !cloud.starts_with("https://") {
+        bail!("{url} is no address of a control plane; it begins with http:// or https://");
+    }
+    identity::must_be_new(&common.data)?;
+    let token = fs::read_to_string(&token_file)
+        .with_context(|| format!("cannot read the join token from {}", token_file.display()))?;
+    let token = token.trim();
+    if token.is_empty() {
+        bail!("{} is empty; put the join token from the dashboard into it", token_file.display());
+    }
+    let engine = common.docker.unwrap_or_else(|| DEFAULT_DOCKER.to_owned());
+    let facts = facts::gather(DockerEngine::new(&engine)?.facts().await);
+    let reachable = facts.engine.reachable;
+    let key = DeviceKey::load_or_create(&common.data)?;
+    let reply = cloud::enrol(&cloud, token, &key, &name, place.as_deref(), facts).await?;
+    let enrolled = Enrolled { device: reply.device, cloud, engine };
+    identity::store(&common.data, &enrolled)?;
+    let mut out = std::io::stdout();
+    writeln!(out, "enrolled as {} of {}", enrolled.device, reply.tenant_name)?;
+    if !reachable {
+        writeln!(out, "no engine answers at {} yet; the agent will wait for it", enrolled.engine)?;
+    }
+    writeln!(out, "next: ecep-agent run --data {}", common.data.display())?;
+    Ok(())
+}
+
+async fn run_agent(Run { engine, common }: Run) -> anyhow::Result<()> {
+    let identity = Identity::load(&common.data)?;
+    let stop = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?;
+    let stopping = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stopping.cancel();
+    });
+    match engine {
+        EngineKind::Docker => {
+            let address = common.docker.unwrap_or_else(|| identity.enrolled.engine.clone());
+            agent::run(identity, DockerEngine::new(&address)?, &common.data, stop).await;
+        }
+        EngineKind::Sim => agent::run(identity, SimEngine::default(), &common.data, stop).await,
+    }
+    Ok(())
+}

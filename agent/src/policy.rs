@@ -147,7 +147,8 @@ impl Policy {
         }
         let settings: BTreeSet<&str> = judge.offences.iter().map(|(setting, _)| *setting).collect();
         let settings: Vec<&str> = settings.into_iter().collect();
-        let told: Vec<String> = judge.offences.iter().map(|(setting, value)| format!("{setting} ({value})")).collect();
+        let told: Vec<String> =
+            judge.offences.iter().map(|(setting, value)| format!("{setting} ({value})")).collect();
         let message = format!(
             "this device does not allow: {}. Leave it out, or let the device's owner put allow = {settings:?} into \
              {POLICY_FILE} in the agent's data folder and restart the agent",
@@ -399,13 +400,16 @@ impl Judge<'_> {
     fn log(&mut self, config: Option<&HostConfigLogConfig>) {
         let Some(HostConfigLogConfig { typ, config }) = config else { return };
         self.one_of("log_driver", typ.as_ref(), &["", LOG_DRIVER]);
-        for option in config.iter().flatten().filter(|(key, _)| !["max-size", "max-file"].contains(&key.as_str())) {
+        for option in
+            config.iter().flatten().filter(|(key, _)| !["max-size", "max-file"].contains(&key.as_str()))
+        {
             self.offence("log_driver", &option);
         }
     }
 
     fn ports(&mut self, bindings: Option<&PortMap>) {
-        for binding in bindings.into_iter().flatten().filter_map(|(_, bindings)| bindings.as_ref()).flatten() {
+        for binding in bindings.into_iter().flatten().filter_map(|(_, bindings)| bindings.as_ref()).flatten()
+        {
             self.absent("host_ip", binding.host_ip.as_ref());
         }
     }

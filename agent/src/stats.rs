@@ -26,6 +26,8 @@ use self::{
 };
 use crate::engine::EngineContainer;
 
+pub(crate) use self::host::memory_total;
+
 /// One tick: everything, for all tenants. Each tenant's event takes its own containers out of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tick {
@@ -84,7 +86,9 @@ impl Sampler {
         let monotonic = self.started.elapsed();
         let running: Vec<&EngineContainer> = containers
             .iter()
-            .filter(|container| matches!(container.view().state, ContainerState::Running | ContainerState::Paused))
+            .filter(|container| {
+                matches!(container.view().state, ContainerState::Running | ContainerState::Paused)
+            })
             .collect();
         self.sources.retain(|id, _| running.iter().any(|container| container.detail.engine_id == *id));
         let stats = running

@@ -19,9 +19,10 @@ use bollard::{
     API_DEFAULT_VERSION, Docker,
     models::{EventMessage, VolumeCreateRequest},
     query_parameters::{
-        CreateContainerOptionsBuilder, CreateImageOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder,
-        ListImagesOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder,
-        RestartContainerOptionsBuilder, StopContainerOptionsBuilder,
+        CreateContainerOptionsBuilder, CreateImageOptionsBuilder, EventsOptionsBuilder,
+        ListContainersOptionsBuilder, ListImagesOptionsBuilder, LogsOptionsBuilder,
+        RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder, RestartContainerOptionsBuilder,
+        StopContainerOptionsBuilder,
     },
 };
 use ecep_proto::api::{
@@ -140,7 +141,9 @@ impl Engine for DockerEngine {
             version: None,
             api_version: None,
             live_restore: None,
-            problems: vec![format!("{error}. Look at the engine on the device; the agent tries again by itself.")],
+            problems: vec![format!(
+                "{error}. Look at the engine on the device; the agent tries again by itself."
+            )],
         })
     }
 
@@ -155,8 +158,9 @@ impl Engine for DockerEngine {
         let found =
             client.list_containers(Some(options)).await.map_err(|error| self.told(&Doing::Asking, error))?;
         let ids: Vec<String> = found.into_iter().filter_map(|summary| summary.id).collect();
-        let mut inspections =
-            stream::iter(ids).map(|id| async move { self.inspect(&id).await }).buffer_unordered(INSPECT_AT_ONCE);
+        let mut inspections = stream::iter(ids)
+            .map(|id| async move { self.inspect(&id).await })
+            .buffer_unordered(INSPECT_AT_ONCE);
         let mut containers = Vec::new();
         while let Some(inspection) = inspections.next().await {
             match inspection {
@@ -217,7 +221,9 @@ impl Engine for DockerEngine {
 
     async fn remove(&self, engine_id: &str, force: bool) -> Result<(), EngineError> {
         let state = self.inspect(engine_id).await?.view().state;
-        if !force && matches!(state, ContainerState::Running | ContainerState::Paused | ContainerState::Restarting) {
+        if !force
+            && matches!(state, ContainerState::Running | ContainerState::Paused | ContainerState::Restarting)
+        {
             return Err(EngineError::Conflict(
                 "the container runs; stop it first, or delete it with `force`".to_owned(),
             ));
@@ -269,7 +275,11 @@ impl Engine for DockerEngine {
 
     async fn has_image(&self, reference: &str) -> Result<bool, EngineError> {
         let client = self.client(ASK_SECONDS).await?;
-        match client.inspect_image(reference).await.map_err(|error| self.told(&Doing::Image(reference), error)) {
+        match client
+            .inspect_image(reference)
+            .await
+            .map_err(|error| self.told(&Doing::Image(reference), error))
+        {
             Ok(_) => Ok(true),
             Err(EngineError::NotFound(_)) => Ok(false),
             Err(error) => Err(error),
@@ -323,8 +333,10 @@ impl Engine for DockerEngine {
             ])),
             ..VolumeCreateRequest::default()
         };
-        let there =
-            client.create_volume(request).await.map_err(|error| self.told(&Doing::Volume(&volume.name), error))?;
+        let there = client
+            .create_volume(request)
+            .await
+            .map_err(|error| self.told(&Doing::Volume(&volume.name), error))?;
         // One that was there before is answered as it is.
         let own = there.labels.get(label::TENANT).map(String::as_str) == Some(volume.tenant.as_str());
         if !own || there.driver != "local" || !there.options.is_empty() {

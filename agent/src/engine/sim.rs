@@ -196,7 +196,11 @@ impl Engine for SimEngine {
         Ok(self.world().images.contains(reference))
     }
 
-    async fn pull(&self, reference: &str, mut progress: impl FnMut(PullProgress) + Send) -> Result<(), EngineError> {
+    async fn pull(
+        &self,
+        reference: &str,
+        mut progress: impl FnMut(PullProgress) + Send,
+    ) -> Result<(), EngineError> {
         self.reached()?;
         if reference.starts_with("missing") {
             return Err(EngineError::NotFound(format!("the simulated registry has no image {reference}")));

@@ -1,8 +1,8 @@
 //! The allow-list from the attacker's side: everything that would leave the container.
 
 use bollard::models::{
-    DeviceMapping, DeviceRequest, HostConfigCgroupnsModeEnum, MountBindOptions, MountVolumeOptionsDriverConfig,
-    NetworkingConfig, PortBinding,
+    DeviceMapping, DeviceRequest, HostConfigCgroupnsModeEnum, MountBindOptions,
+    MountVolumeOptionsDriverConfig, NetworkingConfig, PortBinding,
 };
 
 use super::*;
@@ -63,37 +63,59 @@ fn tricks() -> Vec<Trick> {
         ("volume_driver", with_host(|host| host.volume_driver = text("nfs"))),
         ("volumes_from", with_host(|host| host.volumes_from = texts("other"))),
         ("links", with_host(|host| host.links = texts("other"))),
-        ("host_ip", with_host(|host| {
-            let binding = PortBinding { host_ip: text("10.0.0.1"), host_port: text("80") };
-            host.port_bindings = Some(HashMap::from([("80/tcp".to_owned(), Some(vec![binding]))]));
-        })),
-        ("log_driver", with_host(|host| {
-            host.log_config = Some(HostConfigLogConfig { typ: text("syslog"), config: None });
-        })),
-        ("log_driver", with_host(|host| {
-            host.log_config = Some(HostConfigLogConfig { typ: text("json-file"), config: map("env", "SECRET") });
-        })),
+        (
+            "host_ip",
+            with_host(|host| {
+                let binding = PortBinding { host_ip: text("10.0.0.1"), host_port: text("80") };
+                host.port_bindings = Some(HashMap::from([("80/tcp".to_owned(), Some(vec![binding]))]));
+            }),
+        ),
+        (
+            "log_driver",
+            with_host(|host| {
+                host.log_config = Some(HostConfigLogConfig { typ: text("syslog"), config: None });
+            }),
+        ),
+        (
+            "log_driver",
+            with_host(|host| {
+                host.log_config =
+                    Some(HostConfigLogConfig { typ: text("json-file"), config: map("env", "SECRET") });
+            }),
+        ),
         ("masked_paths", with_host(|host| host.masked_paths = Some(vec![]))),
         ("masked_paths", with_host(|host| host.readonly_paths = Some(vec![]))),
         ("mounts", with_host(|host| host.mounts = Some(vec![volume("ecep_other_data")]))),
-        ("mounts", with_host(|host| {
-            host.mounts = Some(vec![Mount { typ: Some(MountType::BIND), ..volume("/etc") }]);
-        })),
-        ("mounts", with_host(|host| {
-            let bind_options = Some(MountBindOptions::default());
-            host.mounts = Some(vec![Mount { bind_options, ..volume("ecep_acme_data") }]);
-        })),
-        ("mounts", with_host(|host| {
-            let options = MountVolumeOptions {
-                driver_config: Some(MountVolumeOptionsDriverConfig::default()),
-                ..MountVolumeOptions::default()
-            };
-            host.mounts = Some(vec![Mount { volume_options: Some(options), ..volume("ecep_acme_data") }]);
-        })),
-        ("networks", ContainerCreateBody {
-            networking_config: Some(NetworkingConfig::default()),
-            ..ContainerCreateBody::default()
-        }),
+        (
+            "mounts",
+            with_host(|host| {
+                host.mounts = Some(vec![Mount { typ: Some(MountType::BIND), ..volume("/etc") }]);
+            }),
+        ),
+        (
+            "mounts",
+            with_host(|host| {
+                let bind_options = Some(MountBindOptions::default());
+                host.mounts = Some(vec![Mount { bind_options, ..volume("ecep_acme_data") }]);
+            }),
+        ),
+        (
+            "mounts",
+            with_host(|host| {
+                let options = MountVolumeOptions {
+                    driver_config: Some(MountVolumeOptionsDriverConfig::default()),
+                    ..MountVolumeOptions::default()
+                };
+                host.mounts = Some(vec![Mount { volume_options: Some(options), ..volume("ecep_acme_data") }]);
+            }),
+        ),
+        (
+            "networks",
+            ContainerCreateBody {
+                networking_config: Some(NetworkingConfig::default()),
+                ..ContainerCreateBody::default()
+            },
+        ),
         ("anonymous_volumes", ContainerCreateBody { volumes: texts("/x"), ..ContainerCreateBody::default() }),
     ]
 }

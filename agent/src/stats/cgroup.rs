@@ -53,7 +53,11 @@ struct MemoryFiles {
 impl Cgroups {
     /// Reads where they are mounted.
     pub(super) fn find() -> Self {
-        Self { mounts: fs::read_to_string("/proc/self/mountinfo").map(|text| parse_mounts(&text)).unwrap_or_default() }
+        Self {
+            mounts: fs::read_to_string("/proc/self/mountinfo")
+                .map(|text| parse_mounts(&text))
+                .unwrap_or_default(),
+        }
     }
 
     /// The files of the container with this first process; `None` where it is gone or not accounted.
@@ -73,7 +77,8 @@ impl Cgroups {
 
     fn folder_v1(&self, cgroup: &str, controller: &str) -> Option<PathBuf> {
         let path = paths(cgroup).find(|(names, _)| names.split(',').any(|name| name == controller))?.1;
-        let mount = self.mounts.iter().find(|mount| mount.controllers.iter().any(|name| name == controller))?;
+        let mount =
+            self.mounts.iter().find(|mount| mount.controllers.iter().any(|name| name == controller))?;
         Some(mount.folder(path))
     }
 
@@ -151,7 +156,8 @@ fn parse_mounts(mountinfo: &str) -> Vec<Mount> {
             _ => return None,
         };
         let options = after.nth(1).unwrap_or_default();
-        let controllers = if version_2 { Vec::new() } else { options.split(',').map(str::to_owned).collect() };
+        let controllers =
+            if version_2 { Vec::new() } else { options.split(',').map(str::to_owned).collect() };
         Some(Mount { controllers, version_2, root, point })
     };
     mountinfo.lines().filter_map(mount).collect()
@@ -195,7 +201,8 @@ mod tests {
         fs::write(folder.join("cpu.stat"), "usage_usec 1500\nuser_usec 1000\n").unwrap();
         fs::write(folder.join("memory.current"), "5000\n").unwrap();
         fs::write(folder.join("memory.stat"), "anon 1\nfile 3000\ninactive_file 2000\n").unwrap();
-        let mount = Mount { controllers: vec![], version_2: true, root: "/".to_owned(), point: folder.to_owned() };
+        let mount =
+            Mount { controllers: vec![], version_2: true, root: "/".to_owned(), point: folder.to_owned() };
         let cgroups = Cgroups { mounts: vec![mount] };
         let folder = cgroups.folder_v2("0::/\n").unwrap();
         ContainerFiles {

@@ -37,10 +37,13 @@ pub(crate) fn memory_total() -> u64 {
 fn parse_stat(text: &str) -> (Option<HostTicks>, u32) {
     let cores = text
         .lines()
-        .filter(|line| line.strip_prefix("cpu").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit())))
+        .filter(|line| {
+            line.strip_prefix("cpu").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        })
         .count();
     let ticks = text.lines().find_map(|line| {
-        let fields: Vec<u64> = line.strip_prefix("cpu ")?.split_whitespace().map_while(|field| field.parse().ok()).collect();
+        let fields: Vec<u64> =
+            line.strip_prefix("cpu ")?.split_whitespace().map_while(|field| field.parse().ok()).collect();
         // user nice system idle iowait irq softirq steal; the guest fields after them are in user already.
         let counted = fields.get(..8)?;
         let total = counted.iter().sum();
@@ -66,7 +69,8 @@ mod tests {
     /// Idle, iowait and stolen time is not work; guest time must not count twice.
     #[test]
     fn reads_the_kernels_counters() {
-        let text = "cpu  10 1 5 100 20 2 3 4 9 9\ncpu0 5 0 2 50 10 1 1 2 0 0\ncpu1 5 1 3 50 10 1 2 2 0 0\nintr 5\n";
+        let text =
+            "cpu  10 1 5 100 20 2 3 4 9 9\ncpu0 5 0 2 50 10 1 1 2 0 0\ncpu1 5 1 3 50 10 1 2 2 0 0\nintr 5\n";
         assert_eq!(parse_stat(text), (Some(HostTicks { busy: 21, total: 145 }), 2));
         assert_eq!(parse_stat("nothing"), (None, 0));
         assert_eq!(parse_meminfo("MemTotal:  100 kB\nMemAvailable:  40 kB\n"), Some((102_400, 40_960)));

@@ -33,7 +33,9 @@ pub(super) fn read(doing: &Doing<'_>, error: Error) -> EngineError {
         Error::DockerResponseServerError { status_code, message } => of_status(doing, status_code, &message),
         Error::DockerStreamError { error } => of_status(doing, 500, &error),
         // An answer that this agent cannot read comes from an engine that is there.
-        error @ (Error::JsonDataError { .. } | Error::JsonSerdeError { .. } | Error::URLEncodedError { .. }) => {
+        error @ (Error::JsonDataError { .. }
+        | Error::JsonSerdeError { .. }
+        | Error::URLEncodedError { .. }) => {
             EngineError::Failed(format!("the engine's answer cannot be read: {error}"))
         }
         other => unreachable(&other),
@@ -57,7 +59,9 @@ fn of_status(doing: &Doing<'_>, status: u16, message: &str) -> EngineError {
             )),
             _ => EngineError::Failed(format!("the engine refused about image {image}: {told}")),
         },
-        Doing::Volume(volume) => EngineError::Failed(format!("the engine cannot make the volume {volume}: {told}")),
+        Doing::Volume(volume) => {
+            EngineError::Failed(format!("the engine cannot make the volume {volume}: {told}"))
+        }
         Doing::Asking => EngineError::Failed(format!("the engine refused to answer: {told}")),
         Doing::Container(verb) => {
             let text = format!("the engine could not {verb} the container: {told}");
@@ -147,7 +151,8 @@ mod tests {
     fn a_wrong_image_and_a_lost_registry_are_told_apart() {
         let wrong = refused(Doing::Pull("a:b"), 404, "manifest for a:b not found: manifest unknown");
         assert!(matches!(wrong, EngineError::NotFound(_)), "{wrong:?}");
-        let lost = refused(Doing::Pull("a:b"), 500, "Get \"https://r/v2/\": dial tcp: lookup r: no such host");
+        let lost =
+            refused(Doing::Pull("a:b"), 500, "Get \"https://r/v2/\": dial tcp: lookup r: no such host");
         assert!(matches!(lost, EngineError::RegistryUnreachable(_)), "{lost:?}");
     }
 

@@ -56,9 +56,10 @@ impl LineCollector {
     }
 
     pub(super) fn finish(mut self) -> LogLines {
-        for (stream, rest) in
-            [(LogStream::Stdout, std::mem::take(&mut self.stdout)), (LogStream::Stderr, std::mem::take(&mut self.stderr))]
-        {
+        for (stream, rest) in [
+            (LogStream::Stdout, std::mem::take(&mut self.stdout)),
+            (LogStream::Stderr, std::mem::take(&mut self.stderr)),
+        ] {
             if !rest.is_empty() {
                 self.line(stream, &rest);
             }

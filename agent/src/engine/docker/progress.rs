@@ -51,7 +51,8 @@ mod tests {
         CreateImageInfo {
             id: Some(layer.to_owned()),
             status: Some(status.to_owned()),
-            progress_detail: bytes.map(|(current, total)| ProgressDetail { current: Some(current), total: Some(total) }),
+            progress_detail: bytes
+                .map(|(current, total)| ProgressDetail { current: Some(current), total: Some(total) }),
             ..CreateImageInfo::default()
         }
     }

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use bollard::models::{
-    ContainerConfig, ContainerInspectResponse, ContainerState as EngineState, ContainerStateStatusEnum, HostConfig,
-    ImageSummary, MountPoint, PortMap, RestartPolicyNameEnum,
+    ContainerConfig, ContainerInspectResponse, ContainerState as EngineState, ContainerStateStatusEnum,
+    HostConfig, ImageSummary, MountPoint, PortMap, RestartPolicyNameEnum,
 };
 use ecep_proto::api::{
     container::{
-        ContainerDetail, ContainerState, ContainerView, Limits, PortMapping, Protocol, RestartPolicy, VolumeMount,
+        ContainerDetail, ContainerState, ContainerView, Limits, PortMapping, Protocol, RestartPolicy,
+        VolumeMount,
     },
     image::ImageView,
     label,
@@ -51,12 +52,20 @@ pub(super) fn container(inspection: ContainerInspectResponse) -> Option<EngineCo
         engine_id: inspection.id?,
         command: inspection.path.into_iter().chain(inspection.args.unwrap_or_default()).collect(),
         env_names: env_names(&config),
-        volumes: inspection.mounts.unwrap_or_default().into_iter().filter_map(|mount| volume(&prefix, mount)).collect(),
+        volumes: inspection
+            .mounts
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|mount| volume(&prefix, mount))
+            .collect(),
         limits: limits(&host),
         restart: restart(&host),
         tty: config.tty.unwrap_or_default(),
         pid: state.pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0),
-        restart_count: inspection.restart_count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default(),
+        restart_count: inspection
+            .restart_count
+            .and_then(|count| u64::try_from(count).ok())
+            .unwrap_or_default(),
         oom_killed: state.oom_killed.unwrap_or_default(),
     };
     Some(EngineContainer { tenant, operation: parsed(&labels, label::OPERATION), detail })
@@ -78,13 +87,17 @@ fn parsed<T: std::str::FromStr>(labels: &HashMap<String, String>, key: &str) -> 
 
 fn status(state: &EngineState) -> ContainerState {
     match state.status {
-        Some(ContainerStateStatusEnum::RUNNING | ContainerStateStatusEnum::STOPPING) => ContainerState::Running,
+        Some(ContainerStateStatusEnum::RUNNING | ContainerStateStatusEnum::STOPPING) => {
+            ContainerState::Running
+        }
         Some(ContainerStateStatusEnum::PAUSED) => ContainerState::Paused,
         Some(ContainerStateStatusEnum::RESTARTING) => ContainerState::Restarting,
         Some(ContainerStateStatusEnum::REMOVING) => ContainerState::Removing,
         Some(ContainerStateStatusEnum::EXITED) => ContainerState::Exited,
         Some(ContainerStateStatusEnum::DEAD) => ContainerState::Dead,
-        Some(ContainerStateStatusEnum::CREATED | ContainerStateStatusEnum::EMPTY) | None => ContainerState::Created,
+        Some(ContainerStateStatusEnum::CREATED | ContainerStateStatusEnum::EMPTY) | None => {
+            ContainerState::Created
+        }
     }
 }
 

@@ -8,7 +8,8 @@ use std::{
 use bollard::models::{ContainerCreateBody, HostConfig, RestartPolicyNameEnum};
 use ecep_proto::api::{
     container::{
-        ContainerDetail, ContainerState, ContainerView, Limits, PortMapping, Protocol, RestartPolicy, VolumeMount,
+        ContainerDetail, ContainerState, ContainerView, Limits, PortMapping, Protocol, RestartPolicy,
+        VolumeMount,
     },
     label,
 };
@@ -72,7 +73,9 @@ impl World {
 
     pub(super) fn remove(&mut self, engine_id: &str, force: bool) -> Result<(), EngineError> {
         if is_live(self.container(engine_id)?.seen.view().state) && !force {
-            return Err(EngineError::Conflict("the container runs; stop it first, or delete it with `force`".to_owned()));
+            return Err(EngineError::Conflict(
+                "the container runs; stop it first, or delete it with `force`".to_owned(),
+            ));
         }
         let id = self.names.get(engine_id).cloned().unwrap_or_else(|| engine_id.to_owned());
         self.containers.remove(&id);
@@ -82,7 +85,9 @@ impl World {
 
     pub(super) fn remove_image(&mut self, reference: &str) -> Result<(), EngineError> {
         if self.containers.values().any(|container| container.seen.view().image == reference) {
-            return Err(EngineError::Conflict(format!("the image {reference} is in use; delete its containers first")));
+            return Err(EngineError::Conflict(format!(
+                "the image {reference} is in use; delete its containers first"
+            )));
         }
         if !self.images.remove(reference) {
             return Err(EngineError::NotFound(format!("there is no image {reference} on this device")));
@@ -158,7 +163,10 @@ impl Container {
                     )));
                 }
                 Some(_) => {}
-                None => ports[index].host = (FIRST_FREE_PORT..).find(|port| !taken.contains(port) && !mine.contains(port)),
+                None => {
+                    ports[index].host =
+                        (FIRST_FREE_PORT..).find(|port| !taken.contains(port) && !mine.contains(port))
+                }
             }
         }
         let at = now();

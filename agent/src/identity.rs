@@ -1,0 +1,248 @@
+//! Who this device is: its own key and what the control plane called it, on disk.
+//!
+//! The key is made here and never leaves the device. Nothing in this file ever replaces an identity: a device
+//! that forgot itself because a network was down would have to be enrolled by hand again.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+use ecep_proto::api::name::DeviceId;
+use ed25519_dalek::{Signer, SigningKey};
+use serde::{Deserialize, Serialize};
+
+const KEY_FILE: &str = "device.key";
+const IDENTITY_FILE: &str = "identity.json";
+
+/// Why the identity could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// The disk says no.
+    #[error("{what} {}: {source}", path.display())]
+    Disk {
+        /// What was tried.
+        what: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file is damaged.
+    #[error("{} is damaged ({reason}); restore it from a copy, or enrol again with another --data folder", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// How.
+        reason: String,
+    },
+    /// No identity yet.
+    #[error("this device is not enrolled: {} holds no identity; run `ecep-agent enroll` first", data.display())]
+    NotEnrolled {
+        /// The data folder.
+        data: PathBuf,
+    },
+    /// There is one already.
+    #[error(
+        "this device is enrolled already, as {device} at {cloud}; to enrol it anew, use another --data folder, or \
+         remove {} and {KEY_FILE} first",
+        path.display()
+    )]
+    AlreadyEnrolled {
+        /// As whom.
+        device: DeviceId,
+        /// Where.
+        cloud: String,
+        /// The file that says so.
+        path: PathBuf,
+    },
+}
+
+/// What the control plane said at enrolment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrolled {
+    /// The device's id.
+    pub device: DeviceId,
+    /// The control plane's address, without a slash at the end.
+    pub cloud: String,
+    /// The engine's address that was given at enrolment.
+    pub engine: String,
+}
+
+/// The device's key.
+pub struct DeviceKey(SigningKey);
+
+impl DeviceKey {
+    /// The key in this data folder; made, and written to disk, if there is none.
+    ///
+    /// # Errors
+    /// The disk says no, or the file is damaged.
+    pub fn load_or_create(data: &Path) -> Result<Self, IdentityError> {
+        let path = data.join(KEY_FILE);
+        match fs::read_to_string(&path) {
+            Ok(text) => Self::parse(&path, &text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                make_folder(data)?;
+                let key = SigningKey::from_bytes(&rand::random());
+                write_whole(&path, STANDARD_NO_PAD.encode(key.to_bytes()).as_bytes())?;
+                Ok(Self(key))
+            }
+            Err(source) => Err(IdentityError::Disk { what: "cannot read", path, source }),
+        }
+    }
+
+    fn load(data: &Path) -> Result<Self, IdentityError> {
+        let path = data.join(KEY_FILE);
+        let text = fs::read_to_string(&path).map_err(|source| IdentityError::Disk {
+            what: "cannot read",
+            path: path.clone(),
+            source,
+        })?;
+        Self::parse(&path, &text)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, IdentityError> {
+        let bytes = STANDARD_NO_PAD.decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok());
+        let damaged = || IdentityError::Damaged { path: path.to_owned(), reason: "not a key".to_owned() };
+        Ok(Self(SigningKey::from_bytes(&bytes.ok_or_else(damaged)?)))
+    }
+
+    /// The public half, as the wire has it.
+    pub fn public(&self) -> String {
+        STANDARD_NO_PAD.encode(self.0.verifying_key().to_bytes())
+    }
+
+    /// A signature over this text, as the wire has it.
+    pub fn sign(&self, text: &str) -> String {
+        STANDARD_NO_PAD.encode(self.0.sign(text.as_bytes()).to_bytes())
+    }
+}
+
+/// Who this device is.
+pub struct Identity {
+    /// What the control plane said.
+    pub enrolled: Enrolled,
+    /// The device's key.
+    pub key: DeviceKey,
+}
+
+impl Identity {
+    /// The identity in this data folder.
+    ///
+    /// # Errors
+    /// `NotEnrolled`, or the disk says no, or a file is damaged.
+    pub fn load(data: &Path) -> Result<Self, IdentityError> {
+        let enrolled = enrolled(data)?.ok_or_else(|| IdentityError::NotEnrolled { data: data.to_owned() })?;
+        Ok(Self { enrolled, key: DeviceKey::load(data)? })
+    }
+}
+
+/// Makes sure that no identity is there that enrolling would replace.
+///
+/// # Errors
+/// `AlreadyEnrolled`, or the disk says no.
+pub fn must_be_new(data: &Path) -> Result<(), IdentityError> {
+    match enrolled(data)? {
+        None => Ok(()),
+        Some(Enrolled { device, cloud, .. }) => {
+            Err(IdentityError::AlreadyEnrolled { device, cloud, path: data.join(IDENTITY_FILE) })
+        }
+    }
+}
+
+/// Writes down what the control plane said.
+///
+/// # Errors
+/// The disk says no.
+pub fn store(data: &Path, enrolled: &Enrolled) -> Result<(), IdentityError> {
+    let path = data.join(IDENTITY_FILE);
+    let text = serde_json::to_vec_pretty(enrolled)
+        .map_err(|error| IdentityError::Damaged { path: path.clone(), reason: error.to_string() })?;
+    write_whole(&path, &text)
+}
+
+fn enrolled(data: &Path) -> Result<Option<Enrolled>, IdentityError> {
+    let path = data.join(IDENTITY_FILE);
+    match fs::read(&path) {
+        Ok(text) => serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|error| IdentityError::Damaged { path, reason: error.to_string() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(IdentityError::Disk { what: "cannot read", path, source }),
+    }
+}
+
+fn make_folder(data: &Path) -> Result<(), IdentityError> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(|source| IdentityError::Disk {
+        what: "cannot make",
+        path: data.to_owned(),
+        source,
+    })
+}
+
+/// Writes a file so that a crash leaves either all of it or none.
+fn write_whole(path: &Path, content: &[u8]) -> Result<(), IdentityError> {
+    let temporary = path.with_extension("new");
+    let written = (|| {
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        File::open(folder)?.sync_all()
+    })();
+    written.map_err(|source| IdentityError::Disk { what: "cannot write", path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn enrolled_as(device: &str) -> Enrolled {
+        Enrolled {
+            device: device.parse().unwrap(),
+            cloud: "http://cloud.example".to_owned(),
+            engine: "unix:///var/run/docker.sock".to_owned(),
+        }
+    }
+
+    /// The key is the device: another user must not read it, and a second run must find the same one.
+    #[test]
+    fn the_key_stays_and_is_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("agent");
+        let first = DeviceKey::load_or_create(&data).unwrap().public();
+        assert_eq!(DeviceKey::load_or_create(&data).unwrap().public(), first);
+        assert_eq!(fs::metadata(data.join(KEY_FILE)).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    /// Enrolling must never replace an identity, and says how to enrol again.
+    #[test]
+    fn an_identity_is_never_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(Identity::load(folder.path()), Err(IdentityError::NotEnrolled { .. })));
+        must_be_new(folder.path()).unwrap();
+        DeviceKey::load_or_create(folder.path()).unwrap();
+        store(folder.path(), &enrolled_as("edge-1")).unwrap();
+        let error = must_be_new(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("edge-1") && error.contains("another --data folder"), "{error}");
+        assert_eq!(Identity::load(folder.path()).unwrap().enrolled, enrolled_as("edge-1"));
+    }
+
+    /// A damaged file must be told, not silently taken for a new device.
+    #[test]
+    fn a_damaged_identity_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(IDENTITY_FILE), "{").unwrap();
+        assert!(matches!(must_be_new(folder.path()), Err(IdentityError::Damaged { .. })));
+        fs::write(folder.path().join(KEY_FILE), "short").unwrap();
+        assert!(matches!(DeviceKey::load_or_create(folder.path()), Err(IdentityError::Damaged { .. })));
+    }
+}

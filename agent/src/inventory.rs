@@ -1,0 +1,200 @@
+//! The containers of the platform on this device, kept up to date: by the engine's events, by a full list every
+//! minute and after every loss of the engine, and by whoever has just changed one.
+//!
+//! What a difference means is decided by pure functions; each difference is told to the container's tenant.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use ecep_proto::api::{
+    container::{ContainerChange, ContainerEvent, ContainerState},
+    name::DeviceId,
+};
+use futures_util::StreamExt;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::{
+    clock,
+    engine::{Engine, EngineContainer, EngineError},
+    outbox::{Event, Outbox},
+};
+
+/// An event that was lost is made good after this long.
+const RELIST_EVERY: Duration = Duration::from_secs(60);
+/// Between attempts to reach a lost engine: an engine restarts within a second or two.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
+
+/// The containers, by the engine's id.
+pub struct Inventory<E> {
+    device: DeviceId,
+    engine: Arc<E>,
+    outbox: Arc<Outbox>,
+    known: Mutex<Known>,
+    /// One look at a time: an older one must not overwrite what a newer one saw.
+    looking: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Known {
+    containers: BTreeMap<String, EngineContainer>,
+    /// False until the first list: what is found then is not news.
+    listed: bool,
+}
+
+impl<E: Engine> Inventory<E> {
+    /// Knows nothing yet.
+    pub fn new(device: DeviceId, engine: Arc<E>, outbox: Arc<Outbox>) -> Self {
+        Self { device, engine, outbox, known: Mutex::default(), looking: tokio::sync::Mutex::default() }
+    }
+
+    /// All containers, oldest first.
+    pub fn containers(&self) -> Vec<EngineContainer> {
+        let mut containers: Vec<_> = self.lock().containers.values().cloned().collect();
+        containers
+            .sort_by(|a, b| (a.view().created_at, &a.view().id).cmp(&(b.view().created_at, &b.view().id)));
+        containers
+    }
+
+    /// Looks at one container again, by the engine's id.
+    ///
+    /// # Errors
+    /// The engine's own, except that it has no such container: then it is gone.
+    pub async fn look(&self, engine_id: &str) -> Result<Option<EngineContainer>, EngineError> {
+        let _one_at_a_time = self.looking.lock().await;
+        let now = match self.engine.inspect(engine_id).await {
+            Ok(container) => Some(container),
+            Err(EngineError::NotFound(_)) => None,
+            Err(error) => return Err(error),
+        };
+        let mut known = self.lock();
+        let before = match &now {
+            Some(container) => known.containers.insert(engine_id.to_owned(), container.clone()),
+            None => known.containers.remove(engine_id),
+        };
+        drop(known);
+        self.tell(before.as_ref(), now.as_ref());
+        Ok(now)
+    }
+
+    /// Looks at all containers again.
+    ///
+    /// # Errors
+    /// The engine's own; nothing is forgotten then.
+    pub async fn relist(&self) -> Result<(), EngineError> {
+        let _one_at_a_time = self.looking.lock().await;
+        let listed = self.engine.list().await?;
+        let now: BTreeMap<String, EngineContainer> =
+            listed.into_iter().map(|container| (container.detail.engine_id.clone(), container)).collect();
+        let (before, was_listed) = {
+            let mut known = self.lock();
+            (
+                std::mem::replace(&mut known.containers, now.clone()),
+                std::mem::replace(&mut known.listed, true),
+            )
+        };
+        if was_listed {
+            for (engine_id, container) in &now {
+                self.tell(before.get(engine_id), Some(container));
+            }
+            for (_, gone) in before.iter().filter(|(engine_id, _)| !now.contains_key(*engine_id)) {
+                self.tell(Some(gone), None);
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the inventory up to date, for ever.
+    pub async fn keep(&self) {
+        let mut lost = false;
+        loop {
+            if let Err(error) = self.follow(&mut lost).await {
+                if !lost {
+                    tracing::warn!(%error, "engine lost; containers go on, trying to reach it");
+                }
+                lost = true;
+                sleep(RETRY_EVERY).await;
+            }
+        }
+    }
+
+    /// Listens, lists, and follows events until the engine is lost. It listens first, so that nothing falls
+    /// between the two.
+    async fn follow(&self, lost: &mut bool) -> Result<(), EngineError> {
+        let mut events = self.engine.events().await?;
+        self.relist().await?;
+        if std::mem::take(lost) {
+            tracing::info!("engine is back");
+        }
+        let mut relist_at = Instant::now() + RELIST_EVERY;
+        loop {
+            match timeout_at(relist_at, events.next()).await {
+                Ok(Some(Ok(event))) => {
+                    self.look(&event.engine_id).await?;
+                }
+                Ok(Some(Err(error))) => return Err(error),
+                Ok(None) => {
+                    return Err(EngineError::Unreachable("its stream of events has ended".to_owned()));
+                }
+                Err(_) => {
+                    self.relist().await?;
+                    relist_at = Instant::now() + RELIST_EVERY;
+                }
+            }
+        }
+    }
+
+    fn tell(&self, before: Option<&EngineContainer>, now: Option<&EngineContainer>) {
+        let Some(container) = now.or(before) else { return };
+        for change in changes(before, now) {
+            tracing::info!(container = %container.view().id, tenant = %container.tenant, ?change, "container changed");
+            let event = ContainerEvent {
+                device: self.device.clone(),
+                change,
+                container: container.view().clone(),
+                at: clock::now_ms(),
+            };
+            self.outbox.send(&container.tenant, Event::Container(event));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What happened between two looks at a container.
+fn changes(before: Option<&EngineContainer>, now: Option<&EngineContainer>) -> Vec<ContainerChange> {
+    let (before, now) = match (before, now) {
+        (None, None) => return Vec::new(),
+        (Some(_), None) => return vec![ContainerChange::Deleted],
+        (None, Some(now)) => {
+            let mut changes = vec![ContainerChange::Created];
+            changes.extend(arrival(now.view().state));
+            return changes;
+        }
+        (Some(before), Some(now)) => (before.view(), now.view()),
+    };
+    let restarted = now.started_at != before.started_at;
+    match (before.state, now.state) {
+        (ContainerState::Paused, ContainerState::Running) if !restarted => vec![ContainerChange::Unpaused],
+        (ContainerState::Running, ContainerState::Running) if restarted => {
+            vec![ContainerChange::Exited, ContainerChange::Started]
+        }
+        (old, new) if old != new => arrival(new).into_iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn arrival(state: ContainerState) -> Option<ContainerChange> {
+    match state {
+        ContainerState::Running => Some(ContainerChange::Started),
+        ContainerState::Paused => Some(ContainerChange::Paused),
+        ContainerState::Exited | ContainerState::Dead | ContainerState::Restarting => {
+            Some(ContainerChange::Exited)
+        }
+        ContainerState::Created | ContainerState::Removing => None,
+    }
+}

@@ -1,0 +1,479 @@
+//! What is done for an order: the steps at the engine, one order for a container at a time, its progress and end
+//! told by events. Who asked and how the answer travels is not known here.
+
+use std::{
+    path::PathBuf,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use ecep_proto::api::{
+    container::{
+        ContainerOrder, ContainerState, ContainerView, CreateContainer, DeleteContainer, StopContainer,
+    },
+    error::{ApiError, ErrorKind},
+    image::{DeleteImage, PullImage},
+    name::{ContainerId, DeviceId, OperationId, TenantSlug},
+    operation::{ANSWER_WITHIN_MS, OperationEvent, OperationReply, OperationState},
+};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::timeout,
+};
+
+use crate::{
+    clock, creation,
+    engine::{Engine, EngineContainer, EngineError, PullProgress, engine_name},
+    image_reference::ImageReference,
+    inventory::Inventory,
+    operations::{Begun, Locks, Operations, Progress},
+    outbox::{Event, Outbox},
+    policy::Policy,
+    random,
+};
+
+/// Orders at work on the engine at once; the others wait. A small device's disk serves no more.
+const MAX_AT_WORK: usize = 8;
+/// Progress of a pull is told at most this often.
+const TELL_EVERY: Duration = Duration::from_millis(250);
+/// Seconds between SIGTERM and SIGKILL unless the order says otherwise: Docker's own default.
+const DEFAULT_GRACE: u32 = 10;
+/// The longest grace; a container that needs more has a defect.
+const MAX_GRACE: u32 = 300;
+
+/// Does orders.
+pub struct Orders<E> {
+    pub(crate) device: DeviceId,
+    pub(crate) engine: Arc<E>,
+    pub(crate) inventory: Arc<Inventory<E>>,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) policy_folder: PathBuf,
+    pub(crate) operations: Operations,
+    locks: Locks,
+    at_work: Semaphore,
+}
+
+/// What an order came to: the container it was about, if it is there now.
+type Ended = Result<(Option<ContainerId>, Option<ContainerView>), ApiError>;
+type Work = Pin<Box<dyn Future<Output = Ended> + Send>>;
+
+/// An order that was accepted, for whoever answers the caller.
+pub struct Accepted {
+    /// Its id.
+    pub operation: OperationId,
+    progress: watch::Receiver<Progress>,
+}
+
+impl Accepted {
+    /// Waits for the end, as long as an answer may take.
+    ///
+    /// # Errors
+    /// Why the order failed.
+    pub async fn answer(mut self) -> Result<OperationReply, ApiError> {
+        let limit = Duration::from_millis(ANSWER_WITHIN_MS);
+        // Out of time or out of luck: what is known now is the answer.
+        let _ = timeout(limit, self.progress.wait_for(Progress::is_final)).await;
+        let progress = self.progress.borrow().clone();
+        let (state, container_id, container) = match progress {
+            Progress::Running(container_id) => (OperationState::Running, container_id, None),
+            Progress::Done { container_id, container } => (OperationState::Done, container_id, container),
+            Progress::Failed(error) => return Err(error),
+        };
+        Ok(OperationReply { operation: self.operation, state, container_id, container })
+    }
+}
+
+/// Tells how an operation goes on.
+#[derive(Clone)]
+struct Reporter {
+    device: DeviceId,
+    tenant: TenantSlug,
+    operation: OperationId,
+    kind: &'static str,
+    outbox: Arc<Outbox>,
+    progress: Arc<watch::Sender<Progress>>,
+}
+
+impl Reporter {
+    fn phase(&self, phase: &str, container: Option<&ContainerId>, bytes: Option<PullProgress>) {
+        if let Some(container) = container {
+            self.progress.send_replace(Progress::Running(Some(container.clone())));
+        }
+        self.send(OperationState::Running, phase, container.cloned(), bytes, None);
+    }
+
+    fn end(&self, ended: Ended) {
+        match ended {
+            Ok((container_id, container)) => {
+                self.send(OperationState::Done, "done", container_id.clone(), None, None);
+                self.progress.send_replace(Progress::Done { container_id, container });
+            }
+            Err(error) => {
+                self.send(OperationState::Failed, "failed", None, None, Some(error.clone()));
+                self.progress.send_replace(Progress::Failed(error));
+            }
+        }
+    }
+
+    fn send(
+        &self,
+        state: OperationState,
+        phase: &str,
+        container_id: Option<ContainerId>,
+        bytes: Option<PullProgress>,
+        error: Option<ApiError>,
+    ) {
+        let event = OperationEvent {
+            device: self.device.clone(),
+            operation: self.operation.clone(),
+            kind: self.kind.to_owned(),
+            state,
+            phase: phase.to_owned(),
+            bytes_done: bytes.map(|bytes| bytes.done),
+            bytes_total: bytes.map(|bytes| bytes.total),
+            container_id,
+            error,
+            at: clock::now_ms(),
+        };
+        self.outbox.send(&self.tenant, Event::Operation(event));
+    }
+}
+
+impl<E: Engine> Orders<E> {
+    /// Nothing is under way yet. The device's policy is read from `policy_folder` for each creation, so that
+    /// its owner need not restart anything.
+    pub fn new(
+        device: DeviceId,
+        engine: Arc<E>,
+        inventory: Arc<Inventory<E>>,
+        outbox: Arc<Outbox>,
+        policy_folder: PathBuf,
+    ) -> Self {
+        Self {
+            device,
+            engine,
+            inventory,
+            outbox,
+            policy_folder,
+            operations: Operations::default(),
+            locks: Locks::default(),
+            at_work: Semaphore::new(MAX_AT_WORK),
+        }
+    }
+
+    /// Creates a container, and starts it if asked.
+    ///
+    /// # Errors
+    /// Why it cannot be accepted.
+    pub fn create(
+        self: &Arc<Self>,
+        tenant: &TenantSlug,
+        order: CreateContainer,
+    ) -> Result<Accepted, ApiError> {
+        let operation = order.operation.clone();
+        self.accept(tenant, operation, "container.create", |orders, tenant, report| {
+            Box::pin(async move { orders.do_create(tenant, order, report).await })
+        })
+    }
+
+    /// Starts a container.
+    ///
+    /// # Errors
+    /// Why it cannot be accepted.
+    pub fn start(self: &Arc<Self>, tenant: &TenantSlug, order: ContainerOrder) -> Result<Accepted, ApiError> {
+        let ContainerOrder { container, operation } = order;
+        self.with_container(tenant, operation, "container.start", container, |engine, found, report| {
+            Box::pin(async move {
+                report.phase("starting", Some(&found.view().id), None);
+                engine.start(&found.detail.engine_id).await.map_err(EngineError::into_api)
+            })
+        })
+    }
+
+    /// Stops a container.
+    ///
+    /// # Errors
+    /// Why it cannot be accepted.
+    pub fn stop(self: &Arc<Self>, tenant: &TenantSlug, order: StopContainer) -> Result<Accepted, ApiError> {
+        let StopContainer { container, grace_seconds, operation } = order;
+        let grace = grace(grace_seconds)?;
+        self.with_container(tenant, operation, "container.stop", container, move |engine, found, report| {
+            Box::pin(async move {
+                report.phase("stopping", Some(&found.view().id), None);
+                engine.stop(&found.detail.engine_id, grace).await.map_err(EngineError::into_api)
+            })
+        })
+    }
+
+    /// Stops and starts a container.
+    ///
+    /// # Errors
+    /// Why it cannot be accepted.
+    pub fn restart(
+        self: &Arc<Self>,
+        tenant: &TenantSlug,
+        order: StopContainer,
+    ) -> Result<Accepted, ApiError> {
+        let StopContainer { container, grace_seconds, operation } = order;
+        let grace = grace(grace_seconds)?;
+        self.with_container(
+            tenant,
+            operation,
+            "container.restart",
+            container,
+            move |engine, found, report| {
+                Box::pin(async move {
+                    report.phase("restarting", Some(&found.view().id), None);
+                    engine.restart(&found.detail.engine_id, grace).await.map_err(EngineError::into_api)
+                })
+            },
+        )
+    }
+
+    /// Deletes a container.
+    ///
+    /// # Errors
+    /// Why it cannot be accepted.
+    pub fn delete(
+        self: &Arc<Self>,
+        tenant: &TenantSlug,
+        order: DeleteContainer,
+    ) -> Result<Accepted, ApiError> {
+        let DeleteContainer { container, force, operation } = order;
+        self.with_container(tenant, operation, "container.delete", container, move |engine, found, report| {
+            Box::pin(async move {
+                let runs = matches!(
+                    found.view().state,
+                    ContainerState::Running | ContainerState::Paused | ContainerState::Restarting
+                );
+                if runs && !force {
+                    return Err(ApiError::new(
+                        ErrorKind::Conflict,
+                        format!(
+                            "container {} runs; stop it first, or delete it with force",
+                            found.view().name
+                        ),
+                    ));
+                }
+                report.phase("deleting", Some(&found.view().id), None);
+                engine.remove(&found.detail.engine_id, force).await.map_err(EngineError::into_api)
+            })
+        })
+    }
+
+    /// Pulls an image.
+    ///
+    /// # Errors
+    /// Why it cannot be accepted.
+    pub fn pull(self: &Arc<Self>, tenant: &TenantSlug, order: PullImage) -> Result<Accepted, ApiError> {
+        let image: ImageReference = order.image.parse()?;
+        self.accept(tenant, order.operation, "image.pull", |orders, _, report| {
+            Box::pin(async move {
+                orders.do_pull(&image, None, &report).await?;
+                Ok((None, None))
+            })
+        })
+    }
+
+    /// Deletes an image.
+    ///
+    /// # Errors
+    /// Why it cannot be accepted.
+    pub fn delete_image(
+        self: &Arc<Self>,
+        tenant: &TenantSlug,
+        order: DeleteImage,
+    ) -> Result<Accepted, ApiError> {
+        let image: ImageReference = order.image.parse()?;
+        self.accept(tenant, order.operation, "image.delete", |orders, _, _| {
+            Box::pin(async move {
+                orders.engine.remove_image(image.as_str()).await.map_err(EngineError::into_api)?;
+                Ok((None, None))
+            })
+        })
+    }
+
+    /// A container of this tenant. Another tenant's is not found, in the same words as one that is not there.
+    ///
+    /// # Errors
+    /// `NotFound`, or the engine's own.
+    pub async fn find(
+        &self,
+        tenant: &TenantSlug,
+        container: &ContainerId,
+    ) -> Result<EngineContainer, ApiError> {
+        let not_found = || {
+            ApiError::new(
+                ErrorKind::NotFound,
+                format!(
+                    "no container {container} on device {}; list the containers for their ids",
+                    self.device
+                ),
+            )
+        };
+        match self.engine.inspect(&engine_name(container)).await {
+            Ok(found) if found.tenant == *tenant => Ok(found),
+            Ok(_) | Err(EngineError::NotFound(_)) => Err(not_found()),
+            Err(error) => Err(error.into_api()),
+        }
+    }
+
+    fn accept(
+        self: &Arc<Self>,
+        tenant: &TenantSlug,
+        operation: Option<OperationId>,
+        kind: &'static str,
+        work: impl FnOnce(Arc<Self>, TenantSlug, Reporter) -> Work,
+    ) -> Result<Accepted, ApiError> {
+        let operation = match operation {
+            Some(operation) => operation,
+            None => random::operation_id()
+                .map_err(|error| ApiError::new(ErrorKind::Unavailable, error.to_string()))?,
+        };
+        let progress = match self.operations.begin(tenant, &operation, kind)? {
+            Begun::Known(progress) => progress,
+            Begun::New(sender) => {
+                let progress = sender.subscribe();
+                let report = Reporter {
+                    device: self.device.clone(),
+                    tenant: tenant.clone(),
+                    operation: operation.clone(),
+                    kind,
+                    outbox: Arc::clone(&self.outbox),
+                    progress: Arc::new(sender),
+                };
+                let work = work(Arc::clone(self), tenant.clone(), report.clone());
+                let orders = Arc::clone(self);
+                tokio::spawn(async move {
+                    let ended = match orders.at_work.acquire().await {
+                        Ok(_permit) => work.await,
+                        Err(_) => Err(ApiError::new(ErrorKind::Unavailable, "the agent is stopping")),
+                    };
+                    report.end(ended);
+                });
+                progress
+            }
+        };
+        Ok(Accepted { operation, progress })
+    }
+
+    /// An order about one container: finds it, holds it against other orders, does it, looks at what came of it.
+    fn with_container<F>(
+        self: &Arc<Self>,
+        tenant: &TenantSlug,
+        operation: Option<OperationId>,
+        kind: &'static str,
+        container: ContainerId,
+        step: F,
+    ) -> Result<Accepted, ApiError>
+    where
+        F: FnOnce(
+                Arc<E>,
+                EngineContainer,
+                Reporter,
+            ) -> Pin<Box<dyn Future<Output = Result<(), ApiError>> + Send>>
+            + Send
+            + 'static,
+    {
+        self.accept(tenant, operation, kind, |orders, tenant, report| {
+            Box::pin(async move {
+                let _held = orders.locks.hold(container.as_str()).await;
+                let found = orders.find(&tenant, &container).await?;
+                let engine_id = found.detail.engine_id.clone();
+                let done = step(Arc::clone(&orders.engine), found, report).await;
+                let now = orders.inventory.look(&engine_id).await.map_err(EngineError::into_api);
+                done?;
+                Ok((Some(container), now?.map(|container| container.view().clone())))
+            })
+        })
+    }
+
+    async fn do_create(&self, tenant: TenantSlug, order: CreateContainer, report: Reporter) -> Ended {
+        let image: ImageReference = order.image.parse()?;
+        // The name is held until the container bears it, so that two orders cannot both find it free.
+        let _held = self.locks.hold(&format!("{tenant}/{}", order.name)).await;
+        let existing = self.engine.list().await.map_err(EngineError::into_api)?;
+        let of_tenant = || existing.iter().filter(|container| container.tenant == tenant);
+        if let Some(made) =
+            of_tenant().find(|container| container.operation.as_ref() == Some(&report.operation))
+        {
+            return Ok((Some(made.view().id.clone()), Some(made.view().clone())));
+        }
+        if let Some(other) = of_tenant().find(|container| container.view().name == order.name) {
+            return Err(ApiError::new(
+                ErrorKind::Conflict,
+                format!(
+                    "the name {} is taken on this device by {}; choose another",
+                    order.name,
+                    other.view().id
+                ),
+            )
+            .with("container", other.view().id.as_str()));
+        }
+        let id = random::container_id()
+            .map_err(|error| ApiError::new(ErrorKind::Unavailable, error.to_string()))?;
+        let body = creation::body(&tenant, &id, &report.operation, &image, &order)?;
+        let policy = Policy::load(&self.policy_folder).map_err(|error| {
+            ApiError::new(ErrorKind::Unavailable, format!("{error}; its owner must mend it"))
+        })?;
+        let body = policy.check(&tenant, body)?;
+
+        if !self.engine.has_image(image.as_str()).await.map_err(EngineError::into_api)? {
+            self.do_pull(&image, Some(&id), &report).await?;
+        }
+        report.phase("creating", Some(&id), None);
+        for volume in creation::volumes(&tenant, &order) {
+            self.engine.ensure_volume(&volume).await.map_err(EngineError::into_api)?;
+        }
+        let engine_id = self.engine.create(&engine_name(&id), body).await.map_err(EngineError::into_api)?;
+        if order.start {
+            report.phase("starting", Some(&id), None);
+            if let Err(error) = self.engine.start(&engine_id).await {
+                // A container that could not even start would only hold its name.
+                if let Err(error) = self.engine.remove(&engine_id, true).await {
+                    tracing::warn!(container = %id, %error, "a container that did not start cannot be removed");
+                }
+                let _ = self.inventory.look(&engine_id).await;
+                return Err(error.into_api());
+            }
+        }
+        let made = self.inventory.look(&engine_id).await.map_err(EngineError::into_api)?;
+        Ok((Some(id), made.map(|container| container.view().clone())))
+    }
+
+    async fn do_pull(
+        &self,
+        image: &ImageReference,
+        container: Option<&ContainerId>,
+        report: &Reporter,
+    ) -> Result<(), ApiError> {
+        if image.is_id() {
+            return Err(ApiError::new(
+                ErrorKind::NotFound,
+                format!("the device has no image {image}, and an id cannot be pulled; give its name and tag"),
+            ));
+        }
+        // Two pulls of one image at once would load it twice on some engines.
+        let _held = self.locks.hold(&format!("image/{image}")).await;
+        report.phase("pulling", container, Some(PullProgress::default()));
+        let mut told = Instant::now();
+        let pulled = self.engine.pull(image.as_str(), |progress| {
+            if told.elapsed() >= TELL_EVERY {
+                told = Instant::now();
+                report.phase("pulling", container, Some(progress));
+            }
+        });
+        pulled.await.map_err(EngineError::into_api)
+    }
+}
+
+fn grace(seconds: Option<u32>) -> Result<u32, ApiError> {
+    match seconds.unwrap_or(DEFAULT_GRACE) {
+        seconds if seconds <= MAX_GRACE => Ok(seconds),
+        seconds => Err(ApiError::new(
+            ErrorKind::InvalidArgument,
+            format!("grace_seconds is {seconds}; use 0 to {MAX_GRACE}"),
+        )),
+    }
+}

@@ -1,0 +1,183 @@
+//! The procedures that this device serves in a tenant's realm. Thin: each checks, asks, and answers; for an order
+//! the log names who asked for what, and what came of it.
+
+use std::sync::Arc;
+
+use ecep_link::LinkBuilder;
+use ecep_proto::api::{
+    ContainerCreate, ContainerDelete, ContainerInspect, ContainerList, ContainerLogs, ContainerRestart,
+    ContainerStart, ContainerStop, DeviceInfo, ImageDelete, ImageList, ImagePull, Procedure,
+    container::{
+        ContainerDetail, ContainerList as Containers, ContainerOrder, ContainerRef, CreateContainer,
+        DeleteContainer, LogLines, LogQuery, StopContainer,
+    },
+    device::DeviceFacts,
+    error::{ApiError, ErrorKind},
+    image::{DeleteImage, ImageList as Images, PullImage},
+    name::{ContainerId, TenantSlug},
+    operation::OperationReply,
+    reply::{Caller, Nothing},
+};
+
+use crate::{
+    engine::{Engine, EngineError, LogWindow},
+    facts,
+    orders::{Accepted, Orders},
+};
+
+/// Lines of output unless the query says otherwise.
+const DEFAULT_TAIL: u32 = 200;
+/// More lines in one answer would only make a browser slow; downloads have another way.
+const MAX_TAIL: u32 = 1000;
+/// Bytes of output in one answer: far below what a WAMP message may hold.
+const MAX_LOG_BYTES: usize = 256 * 1024;
+
+/// What the procedures of one tenant need.
+struct Share<E> {
+    orders: Arc<Orders<E>>,
+    tenant: TenantSlug,
+}
+
+impl<E> Clone for Share<E> {
+    fn clone(&self) -> Self {
+        Self { orders: Arc::clone(&self.orders), tenant: self.tenant.clone() }
+    }
+}
+
+/// Registers all of them on the tenant's link.
+pub fn serve<E: Engine>(mut link: LinkBuilder, orders: &Arc<Orders<E>>, tenant: &TenantSlug) -> LinkBuilder {
+    let share = Share { orders: Arc::clone(orders), tenant: tenant.clone() };
+    macro_rules! procedures {
+        ($($procedure:ty => $method:ident($request:ty);)+) => { $(
+            let this = share.clone();
+            link = link.procedure::<$procedure, _, _>(
+                <$procedure>::on(&share.orders.device),
+                move |caller: Caller, request: $request| {
+                    let this = this.clone();
+                    async move { this.$method(caller, request).await }
+                },
+            );
+        )+ };
+    }
+    procedures! {
+        DeviceInfo => info(Nothing);
+        ContainerList => list(Nothing);
+        ContainerCreate => create(CreateContainer);
+        ContainerStart => start(ContainerOrder);
+        ContainerStop => stop(StopContainer);
+        ContainerRestart => restart(StopContainer);
+        ContainerDelete => delete(DeleteContainer);
+        ContainerInspect => inspect(ContainerRef);
+        ContainerLogs => logs(LogQuery);
+        ImageList => images(Nothing);
+        ImagePull => pull(PullImage);
+        ImageDelete => delete_image(DeleteImage);
+    }
+    link
+}
+
+impl<E: Engine> Share<E> {
+    async fn info(self, _: Caller, _: Nothing) -> Result<DeviceFacts, ApiError> {
+        Ok(facts::gather(self.orders.engine.facts().await))
+    }
+
+    async fn list(self, _: Caller, _: Nothing) -> Result<Containers, ApiError> {
+        let listed = self.orders.engine.list().await.map_err(EngineError::into_api)?;
+        let of_tenant = listed.into_iter().filter(|container| container.tenant == self.tenant);
+        let mut containers: Vec<_> = of_tenant.map(|container| container.detail.container).collect();
+        containers.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        Ok(Containers { containers })
+    }
+
+    async fn inspect(self, _: Caller, request: ContainerRef) -> Result<ContainerDetail, ApiError> {
+        Ok(self.orders.find(&self.tenant, &request.container).await?.detail)
+    }
+
+    async fn logs(self, _: Caller, query: LogQuery) -> Result<LogLines, ApiError> {
+        let tail = query.tail.unwrap_or(DEFAULT_TAIL);
+        if !(1..=MAX_TAIL).contains(&tail) {
+            return Err(ApiError::new(
+                ErrorKind::InvalidArgument,
+                format!("tail is {tail}; use 1 to {MAX_TAIL}"),
+            ));
+        }
+        let found = self.orders.find(&self.tenant, &query.container).await?;
+        let window = LogWindow { tail, since: query.since, max_bytes: MAX_LOG_BYTES };
+        let lines = self.orders.engine.logs(&found.detail.engine_id, found.detail.tty, window).await;
+        lines.map_err(EngineError::into_api)
+    }
+
+    async fn images(self, _: Caller, _: Nothing) -> Result<Images, ApiError> {
+        let mut images = self.orders.engine.images().await.map_err(EngineError::into_api)?;
+        images.sort_by(|a, b| (&a.tags, &a.id).cmp(&(&b.tags, &b.id)));
+        Ok(Images { images })
+    }
+
+    async fn create(self, caller: Caller, order: CreateContainer) -> Result<OperationReply, ApiError> {
+        let accepted = self.orders.create(&self.tenant, order);
+        self.answer(&caller, "container.create", None, accepted).await
+    }
+
+    async fn start(self, caller: Caller, order: ContainerOrder) -> Result<OperationReply, ApiError> {
+        let container = order.container.clone();
+        let accepted = self.orders.start(&self.tenant, order);
+        self.answer(&caller, "container.start", Some(container), accepted).await
+    }
+
+    async fn stop(self, caller: Caller, order: StopContainer) -> Result<OperationReply, ApiError> {
+        let container = order.container.clone();
+        let accepted = self.orders.stop(&self.tenant, order);
+        self.answer(&caller, "container.stop", Some(container), accepted).await
+    }
+
+    async fn restart(self, caller: Caller, order: StopContainer) -> Result<OperationReply, ApiError> {
+        let container = order.container.clone();
+        let accepted = self.orders.restart(&self.tenant, order);
+        self.answer(&caller, "container.restart", Some(container), accepted).await
+    }
+
+    async fn delete(self, caller: Caller, order: DeleteContainer) -> Result<OperationReply, ApiError> {
+        let container = order.container.clone();
+        let accepted = self.orders.delete(&self.tenant, order);
+        self.answer(&caller, "container.delete", Some(container), accepted).await
+    }
+
+    async fn pull(self, caller: Caller, order: PullImage) -> Result<OperationReply, ApiError> {
+        let accepted = self.orders.pull(&self.tenant, order);
+        self.answer(&caller, "image.pull", None, accepted).await
+    }
+
+    async fn delete_image(self, caller: Caller, order: DeleteImage) -> Result<OperationReply, ApiError> {
+        let accepted = self.orders.delete_image(&self.tenant, order);
+        self.answer(&caller, "image.delete", None, accepted).await
+    }
+
+    /// Answers in time, and logs the order.
+    async fn answer(
+        &self,
+        caller: &Caller,
+        order: &'static str,
+        container: Option<ContainerId>,
+        accepted: Result<Accepted, ApiError>,
+    ) -> Result<OperationReply, ApiError> {
+        let answer = match accepted {
+            Ok(accepted) => accepted.answer().await,
+            Err(error) => Err(error),
+        };
+        let container = container.or_else(|| answer.as_ref().ok()?.container_id.clone());
+        let container = container.as_ref().map_or("-", ContainerId::as_str);
+        let (caller_id, role, session) = (&caller.authid, &caller.authrole, caller.session);
+        let tenant = &self.tenant;
+        match &answer {
+            Ok(reply) => tracing::info!(
+                %order, %container, %tenant, caller = %caller_id, %role, session,
+                operation = %reply.operation, state = ?reply.state, "order"
+            ),
+            Err(error) => tracing::info!(
+                %order, %container, %tenant, caller = %caller_id, %role, session,
+                error = error.uri.uri(), reason = %error.message, "order refused"
+            ),
+        }
+        answer
+    }
+}
