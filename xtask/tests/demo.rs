@@ -11,7 +11,7 @@ const STEPS: [&str; 46] = [
     "set-up",
     "build",
     "lab",
-    "sample image",
+    "sample images",
     "router",
     "control plane",
     "first account",

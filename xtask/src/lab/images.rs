@@ -2,6 +2,7 @@
 //! lab's own registry.
 
 use std::fs;
+use std::io::{self, Read};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -11,6 +12,11 @@ use crate::{shell, workspace};
 
 /// The sample application with visible state.
 pub const COUNTER_IMAGE: &str = "ecep/counter:1";
+
+/// The same with some weight: the engine tells of the progress of a download every half megabyte.
+pub const LARGE_IMAGE: &str = "ecep/counter-large:1";
+
+const LARGE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Builds [`COUNTER_IMAGE`] on a device's engine from `examples/counter`.
 ///
@@ -32,6 +38,22 @@ pub fn build_counter(device: &Device) -> Result<()> {
     fs::copy(target.join("release/ecep-counter"), context.join("ecep-counter"))?;
     fs::copy(workspace().join("examples/counter/Dockerfile"), context.join("Dockerfile"))?;
     shell::output(device.docker().args(["build", "--quiet", "--tag", COUNTER_IMAGE]).arg(&context))?;
+    fs::remove_dir_all(&context)?;
+    Ok(())
+}
+
+/// Builds [`LARGE_IMAGE`] on a device's engine that has [`COUNTER_IMAGE`].
+///
+/// # Errors
+/// The engine fails.
+pub fn build_large(device: &Device) -> Result<()> {
+    let context = device.data_dir().join("large-image");
+    fs::create_dir_all(&context)?;
+    // Random, because a layer travels compressed.
+    let mut padding = fs::File::open("/dev/urandom")?.take(LARGE_BYTES);
+    io::copy(&mut padding, &mut fs::File::create(context.join("padding"))?)?;
+    fs::write(context.join("Dockerfile"), format!("FROM {COUNTER_IMAGE}\nCOPY padding /padding\n"))?;
+    shell::output(device.docker().args(["build", "--quiet", "--tag", LARGE_IMAGE]).arg(&context))?;
     fs::remove_dir_all(&context)?;
     Ok(())
 }

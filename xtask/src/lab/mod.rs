@@ -23,7 +23,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 pub use device::Device;
-pub use images::{COUNTER_IMAGE, build_counter, copy_image, push_image};
+pub use images::{COUNTER_IMAGE, LARGE_IMAGE, build_counter, build_large, copy_image, push_image};
 pub use process::Process;
 pub use registry::Registry;
 

@@ -92,7 +92,7 @@ struct Ports {
 
 impl Stack {
     /// Sets the machine up, builds (with one of the functions of [`Programs`]), makes a lab of `devices` devices and brings everything up on it, each step in the
-    /// report. [`lab::COUNTER_IMAGE`] is on the first device; the others can pull it as [`Stack::pulled_image`].
+    /// report. [`lab::COUNTER_IMAGE`] is on the first device; every device can pull [`Stack::pulled_image`].
     ///
     /// # Errors
     /// A step fails, which the report then names; what was made is removed again.
@@ -110,7 +110,7 @@ impl Stack {
         })?;
         let programs = report.step("build", || Ok((build()?, "web application and programs".into())))?;
         let lab = report.step("lab", || start_lab(name, data_root, devices))?;
-        let (registry, pulled_image) = report.step("sample image", || start_registry(&lab))?;
+        let (registry, pulled_image) = report.step("sample images", || start_registry(&lab))?;
         let secrets = lab.data_dir().join("secrets");
         fs::create_dir_all(&secrets)?;
         let ports = ports::choose(lab.cloud_address())?;
@@ -210,7 +210,7 @@ impl Stack {
         &self.spent_join_token
     }
 
-    /// The name under which a device that has no sample image can pull it.
+    /// The name under which every device can pull the sample application.
     pub fn pulled_image(&self) -> &str {
         &self.pulled_image
     }
@@ -284,6 +284,8 @@ impl Stack {
         command.args(["enroll", &self.device_api_url(), "--token-file"]).arg(token_file);
         command.args(["--name", &format!("edge-{number}"), "--place", place]);
         command.arg("--data").arg(device.data_dir().join(folder));
+        // What it says when it fails is wanted, not where in the program it failed.
+        command.env("RUST_BACKTRACE", "0");
         shell::output(&mut command)
     }
 
@@ -367,8 +369,9 @@ fn start_lab(name: &str, data_root: &Path, devices: u8) -> Result<(Arc<Lab>, Str
 fn start_registry(lab: &Lab) -> Result<((Registry, String), String)> {
     let registry = lab.start_registry()?;
     lab::build_counter(lab.device(1))?;
-    let pulled = lab::push_image(lab::COUNTER_IMAGE, lab.device(1), &registry)?;
-    let detail = format!("{} is on the first device; the others pull {pulled}", lab::COUNTER_IMAGE);
+    lab::build_large(lab.device(1))?;
+    let pulled = lab::push_image(lab::LARGE_IMAGE, lab.device(1), &registry)?;
+    let detail = format!("{} is on the first device; all can pull {pulled}", lab::COUNTER_IMAGE);
     Ok(((registry, pulled), detail))
 }
 
