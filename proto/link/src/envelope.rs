@@ -68,7 +68,8 @@ fn unfold<R: DeserializeOwned>(invocation: Invocation) -> Result<(Caller, R), Ap
             "this procedure takes keyword arguments only; send the fields of the request as kwargs",
         ));
     }
-    let request = serde_json::from_value(Value::Object(keyword)).map_err(|error| {
+    // Its errors begin with the path of the field that they are about.
+    let request = serde_path_to_error::deserialize(Value::Object(keyword)).map_err(|error| {
         ApiError::new(
             ErrorKind::InvalidArgument,
             format!("the arguments are not as this procedure takes them: {error}"),

@@ -74,7 +74,7 @@ pub(super) fn prove(
     report.step("refused: malformed request", || {
         let arguments = json!({"container": 5}).as_object().cloned().unwrap_or_default();
         let verdict = operator.call_raw(&ContainerStart::on(device), &arguments);
-        by_wamp(verdict, Some(ErrorKind::InvalidArgument.uri()), "expected a string")
+        by_wamp(verdict, Some(ErrorKind::InvalidArgument.uri()), "container: invalid type")
     })?;
     report.step("refused: another tenant's container", || strangers(stack, workload, number))?;
     report.step("refused: expired API token", || {
