@@ -1,0 +1,137 @@
+// The fleet as the browser knows it: devices, containers, their latest numbers, operations under way. Pure
+// reducers over plain data; who calls them and who draws the result is not known here.
+import type {
+  ContainerEvent,
+  ContainerStats,
+  ContainerView,
+  DeviceView,
+  HostStats,
+  OperationEvent,
+  PlacedContainer,
+  StatsEvent,
+} from "../api/generated";
+import { add, type Series } from "./history";
+
+/** Numbers older than this are not shown as current, in milliseconds. */
+export const FRESH = 4_000;
+/** Ended operations that are kept for a look. */
+const MAX_ENDED = 20;
+
+export interface Placed {
+  device: string;
+  view: ContainerView;
+  stats: (ContainerStats & { arrived: number }) | null;
+}
+
+export interface Fleet {
+  devices: Map<string, DeviceView>;
+  hosts: Map<string, HostStats & { arrived: number }>;
+  containers: Map<string, Placed>;
+  operations: Map<string, OperationEvent>;
+  history: Map<string, Series>;
+  /** The control plane's clock less the browser's, in milliseconds. */
+  clockAhead: number;
+}
+
+export function emptyFleet(): Fleet {
+  return {
+    devices: new Map(),
+    hosts: new Map(),
+    containers: new Map(),
+    operations: new Map(),
+    history: new Map(),
+    clockAhead: 0,
+  };
+}
+
+/** The whole list of devices replaces what was known. */
+export function devicesListed(fleet: Fleet, devices: DeviceView[], cloudNow: number, now: number): void {
+  fleet.devices = new Map(devices.map((device) => [device.id, device]));
+  fleet.clockAhead = cloudNow - now;
+  for (const id of fleet.history.keys()) if (!fleet.devices.has(id)) fleet.history.delete(id);
+}
+
+/** The whole list of containers replaces what was known; numbers of those that are still there stay. */
+export function containersListed(fleet: Fleet, containers: PlacedContainer[]): void {
+  const before = fleet.containers;
+  fleet.containers = new Map(
+    containers.map(({ device, container }) => [
+      container.id,
+      { device, view: container, stats: before.get(container.id)?.stats ?? null },
+    ]),
+  );
+}
+
+export function deviceChanged(fleet: Fleet, device: DeviceView): void {
+  fleet.devices.set(device.id, device);
+}
+
+export function containerChanged(fleet: Fleet, event: ContainerEvent): void {
+  if (event.change === "deleted") {
+    fleet.containers.delete(event.container.id);
+    return;
+  }
+  const stats = event.container.state === "running" ? (fleet.containers.get(event.container.id)?.stats ?? null) : null;
+  fleet.containers.set(event.container.id, { device: event.device, view: event.container, stats });
+}
+
+export function statsArrived(fleet: Fleet, event: StatsEvent, now: number): void {
+  fleet.hosts.set(event.device, { ...event.host, arrived: now });
+  if (event.host.cpu_percent !== null) {
+    const series = fleet.history.get(event.device) ?? new Map();
+    add(series, Math.floor(now / 1000), event.host.cpu_percent);
+    fleet.history.set(event.device, series);
+  }
+  for (const stats of event.containers) {
+    const placed = fleet.containers.get(stats.id);
+    if (placed) placed.stats = { ...stats, arrived: now };
+  }
+}
+
+export function operationChanged(fleet: Fleet, event: OperationEvent): void {
+  fleet.operations.delete(event.operation);
+  fleet.operations.set(event.operation, event);
+  const ended = [...fleet.operations.values()].filter((operation) => operation.state !== "running");
+  for (const old of ended.slice(0, Math.max(0, ended.length - MAX_ENDED))) fleet.operations.delete(old.operation);
+}
+
+/** A container's CPU, unless it is old news. */
+export function currentCpu(placed: Placed, now: number): number | null {
+  const { stats } = placed;
+  return stats && placed.view.state === "running" && now - stats.arrived < FRESH ? stats.cpu_percent : null;
+}
+
+/** CPU by application, largest first. */
+export function cpuByApplication(fleet: Fleet, now: number): { application: string; cpu: number; containers: number }[] {
+  const sums = new Map<string, { cpu: number; containers: number }>();
+  for (const placed of fleet.containers.values()) {
+    const sum = sums.get(placed.view.application) ?? { cpu: 0, containers: 0 };
+    sum.cpu += currentCpu(placed, now) ?? 0;
+    sum.containers += 1;
+    sums.set(placed.view.application, sum);
+  }
+  return [...sums]
+    .map(([application, sum]) => ({ application, ...sum }))
+    .sort((a, b) => b.cpu - a.cpu || a.application.localeCompare(b.application));
+}
+
+/** How many devices are in each state. */
+export function health(fleet: Fleet): Record<DeviceView["liveness"], number> {
+  const counts = { connected: 0, degraded: 0, stale: 0, offline: 0, never: 0 };
+  for (const device of fleet.devices.values()) counts[device.liveness] += 1;
+  return counts;
+}
+
+/** All containers in a steady order: by application, then name, then id. */
+export function sorted(fleet: Fleet): Placed[] {
+  return [...fleet.containers.values()].sort(
+    (a, b) =>
+      a.view.application.localeCompare(b.view.application) ||
+      a.view.name.localeCompare(b.view.name) ||
+      a.view.id.localeCompare(b.view.id),
+  );
+}
+
+export function deviceName(fleet: Fleet, device: string): string {
+  return fleet.devices.get(device)?.name ?? device;
+}

@@ -1,0 +1,26 @@
+// What a person orders: sends it, says how it went, and keeps the words the same everywhere.
+import type { OperationReply, Procedures } from "../api/generated";
+import { live } from "./live.svelte";
+import { notices } from "./notices.svelte";
+
+type Order = {
+  [P in keyof Procedures]: Procedures[P]["reply"] extends OperationReply ? P : never;
+}[keyof Procedures];
+
+/** Sends an order. Answers the sentence that says how it went; an error is told and thrown on. */
+export async function order<P extends Order>(
+  procedure: P,
+  device: string,
+  request: Procedures[P]["request"],
+  done: string,
+): Promise<string> {
+  try {
+    const reply = (await live.call(procedure, device, request)) as OperationReply;
+    const text = reply.state === "done" ? done : "It takes a while; its progress is shown under “Under way”.";
+    notices.add(reply.state === "done" ? "success" : "info", text);
+    return text;
+  } catch (error) {
+    notices.add("error", (error as Error).message);
+    throw error;
+  }
+}
