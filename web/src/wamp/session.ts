@@ -47,6 +47,8 @@ export async function join(ticket: TicketReply, onClose: () => void): Promise<Se
     onChallenge: () => ticket.ticket,
     autoReconnect: false,
     uriValidation: "loose",
+    // Named, so that wampy does not guess where it runs.
+    ws: WebSocket,
     onClose: () => {
       if (!closed) {
         closed = true;
