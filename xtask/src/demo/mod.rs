@@ -96,6 +96,14 @@ fn visit(report: &mut Report, stack: &Stack) -> Result<()> {
     })
 }
 
+/// Creates the sample application on the first device; answers its page's address.
+///
+/// # Errors
+/// The platform refuses, or it does not run.
+pub fn start_sample(stack: &Stack) -> Result<String> {
+    Ok(create_sample(stack, 1)?.0.url())
+}
+
 fn create_sample(stack: &Stack, number: u8) -> Result<(Workload<'_>, String)> {
     let (name, port) = SAMPLE;
     let (sample, _, _) = Workload::create(stack, number, &counter(name, COUNTER_IMAGE, port, true)?)?;

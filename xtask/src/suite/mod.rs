@@ -19,7 +19,7 @@ use tally::{Tally, tally};
 use crate::lab::{self, Lab};
 use crate::report::Report;
 use crate::stack::{self, Programs, Stack};
-use crate::{interrupt, setup, workspace};
+use crate::{demo, interrupt, setup, workspace};
 
 /// One device to run containers on, a second one for what takes two.
 const DEVICES: u8 = 2;
@@ -74,8 +74,11 @@ fn run_on_stack(parts: Vec<Part>, data_root: &Path) -> Result<Tally> {
         return Ok(Tally::default());
     }
     let name = format!("browser-{}", std::process::id());
-    let build = Programs::build_with_tests;
-    let stack = match Stack::start(&mut Report::new(), &name, data_root, DEVICES, build) {
+    let mut report = Report::new();
+    let started = Stack::start(&mut report, &name, data_root, DEVICES, Programs::build_with_tests)
+        // The dashboard's tests want something that lives.
+        .and_then(|stack| demo::start_sample(&stack).map(|_| stack));
+    let stack = match started {
         Ok(stack) => stack,
         Err(error) => {
             interrupt::check()?;
