@@ -1,0 +1,114 @@
+// A person logs in, creates a container, watches it work, stops and deletes it.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { env, go, launch, logIn, open, panel, PATIENCE, row, skip } from "./browser.mjs";
+
+/** How soon load must be seen, in milliseconds: the promise of the dashboard. */
+const SEEN_WITHIN = 3_000;
+/** Percent of one core that a burning container certainly uses, even beside other work. */
+const BUSY = 30;
+
+let browser;
+before(async () => {
+  if (!skip) browser = await launch();
+});
+after(() => browser?.close());
+
+test("a wrong password is refused with a sentence, and the right one opens the dashboard", { skip }, async () => {
+  const { page, close } = await open(browser);
+  await logIn(page, "not the password");
+  await page.getByRole("alert").filter({ hasText: /password/i }).waitFor();
+  await page.getByLabel("Password").fill(env.password);
+  await page.getByRole("button", { name: "Log in" }).click();
+  await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
+  await close();
+});
+
+test("a container is created from the form, its load is seen within 3 s, it is stopped and deleted", { skip }, async () => {
+  const { page, complaints, close } = await open(browser);
+  const name = `browser-${Date.now().toString(36)}`;
+  await logIn(page);
+  await go(page, "Containers");
+
+  await panel(page, "Create a container");
+  await page.getByLabel("Name", { exact: true }).fill(name);
+  await page.getByLabel("Image").fill(env.image);
+  await page.getByLabel("Ports").fill("8080");
+  await page.getByRole("button", { name: "Create", exact: true }).click();
+  await row(page, name).getByText("running").waitFor();
+  const published = await portOf(page, name);
+  const address = await addressOf(page, await deviceOf(page, name));
+
+  await go(page, "Overview");
+  const cpu = async () => {
+    const text = await row(page, name).getByRole("cell").nth(2).innerText();
+    return Number.parseFloat(text);
+  };
+  const started = Date.now();
+  const burning = fetch(`http://${address}:${published}/burn?ms=6000`).then((answer) => answer.text());
+  let seen = Number.NaN;
+  while (!(seen > BUSY) && Date.now() - started < PATIENCE) {
+    // Looks again with each frame that the page draws.
+    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(resolve)));
+    seen = await cpu();
+  }
+  const took = Date.now() - started;
+  await burning;
+  assert.ok(seen > BUSY, `its CPU was never seen above ${BUSY} %`);
+  assert.ok(took <= SEEN_WITHIN, `its load was seen after ${took} ms`);
+
+  await go(page, "Containers");
+  await panel(page, "Stop");
+  await page.getByLabel("Container", { exact: true }).selectOption({ label: await labelOf(page, name) });
+  await page.getByRole("button", { name: "Stop container" }).click();
+  await row(page, name).getByText(/exited/).waitFor();
+
+  await panel(page, "Delete");
+  await page.getByLabel("Container", { exact: true }).selectOption({ label: await labelOf(page, name) });
+  const button = page.getByRole("button", { name: "Delete container" });
+  assert.ok(await button.isDisabled(), "deleting must ask for the name first");
+  await page.getByLabel("Type the name to confirm").fill(name);
+  await button.click();
+  await row(page, name).waitFor({ state: "detached" });
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test("what the device refuses is told in the form and stays as a notice", { skip }, async () => {
+  const { page, close } = await open(browser);
+  await logIn(page);
+  await go(page, "Containers");
+  await panel(page, "Create a container");
+  await page.getByLabel("Name", { exact: true }).fill("Not A Name");
+  await page.getByLabel("Image").fill(env.image);
+  await page.getByRole("button", { name: "Create", exact: true }).click();
+  await page.getByRole("alert").filter({ hasText: /at place 1/ }).first().waitFor();
+  await page.getByRole("button", { name: /^Dismiss/ }).waitFor();
+  assert.equal(await page.getByLabel("Name", { exact: true }).inputValue(), "Not A Name", "what was typed stays");
+  await close();
+});
+
+async function portOf(page, name) {
+  const cells = await row(page, name).getByRole("cell").allInnerTexts();
+  const port = cells.map((text) => /^(\d+):8080$/.exec(text)?.[1]).find(Boolean);
+  assert.ok(port, `no published port in ${JSON.stringify(cells)}`);
+  return port;
+}
+
+async function deviceOf(page, name) {
+  return row(page, name).getByRole("cell").nth(5).innerText();
+}
+
+async function addressOf(page, device) {
+  await go(page, "Devices");
+  const card = page.getByRole("listitem").filter({ has: page.getByRole("heading", { name: device }) });
+  const text = await card.getByText(/^\d+\.\d+\.\d+\.\d+/).first().innerText();
+  await go(page, "Containers");
+  return text.split(",")[0];
+}
+
+async function labelOf(page, name) {
+  const option = page.getByRole("option").filter({ hasText: `${name} on ` });
+  await option.waitFor({ state: "attached" });
+  return (await option.innerText()).trim();
+}

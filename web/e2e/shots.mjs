@@ -1,0 +1,39 @@
+// Takes a picture of each page at two widths in both themes, into e2e/shots. `npm run shots` with the same
+// environment as the browser tests; ECEP_SHOT=FILE also writes the one for the README.
+import { mkdir } from "node:fs/promises";
+import { env, go, launch, logIn, open, panel, skip } from "./browser.mjs";
+
+if (skip) throw new Error(skip);
+/** So that the chart has something to show, in milliseconds. */
+const WARM_UP = Number(process.env.ECEP_SHOT_WARM_UP ?? 20_000);
+
+await mkdir(new URL("shots", import.meta.url), { recursive: true });
+const browser = await launch();
+const into = (name) => new URL(`shots/${name}.png`, import.meta.url).pathname;
+for (const colorScheme of ["light", "dark"]) {
+  for (const width of [1280, 390]) {
+    const { page, close } = await open(browser, { colorScheme, viewport: { width, height: 860 } });
+    await page.goto(env.url);
+    await page.getByLabel("E-mail").waitFor();
+    await page.screenshot({ path: into(`login-${colorScheme}-${width}`) });
+    await logIn(page);
+    await page.locator("[data-cpu]").first().filter({ hasText: /\d/ }).waitFor();
+    if (width === 1280) await page.waitForTimeout(WARM_UP);
+    await page.screenshot({ path: into(`overview-${colorScheme}-${width}`), fullPage: true });
+    if (process.env.ECEP_SHOT && width === 1280 && colorScheme === "light") {
+      await page.screenshot({ path: process.env.ECEP_SHOT });
+    }
+    await go(page, "Containers");
+    await panel(page, "Create a container");
+    await page.screenshot({ path: into(`containers-${colorScheme}-${width}`), fullPage: true });
+    await go(page, "Devices");
+    await panel(page, "Enrol a device");
+    await page.getByRole("button", { name: "Make a join token" }).click();
+    await page.getByText("Waiting for the device").waitFor();
+    await page.screenshot({ path: into(`devices-${colorScheme}-${width}`), fullPage: true });
+    await go(page, "Tokens");
+    await page.screenshot({ path: into(`tokens-${colorScheme}-${width}`), fullPage: true });
+    await close();
+  }
+}
+await browser.close();
