@@ -232,6 +232,15 @@ impl<'de> Visitor<'de> for ValueVisitor<'_> {
         deserializer.deserialize_any(self)
     }
 
+    /// An extension type of MessagePack. JavaScript clients send one for `undefined`, in options that they leave out;
+    /// the others have no meaning in WAMP.
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        match <(i8, serde_bytes::ByteBuf)>::deserialize(deserializer)? {
+            (0, content) if *content == [0] => Ok(Value::Null),
+            (kind, _) => Err(D::Error::custom(format_args!("extension type {kind} has no meaning in WAMP"))),
+        }
+    }
+
     fn visit_bool<E>(self, flag: bool) -> Result<Value, E> {
         Ok(Value::Bool(flag))
     }

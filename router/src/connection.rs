@@ -31,9 +31,9 @@ use crate::transport::{FrameReader, FrameWriter, Incoming};
 /// How long a client may take to read the last words that it is sent. One that stopped reading is not waited for.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a client may take to hang up after the router has. Hanging up first, with bytes of the client unread,
-/// would make its operating system throw away the router's last words.
-const LINGER: Duration = Duration::from_secs(2);
+/// How long a client may take to hang up after the router has: a slow round trip. Closing with its bytes unread
+/// would make its operating system throw away the last words.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// What all connections share.
 pub(crate) struct Shared {

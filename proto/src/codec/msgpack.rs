@@ -1,4 +1,4 @@
-//! MessagePack. Text is `str`, bytes are `bin`; extension types are refused.
+//! MessagePack. Text is `str`, bytes are `bin`; extension types are refused, but for JavaScript's `undefined`.
 
 use serde::Deserialize;
 

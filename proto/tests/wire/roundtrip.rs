@@ -110,3 +110,13 @@ fn null_and_empty_are_nothing() {
     let kwargs = Serializer::Json.decode(br#"[48,1,{},"p",null,{"a":1}]"#).unwrap();
     assert_eq!(&Serializer::Json.encode(&kwargs)[..], br#"[48,1,{},"p",[],{"a":1}]"#);
 }
+
+/// MessagePack of JavaScript clients has an extension type for `undefined`: wampy sends it in options that it leaves out.
+#[test]
+fn undefined_is_null() {
+    let subscribe = b"\x94\x20\x01\x81\xa5match\xd4\x00\x00\xa1t";
+    match Serializer::MsgPack.decode(subscribe) {
+        Ok(Message::Subscribe(subscribe)) => assert_eq!(subscribe.options["match"], Value::Null),
+        other => panic!("{other:?}"),
+    }
+}
