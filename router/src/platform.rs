@@ -61,9 +61,10 @@ mod tests {
     #[test]
     fn names() {
         assert!(realm_config(CONTROL).is_some());
-        assert!(realm_config("ecep.tenant.acme").is_some());
-        assert!(realm_config("ecep.tenant.").is_none());
-        assert!(realm_config("ecep.tenant.a.b").is_none());
+        let tenant = |slug: &str| realm_config(&format!("{}{slug}", realm::TENANT_PREFIX));
+        assert!(tenant("acme").is_some());
+        assert!(tenant("").is_none());
+        assert!(tenant("a.b").is_none());
         assert!(realm_config("realm1").is_none());
     }
 }

@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
+use ecep_proto::api::realm::CONTROL;
+
 fn router(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ecep-router"));
     command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -55,7 +57,7 @@ fn run_names_what_is_wrong() {
         (format!("{listen}[limits]\nmax_conections = 3\n"), "max_conections"),
         (format!("{listen}[limits]\nmax_connections = 0\n"), "limits.max_connections is 0"),
         (format!("{listen}[[realm]]\nname = \"a\"\nanonymous_role = \"x\"\n"), "realm a has no role x"),
-        (format!("{listen}[[realm]]\nname = \"ecep.control\"\n"), "belongs to the platform"),
+        (format!("{listen}[[realm]]\nname = \"{CONTROL}\"\n"), "belongs to the platform"),
         (
             format!("{listen}[platform]\ncontrol_ticket_file = \"/nowhere/ticket\"\n"),
             "can't read /nowhere/ticket",

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use ecep_proto::api::realm::{CONTROL, TENANT_PREFIX};
 use ecep_proto::codec::Serializer;
 use ecep_proto::message::*;
 use ecep_proto::payload::Payload;
@@ -224,7 +225,8 @@ async fn too_large(way: Way) {
 
 async fn unknown_realm(way: Way) {
     let server = Server::open().await;
-    for realm in ["com.other", "ecep.control", "ecep.tenant.acme", "not a realm"] {
+    let tenant = format!("{TENANT_PREFIX}acme");
+    for realm in ["com.other", CONTROL, &tenant, "not a realm"] {
         let mut client = way.connect(&server).await;
         client.hello(realm, dict(&[roles()])).await;
         assert_eq!(client.aborted().await.0, "wamp.error.no_such_realm", "{realm}");

@@ -1,7 +1,8 @@
 //! The platform's realms: who is let in, and what the control plane has to do with it.
 
+use ecep_proto::api::error::ErrorKind;
 use ecep_proto::api::name::DeviceId;
-use ecep_proto::api::realm::{CONTROL, CONTROL_PLANE_AUTHID, of_tenant};
+use ecep_proto::api::realm::{CONTROL, CONTROL_PLANE_AUTHID, TENANT_PREFIX, of_tenant};
 use ecep_proto::api::{Authenticate, DeviceInfo, DeviceStats, FleetReport, Procedure, Topic};
 use ecep_proto::codec::Serializer;
 use ecep_proto::message::*;
@@ -67,7 +68,7 @@ impl Platform {
                     _ => dict(&[(
                         "error",
                         Value::Map(dict(&[
-                            ("uri", "ecep.error.forbidden".into()),
+                            ("uri", ErrorKind::Forbidden.uri().into()),
                             ("message", "this ticket has been used; ask for a new one".into()),
                         ])),
                     )]),
@@ -131,7 +132,7 @@ async fn the_control_plane_decides() {
     assert_eq!(message, "this ticket has been used; ask for a new one");
     let (uri, _) = platform.refused(&realm, "ann", "emperor ann").await;
     assert_eq!(uri, "wamp.error.authentication_failed", "an answer that makes no sense lets nobody in");
-    let (uri, _) = platform.refused("ecep.tenant.", "ann", "owner ann").await;
+    let (uri, _) = platform.refused(TENANT_PREFIX, "ann", "owner ann").await;
     assert_eq!(uri, "wamp.error.no_such_realm");
     platform.server.stop().await;
     let questions = control_plane.await.unwrap();
@@ -214,7 +215,7 @@ async fn tenants_are_apart() {
     let caller = invocation.payload.kwargs().unwrap()["_caller"].as_map().unwrap();
     assert_eq!((&caller["authid"], &caller["authrole"]), (&"ann".into(), &"owner".into()));
     let error = dict(&[
-        ("uri", "ecep.error.engine".into()),
+        ("uri", ErrorKind::Engine.uri().into()),
         ("message", "the engine is down".into()),
         ("details", Value::Map(dict(&[("engine", "docker".into())]))),
     ]);
@@ -222,7 +223,7 @@ async fn tenants_are_apart() {
     agent.send(Yield { request: invocation.request, options: Dict::new(), payload }).await;
     match owner.receive().await {
         Message::Error(error) => {
-            assert_eq!(error.error, "ecep.error.engine");
+            assert_eq!(error.error, ErrorKind::Engine.uri());
             assert_eq!(error.payload.args(), ["the engine is down".into()]);
             assert_eq!(error.payload.kwargs(), Some(&dict(&[("engine", "docker".into())])));
         }
