@@ -182,8 +182,8 @@ mod tests {
     /// What the dashboard shows comes from here; and values of variables may be secrets.
     #[test]
     fn an_inspection_becomes_the_platforms_view() {
-        let labels = json!({"ecep.tenant": "acme", "ecep.container": "c1", "ecep.name": "web",
-                            "ecep.application": "shop", "ecep.operation": "op-1"});
+        let labels = json!({(label::TENANT): "acme", (label::CONTAINER): "c1", (label::NAME): "web",
+                            (label::APPLICATION): "shop", (label::OPERATION): "op-1"});
         let container = container(inspection(&labels)).unwrap();
         assert_eq!(container.tenant.as_str(), "acme");
         assert_eq!(container.operation.unwrap().as_str(), "op-1");
@@ -205,6 +205,6 @@ mod tests {
     #[test]
     fn a_container_without_our_labels_is_not_ours() {
         assert_eq!(container(inspection(&json!({}))), None);
-        assert_eq!(container(inspection(&json!({"ecep.container": "c1"}))), None);
+        assert_eq!(container(inspection(&json!({(label::CONTAINER): "c1"}))), None);
     }
 }
