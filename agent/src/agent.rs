@@ -30,7 +30,7 @@ const STATS_EVERY: Duration = Duration::from_secs(1);
 const FACTS_EVERY: Duration = Duration::from_secs(10);
 /// A ticket older than this is not used any more; the control plane's end of it is later.
 const TICKET_FRESH: Duration = Duration::from_secs(20);
-/// How long the folder of containers is asked for; until it is known, the data folder's disk is shown.
+/// Whose disk is shown until the engine has told where it keeps containers.
 const FALLBACK_STORAGE: &str = "/";
 
 /// Everything that runs.
@@ -47,13 +47,22 @@ struct Agent<E> {
     tenants: Mutex<BTreeMap<TenantSlug, CancellationToken>>,
     /// The router's address, as the control plane last told it.
     router: Mutex<String>,
+    /// One hello at a time: it brings tickets for all tenants, so whoever waited finds its own already there.
+    greeting: tokio::sync::Mutex<()>,
+}
+
+/// What the control plane was told last, and has taken.
+#[derive(Default)]
+struct Told {
+    /// The session in which hello was said, and the revision of the grants that came back.
+    hello: Option<(u64, u64)>,
+    facts: Option<DeviceFacts>,
 }
 
 /// Runs until `stop` is cancelled. Containers go on after it.
-pub async fn run<E: Engine>(identity: Identity, engine: E, data: &Path, stop: CancellationToken) {
+pub async fn run<E: Engine>(identity: Identity, engine: Arc<E>, data: &Path, stop: CancellationToken) {
     let device = identity.enrolled.device.clone();
     tracing::info!(%device, cloud = %identity.enrolled.cloud, "agent starts");
-    let engine = Arc::new(engine);
     let outbox = Arc::new(Outbox::default());
     let inventory = Arc::new(Inventory::new(device.clone(), Arc::clone(&engine), Arc::clone(&outbox)));
     let orders = Arc::new(Orders::new(
@@ -63,7 +72,9 @@ pub async fn run<E: Engine>(identity: Identity, engine: E, data: &Path, stop: Ca
         Arc::clone(&outbox),
         data.to_owned(),
     ));
-    let (facts, _) = watch::channel(facts::gather(engine.facts().await));
+    // An engine that hangs must not keep the agent from ending.
+    let Some(engine_facts) = stop.run_until_cancelled(engine.facts()).await else { return };
+    let (facts, _) = watch::channel(facts::gather(engine_facts));
     let (storage, _) = watch::channel(engine.storage().await.unwrap_or_else(|| FALLBACK_STORAGE.into()));
     let agent = Arc::new(Agent {
         identity,
@@ -76,6 +87,7 @@ pub async fn run<E: Engine>(identity: Identity, engine: E, data: &Path, stop: Ca
         tickets: Mutex::default(),
         tenants: Mutex::default(),
         router: Mutex::default(),
+        greeting: tokio::sync::Mutex::default(),
     });
     let credentials_of = Arc::clone(&agent);
     let control = Link::builder("control", move || {
@@ -107,8 +119,13 @@ impl<E: Engine> Agent<E> {
     async fn keep_facts(&self) {
         let mut ticks = tokio::time::interval(FACTS_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut followed = self.inventory.followed();
         loop {
-            ticks.tick().await;
+            // A lost engine, or one that is back, is told at once.
+            tokio::select! {
+                _ = ticks.tick() => {}
+                Ok(()) = followed.changed() => {}
+            }
             let now = facts::gather(self.engine.facts().await);
             if let Some(storage) = self.engine.storage().await {
                 self.storage.send_replace(storage);
@@ -148,10 +165,9 @@ impl<E: Engine> Agent<E> {
     /// Says hello after every join, then reports for as long as the session stands.
     async fn keep_reporting(self: &Arc<Self>, control: &Link, stop: &CancellationToken) {
         let mut state = control.state();
-        let mut facts = self.facts.subscribe();
         let mut ticks = tokio::time::interval(Duration::from_millis(REPORT_EVERY_MS));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut greeted = None;
+        let mut told = Told::default();
         let mut trouble = None;
         loop {
             ticks.tick().await;
@@ -163,7 +179,7 @@ impl<E: Engine> Agent<E> {
                 ticks.reset_immediately();
                 continue;
             };
-            let outcome = self.greet_and_report(control, stop, &mut greeted, generation, &mut facts).await;
+            let outcome = self.greet_and_report(control, stop, &mut told, generation).await;
             let now = outcome.err().map(|error| error.to_string());
             if now != trouble {
                 match &now {
@@ -179,17 +195,19 @@ impl<E: Engine> Agent<E> {
         self: &Arc<Self>,
         control: &Link,
         stop: &CancellationToken,
-        greeted: &mut Option<(u64, u64)>,
+        told: &mut Told,
         generation: u64,
-        facts: &mut watch::Receiver<DeviceFacts>,
     ) -> Result<(), ecep_link::CallError> {
-        if greeted.is_none_or(|(greeted_generation, _)| greeted_generation != generation) {
-            let grants = self.hello(control).await?;
-            *greeted = Some((generation, grants.revision));
+        let facts = self.facts.borrow().clone();
+        if told.hello.is_none_or(|(greeted_generation, _)| greeted_generation != generation) {
+            let _one_at_a_time = self.greeting.lock().await;
+            let grants = self.hello(control, &facts).await?;
+            told.hello = Some((generation, grants.revision));
+            told.facts = Some(facts.clone());
             self.follow_grants(control, &grants, stop);
         }
-        let changed = facts.has_changed().unwrap_or(false).then(|| facts.borrow_and_update().clone());
-        let problems = self.facts.borrow().engine.problems.clone();
+        let changed = (told.facts.as_ref() != Some(&facts)).then(|| facts.clone());
+        let problems = facts.engine.problems.clone();
         let containers = self.inventory.containers().into_iter().map(|container| TenantContainer {
             tenant: container.tenant.clone(),
             container: container.detail.container,
@@ -197,15 +215,16 @@ impl<E: Engine> Agent<E> {
         let report =
             Report { at: clock::now_ms(), problems, containers: containers.collect(), facts: changed };
         let reply = control.call::<FleetReport>(FleetReport::URI, &report).await?;
-        if greeted.is_some_and(|(_, revision)| revision != reply.grants_revision) {
-            *greeted = None;
+        told.facts = Some(facts);
+        if told.hello.is_some_and(|(_, revision)| revision != reply.grants_revision) {
+            told.hello = None;
         }
         Ok(())
     }
 
     /// Says hello; the tickets that come back are kept for the tenants' links.
-    async fn hello(&self, control: &Link) -> Result<Grants, ecep_link::CallError> {
-        let hello = Hello { facts: self.facts.borrow().clone() };
+    async fn hello(&self, control: &Link, facts: &DeviceFacts) -> Result<Grants, ecep_link::CallError> {
+        let hello = Hello { facts: facts.clone() };
         let grants = control.call::<FleetHello>(FleetHello::URI, &hello).await?;
         let url = lock(&self.router).clone();
         let mut tickets = lock(&self.tickets);
@@ -258,10 +277,12 @@ impl<E: Engine> Agent<E> {
         control: &Link,
         tenant: &TenantSlug,
     ) -> Result<Credentials, CredentialsError> {
+        let _one_at_a_time = self.greeting.lock().await;
         if let Some(credentials) = self.take_ticket(tenant) {
             return Ok(credentials);
         }
-        self.hello(control).await?;
+        let facts = self.facts.borrow().clone();
+        self.hello(control, &facts).await?;
         self.take_ticket(tenant)
             .ok_or_else(|| format!("tenant {tenant} has no share in this device now").into())
     }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 const KEY_FILE: &str = "device.key";
 const IDENTITY_FILE: &str = "identity.json";
+const LOCK_FILE: &str = "agent.lock";
 
 /// Why the identity could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,12 @@ pub enum IdentityError {
     /// No identity yet.
     #[error("this device is not enrolled: {} holds no identity; run `ecep-agent enroll` first", data.display())]
     NotEnrolled {
+        /// The data folder.
+        data: PathBuf,
+    },
+    /// Another agent runs with this identity.
+    #[error("an agent runs already with the identity in {}; stop it first: two would take each other's place for ever", data.display())]
+    RunsAlready {
         /// The data folder.
         data: PathBuf,
     },
@@ -140,6 +147,31 @@ impl Identity {
     }
 }
 
+/// Held while an agent runs: one identity is one agent. The kernel lets go of it however the agent ends.
+pub struct RunLock {
+    _file: File,
+}
+
+impl RunLock {
+    /// Takes it.
+    ///
+    /// # Errors
+    /// `RunsAlready`, or the disk says no.
+    pub fn take(data: &Path) -> Result<Self, IdentityError> {
+        let path = data.join(LOCK_FILE);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let file =
+            file.map_err(|source| IdentityError::Disk { what: "cannot open", path: path.clone(), source })?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(fs::TryLockError::WouldBlock) => Err(IdentityError::RunsAlready { data: data.to_owned() }),
+            Err(fs::TryLockError::Error(source)) => {
+                Err(IdentityError::Disk { what: "cannot lock", path, source })
+            }
+        }
+    }
+}
+
 /// Makes sure that no identity is there that enrolling would replace.
 ///
 /// # Errors
@@ -234,6 +266,16 @@ mod tests {
         let error = must_be_new(folder.path()).unwrap_err().to_string();
         assert!(error.contains("edge-1") && error.contains("another --data folder"), "{error}");
         assert_eq!(Identity::load(folder.path()).unwrap().enrolled, enrolled_as("edge-1"));
+    }
+
+    /// Two agents with one identity would push each other off the router for ever.
+    #[test]
+    fn one_identity_is_one_agent() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = RunLock::take(folder.path()).unwrap();
+        assert!(matches!(RunLock::take(folder.path()), Err(IdentityError::RunsAlready { .. })));
+        drop(first);
+        assert!(RunLock::take(folder.path()).is_ok());
     }
 
     /// A damaged file must be told, not silently taken for a new device.

@@ -11,10 +11,13 @@ use std::{
 
 use ecep_proto::api::{
     container::{ContainerChange, ContainerEvent, ContainerState},
-    name::DeviceId,
+    name::{ContainerId, DeviceId},
 };
 use futures_util::StreamExt;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout_at},
+};
 
 use crate::{
     clock,
@@ -35,6 +38,8 @@ pub struct Inventory<E> {
     known: Mutex<Known>,
     /// One look at a time: an older one must not overwrite what a newer one saw.
     looking: tokio::sync::Mutex<()>,
+    /// Whether the engine's events are being followed.
+    followed: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -47,7 +52,14 @@ struct Known {
 impl<E: Engine> Inventory<E> {
     /// Knows nothing yet.
     pub fn new(device: DeviceId, engine: Arc<E>, outbox: Arc<Outbox>) -> Self {
-        Self { device, engine, outbox, known: Mutex::default(), looking: tokio::sync::Mutex::default() }
+        Self {
+            device,
+            engine,
+            outbox,
+            known: Mutex::default(),
+            looking: tokio::sync::Mutex::default(),
+            followed: watch::Sender::new(false),
+        }
     }
 
     /// All containers, oldest first.
@@ -56,6 +68,18 @@ impl<E: Engine> Inventory<E> {
         containers
             .sort_by(|a, b| (a.view().created_at, &a.view().id).cmp(&(b.view().created_at, &b.view().id)));
         containers
+    }
+
+    /// The engine's id of a container; `None` where it was never seen.
+    pub fn engine_id(&self, container: &ContainerId) -> Option<String> {
+        let known = self.lock();
+        let found = known.containers.values().find(|known| known.view().id == *container)?;
+        Some(found.detail.engine_id.clone())
+    }
+
+    /// Whether the engine is there and its events are followed, and each change of it.
+    pub fn followed(&self) -> watch::Receiver<bool> {
+        self.followed.subscribe()
     }
 
     /// Looks at one container again, by the engine's id.
@@ -115,6 +139,7 @@ impl<E: Engine> Inventory<E> {
                     tracing::warn!(%error, "engine lost; containers go on, trying to reach it");
                 }
                 lost = true;
+                self.followed.send_if_modified(|followed| std::mem::replace(followed, false));
                 sleep(RETRY_EVERY).await;
             }
         }
@@ -128,12 +153,15 @@ impl<E: Engine> Inventory<E> {
         if std::mem::take(lost) {
             tracing::info!("engine is back");
         }
+        self.followed.send_replace(true);
         let mut relist_at = Instant::now() + RELIST_EVERY;
         loop {
             match timeout_at(relist_at, events.next()).await {
-                Ok(Some(Ok(event))) => {
-                    self.look(&event.engine_id).await?;
-                }
+                Ok(Some(Ok(event))) => match self.look(&event.engine_id).await {
+                    Err(error @ EngineError::Unreachable(_)) => return Err(error),
+                    Err(error) => tracing::warn!(%error, "a container cannot be looked at"),
+                    Ok(_) => {}
+                },
                 Ok(Some(Err(error))) => return Err(error),
                 Ok(None) => {
                     return Err(EngineError::Unreachable("its stream of events has ended".to_owned()));
@@ -183,6 +211,9 @@ fn changes(before: Option<&EngineContainer>, now: Option<&EngineContainer>) -> V
         (ContainerState::Running, ContainerState::Running) if restarted => {
             vec![ContainerChange::Exited, ContainerChange::Started]
         }
+        (ContainerState::Exited, ContainerState::Exited) if restarted => {
+            vec![ContainerChange::Started, ContainerChange::Exited]
+        }
         (old, new) if old != new => arrival(new).into_iter().collect(),
         _ => Vec::new(),
     }
@@ -196,5 +227,64 @@ fn arrival(state: ContainerState) -> Option<ContainerChange> {
             Some(ContainerChange::Exited)
         }
         ContainerState::Created | ContainerState::Removing => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ecep_proto::api::container::{ContainerDetail, ContainerView, Limits, RestartPolicy};
+
+    use super::*;
+
+    fn container(state: ContainerState, started_at: u64) -> EngineContainer {
+        let view = ContainerView {
+            id: "c1".parse().unwrap(),
+            name: "web".parse().unwrap(),
+            application: "web".parse().unwrap(),
+            image: "app:1".to_owned(),
+            state,
+            exit_code: None,
+            created_at: 1,
+            started_at: Some(started_at),
+            ports: vec![],
+        };
+        let detail = ContainerDetail {
+            container: view,
+            tenant: "acme".parse().unwrap(),
+            engine_id: "e1".to_owned(),
+            command: vec![],
+            env_names: vec![],
+            volumes: vec![],
+            limits: Limits::default(),
+            restart: RestartPolicy::No,
+            tty: false,
+            pid: None,
+            restart_count: 0,
+            oom_killed: false,
+        };
+        EngineContainer { tenant: "acme".parse().unwrap(), operation: None, detail }
+    }
+
+    /// Two looks must tell all that happened between them, and nothing twice: events come from here alone.
+    #[test]
+    fn a_difference_becomes_what_happened() {
+        use ContainerChange as Change;
+        use ContainerState::{Created, Exited, Paused, Running};
+        let at = |state, started_at| Some((state, started_at));
+        for (before, now, expected) in [
+            (None, at(Created, 0), vec![Change::Created]),
+            (None, at(Running, 1), vec![Change::Created, Change::Started]),
+            (at(Created, 0), at(Running, 1), vec![Change::Started]),
+            (at(Running, 1), at(Running, 1), vec![]),
+            (at(Running, 1), at(Running, 2), vec![Change::Exited, Change::Started]),
+            (at(Running, 1), at(Exited, 1), vec![Change::Exited]),
+            (at(Exited, 1), at(Exited, 2), vec![Change::Started, Change::Exited]),
+            (at(Running, 1), at(Paused, 1), vec![Change::Paused]),
+            (at(Paused, 1), at(Running, 1), vec![Change::Unpaused]),
+            (at(Running, 1), None, vec![Change::Deleted]),
+        ] {
+            let look = |seen: Option<(ContainerState, u64)>| seen.map(|(state, at)| container(state, at));
+            assert_eq!(changes(look(before).as_ref(), look(now).as_ref()), expected, "{before:?} {now:?}");
+        }
     }
 }

@@ -19,4 +19,5 @@ pub mod outbox;
 pub mod policy;
 pub mod procedures;
 pub mod random;
+mod reporter;
 pub mod stats;

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{IsTerminal, Write},
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
@@ -11,7 +12,11 @@ use anyhow::{Context, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use ecep_agent::{
     agent, cloud,
-    engine::{Engine, docker::DockerEngine, sim::SimEngine},
+    engine::{
+        Engine,
+        docker::{DEFAULT_ADDRESS, DockerEngine},
+        sim::SimEngine,
+    },
     facts,
     identity::{self, DeviceKey, Enrolled, Identity},
 };
@@ -79,8 +84,6 @@ enum EngineKind {
     Sim,
 }
 
-/// Where Docker listens unless told otherwise.
-const DEFAULT_DOCKER: &str = "unix:///var/run/docker.sock";
 /// What is logged unless RUST_LOG says otherwise.
 const DEFAULT_LOG: &str = "info";
 /// Added whatever RUST_LOG says: these crates log every message, with the tickets in them.
@@ -120,7 +123,7 @@ async fn enrol(Enroll { url, token_file, name, place, common }: Enroll) -> anyho
     if token.is_empty() {
         bail!("{} is empty; put the join token from the dashboard into it", token_file.display());
     }
-    let engine = common.docker.unwrap_or_else(|| DEFAULT_DOCKER.to_owned());
+    let engine = common.docker.unwrap_or_else(|| DEFAULT_ADDRESS.to_owned());
     let facts = facts::gather(DockerEngine::new(&engine)?.facts().await);
     let reachable = facts.engine.reachable;
     let key = DeviceKey::load_or_create(&common.data)?;
@@ -138,6 +141,7 @@ async fn enrol(Enroll { url, token_file, name, place, common }: Enroll) -> anyho
 
 async fn run_agent(Run { engine, common }: Run) -> anyhow::Result<()> {
     let identity = Identity::load(&common.data)?;
+    let _alone = identity::RunLock::take(&common.data)?;
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?;
@@ -152,9 +156,9 @@ async fn run_agent(Run { engine, common }: Run) -> anyhow::Result<()> {
     match engine {
         EngineKind::Docker => {
             let address = common.docker.unwrap_or_else(|| identity.enrolled.engine.clone());
-            agent::run(identity, DockerEngine::new(&address)?, &common.data, stop).await;
+            agent::run(identity, Arc::new(DockerEngine::new(&address)?), &common.data, stop).await;
         }
-        EngineKind::Sim => agent::run(identity, SimEngine::default(), &common.data, stop).await,
+        EngineKind::Sim => agent::run(identity, Arc::new(SimEngine::default()), &common.data, stop).await,
     }
     Ok(())
 }

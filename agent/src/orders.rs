@@ -2,6 +2,7 @@
 //! told by events. Who asked and how the answer travels is not known here.
 
 use std::{
+    panic::AssertUnwindSafe,
     path::PathBuf,
     pin::Pin,
     sync::Arc,
@@ -9,32 +10,34 @@ use std::{
 };
 
 use ecep_proto::api::{
-    container::{
-        ContainerOrder, ContainerState, ContainerView, CreateContainer, DeleteContainer, StopContainer,
-    },
+    container::{ContainerOrder, ContainerState, CreateContainer, DeleteContainer, StopContainer},
     error::{ApiError, ErrorKind},
     image::{DeleteImage, PullImage},
     name::{ContainerId, DeviceId, OperationId, TenantSlug},
-    operation::{ANSWER_WITHIN_MS, OperationEvent, OperationReply, OperationState},
+    operation::{ANSWER_WITHIN_MS, OperationReply, OperationState},
 };
+use futures_util::FutureExt;
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::{Semaphore, SemaphorePermit, watch},
     time::timeout,
 };
 
 use crate::{
-    clock, creation,
+    creation,
     engine::{Engine, EngineContainer, EngineError, PullProgress, engine_name},
     image_reference::ImageReference,
     inventory::Inventory,
     operations::{Begun, Locks, Operations, Progress},
-    outbox::{Event, Outbox},
+    outbox::Outbox,
     policy::Policy,
     random,
+    reporter::{Ended, Reporter},
 };
 
-/// Orders at work on the engine at once; the others wait. A small device's disk serves no more.
+/// Steps at the engine at once; the others wait. A small device's disk serves no more.
 const MAX_AT_WORK: usize = 8;
+/// Pulls at once, counted apart: they take minutes, and nothing else may wait for them.
+const MAX_PULLS: usize = 2;
 /// Progress of a pull is told at most this often.
 const TELL_EVERY: Duration = Duration::from_millis(250);
 /// Seconds between SIGTERM and SIGKILL unless the order says otherwise: Docker's own default.
@@ -52,10 +55,9 @@ pub struct Orders<E> {
     pub(crate) operations: Operations,
     locks: Locks,
     at_work: Semaphore,
+    pulls: Semaphore,
 }
 
-/// What an order came to: the container it was about, if it is there now.
-type Ended = Result<(Option<ContainerId>, Option<ContainerView>), ApiError>;
 type Work = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
 /// An order that was accepted, for whoever answers the caller.
@@ -84,62 +86,6 @@ impl Accepted {
     }
 }
 
-/// Tells how an operation goes on.
-#[derive(Clone)]
-struct Reporter {
-    device: DeviceId,
-    tenant: TenantSlug,
-    operation: OperationId,
-    kind: &'static str,
-    outbox: Arc<Outbox>,
-    progress: Arc<watch::Sender<Progress>>,
-}
-
-impl Reporter {
-    fn phase(&self, phase: &str, container: Option<&ContainerId>, bytes: Option<PullProgress>) {
-        if let Some(container) = container {
-            self.progress.send_replace(Progress::Running(Some(container.clone())));
-        }
-        self.send(OperationState::Running, phase, container.cloned(), bytes, None);
-    }
-
-    fn end(&self, ended: Ended) {
-        match ended {
-            Ok((container_id, container)) => {
-                self.send(OperationState::Done, "done", container_id.clone(), None, None);
-                self.progress.send_replace(Progress::Done { container_id, container });
-            }
-            Err(error) => {
-                self.send(OperationState::Failed, "failed", None, None, Some(error.clone()));
-                self.progress.send_replace(Progress::Failed(error));
-            }
-        }
-    }
-
-    fn send(
-        &self,
-        state: OperationState,
-        phase: &str,
-        container_id: Option<ContainerId>,
-        bytes: Option<PullProgress>,
-        error: Option<ApiError>,
-    ) {
-        let event = OperationEvent {
-            device: self.device.clone(),
-            operation: self.operation.clone(),
-            kind: self.kind.to_owned(),
-            state,
-            phase: phase.to_owned(),
-            bytes_done: bytes.map(|bytes| bytes.done),
-            bytes_total: bytes.map(|bytes| bytes.total),
-            container_id,
-            error,
-            at: clock::now_ms(),
-        };
-        self.outbox.send(&self.tenant, Event::Operation(event));
-    }
-}
-
 impl<E: Engine> Orders<E> {
     /// Nothing is under way yet. The device's policy is read from `policy_folder` for each creation, so that
     /// its owner need not restart anything.
@@ -159,6 +105,7 @@ impl<E: Engine> Orders<E> {
             operations: Operations::default(),
             locks: Locks::default(),
             at_work: Semaphore::new(MAX_AT_WORK),
+            pulls: Semaphore::new(MAX_PULLS),
         }
     }
 
@@ -288,6 +235,7 @@ impl<E: Engine> Orders<E> {
         let image: ImageReference = order.image.parse()?;
         self.accept(tenant, order.operation, "image.delete", |orders, _, _| {
             Box::pin(async move {
+                let _permit = permit(&orders.at_work).await?;
                 orders.engine.remove_image(image.as_str()).await.map_err(EngineError::into_api)?;
                 Ok((None, None))
             })
@@ -312,7 +260,9 @@ impl<E: Engine> Orders<E> {
                 ),
             )
         };
-        match self.engine.inspect(&engine_name(container)).await {
+        // By what the labels say; by name where the inventory has not seen it yet.
+        let engine_id = self.inventory.engine_id(container).unwrap_or_else(|| engine_name(container));
+        match self.engine.inspect(&engine_id).await {
             Ok(found) if found.tenant == *tenant => Ok(found),
             Ok(_) | Err(EngineError::NotFound(_)) => Err(not_found()),
             Err(error) => Err(error.into_api()),
@@ -344,12 +294,12 @@ impl<E: Engine> Orders<E> {
                     progress: Arc::new(sender),
                 };
                 let work = work(Arc::clone(self), tenant.clone(), report.clone());
-                let orders = Arc::clone(self);
                 tokio::spawn(async move {
-                    let ended = match orders.at_work.acquire().await {
-                        Ok(_permit) => work.await,
-                        Err(_) => Err(ApiError::new(ErrorKind::Unavailable, "the agent is stopping")),
-                    };
+                    // An operation that never ended would hold its place, and its caller, for ever.
+                    let ended = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
+                        let text = "this is a defect in the agent, please report it with the agent's log";
+                        Err(ApiError::new(ErrorKind::Unavailable, text))
+                    });
                     report.end(ended);
                 });
                 progress
@@ -379,6 +329,7 @@ impl<E: Engine> Orders<E> {
         self.accept(tenant, operation, kind, |orders, tenant, report| {
             Box::pin(async move {
                 let _held = orders.locks.hold(container.as_str()).await;
+                let _permit = permit(&orders.at_work).await?;
                 let found = orders.find(&tenant, &container).await?;
                 let engine_id = found.detail.engine_id.clone();
                 let done = step(Arc::clone(&orders.engine), found, report).await;
@@ -398,7 +349,7 @@ impl<E: Engine> Orders<E> {
         if let Some(made) =
             of_tenant().find(|container| container.operation.as_ref() == Some(&report.operation))
         {
-            return Ok((Some(made.view().id.clone()), Some(made.view().clone())));
+            return self.finish_creation(made, order.start, &report).await;
         }
         if let Some(other) = of_tenant().find(|container| container.view().name == order.name) {
             return Err(ApiError::new(
@@ -422,6 +373,7 @@ impl<E: Engine> Orders<E> {
         if !self.engine.has_image(image.as_str()).await.map_err(EngineError::into_api)? {
             self.do_pull(&image, Some(&id), &report).await?;
         }
+        let _permit = permit(&self.at_work).await?;
         report.phase("creating", Some(&id), None);
         for volume in creation::volumes(&tenant, &order) {
             self.engine.ensure_volume(&volume).await.map_err(EngineError::into_api)?;
@@ -442,6 +394,19 @@ impl<E: Engine> Orders<E> {
         Ok((Some(id), made.map(|container| container.view().clone())))
     }
 
+    /// The order has made its container already. If the agent ended between creating and starting it, it is
+    /// started now.
+    async fn finish_creation(&self, made: &EngineContainer, start: bool, report: &Reporter) -> Ended {
+        let (id, engine_id) = (made.view().id.clone(), &made.detail.engine_id);
+        if start && made.view().state == ContainerState::Created {
+            let _permit = permit(&self.at_work).await?;
+            report.phase("starting", Some(&id), None);
+            self.engine.start(engine_id).await.map_err(EngineError::into_api)?;
+        }
+        let now = self.inventory.look(engine_id).await.map_err(EngineError::into_api)?;
+        Ok((Some(id), now.map(|container| container.view().clone())))
+    }
+
     async fn do_pull(
         &self,
         image: &ImageReference,
@@ -456,6 +421,7 @@ impl<E: Engine> Orders<E> {
         }
         // Two pulls of one image at once would load it twice on some engines.
         let _held = self.locks.hold(&format!("image/{image}")).await;
+        let _permit = permit(&self.pulls).await?;
         report.phase("pulling", container, Some(PullProgress::default()));
         let mut told = Instant::now();
         let pulled = self.engine.pull(image.as_str(), |progress| {
@@ -466,6 +432,10 @@ impl<E: Engine> Orders<E> {
         });
         pulled.await.map_err(EngineError::into_api)
     }
+}
+
+async fn permit(places: &Semaphore) -> Result<SemaphorePermit<'_>, ApiError> {
+    places.acquire().await.map_err(|_| ApiError::new(ErrorKind::Unavailable, "the agent is stopping"))
 }
 
 fn grace(seconds: Option<u32>) -> Result<u32, ApiError> {

@@ -1,20 +1,24 @@
 //! The ways out to the tenants: one bounded queue of events and one place for the latest statistics each.
 //!
-//! Events of a tenant leave in order. When the queue is full the newest event is dropped and counted: watchers
-//! list anew whenever they (re)join, so an event is a hint and the list is the truth. Statistics are never
-//! queued: a tick that finds the last one unsent is skipped, and its gap shows in `sequence`.
+//! Events of a tenant leave in order, and wait while its link is not joined. When the queue is full, new events
+//! are dropped and the log says how many: watchers list anew whenever a device comes back, so an event is a hint
+//! and the list is the truth. Statistics are never queued: a tick that cannot leave at once is skipped, and its
+//! gap shows in `sequence`.
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use ecep_link::{CallError, Link};
+use ecep_link::{CallError, Link, LinkState};
 use ecep_proto::api::{
     ContainerEvents, DeviceStats, OperationEvents, Topic, container::ContainerEvent, name::DeviceId,
     name::TenantSlug, operation::OperationEvent, stats::StatsEvent,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Events that wait for one tenant's link; beyond it they are dropped.
@@ -38,39 +42,29 @@ pub struct Outbox {
 #[derive(Debug)]
 struct Way {
     events: mpsc::Sender<Event>,
-    stats: mpsc::Sender<StatsEvent>,
+    dropped: Arc<AtomicU64>,
+    stats: watch::Sender<Option<StatsEvent>>,
+    state: watch::Receiver<LinkState>,
 }
 
 impl Outbox {
     /// Opens the way to a tenant over this link, until `cancel` is cancelled.
     pub fn open(&self, device: &DeviceId, tenant: &TenantSlug, link: Link, cancel: CancellationToken) {
-        let (events, mut waiting) = mpsc::channel(MAX_WAITING);
-        let (stats, mut latest) = mpsc::channel::<StatsEvent>(1);
-        self.lock().insert(tenant.clone(), Way { events, stats });
-        let topics = (ContainerEvents::on(device), OperationEvents::on(device), DeviceStats::on(device));
-        let tenant = tenant.clone();
-        tokio::spawn(cancel.run_until_cancelled_owned(async move {
-            let mut told = None;
-            loop {
-                let outcome = tokio::select! {
-                    biased;
-                    Some(event) = waiting.recv() => match event {
-                        Event::Container(event) => link.publish::<ContainerEvents>(&topics.0, &event).await,
-                        Event::Operation(event) => link.publish::<OperationEvents>(&topics.1, &event).await,
-                    },
-                    Some(event) = latest.recv() => link.publish::<DeviceStats>(&topics.2, &event).await,
-                    else => return,
-                };
-                // Not joined is told by the link itself; anything else once until it changes.
-                let trouble = outcome.err().filter(|error| *error != CallError::NotJoined);
-                if trouble != told {
-                    if let Some(error) = &trouble {
-                        tracing::warn!(%tenant, %error, "events cannot be published");
-                    }
-                    told = trouble;
-                }
-            }
-        }));
+        let (events, waiting) = mpsc::channel(MAX_WAITING);
+        let (stats, latest) = watch::channel(None);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let way = Way { events, dropped: Arc::clone(&dropped), stats, state: link.state() };
+        self.lock().insert(tenant.clone(), way);
+        let carrier = Carrier {
+            tenant: tenant.clone(),
+            link,
+            containers: ContainerEvents::on(device),
+            operations: OperationEvents::on(device),
+            stats: DeviceStats::on(device),
+            dropped,
+            trouble: None,
+        };
+        tokio::spawn(cancel.run_until_cancelled_owned(carrier.carry(waiting, latest)));
     }
 
     /// Closes the way to a tenant.
@@ -83,20 +77,100 @@ impl Outbox {
         if let Some(way) = self.lock().get(tenant)
             && way.events.try_send(event).is_err()
         {
-            tracing::debug!(%tenant, "event dropped, too many wait");
+            way.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Sends statistics to every tenant; `event_for` makes each tenant's own.
+    /// Sends statistics to every tenant whose link is joined; `event_for` makes each tenant's own.
     pub fn send_stats(&self, event_for: impl Fn(&TenantSlug) -> StatsEvent) {
         for (tenant, way) in self.lock().iter() {
-            if let Ok(place) = way.stats.try_reserve() {
-                place.send(event_for(tenant));
+            if is_joined(&way.state) {
+                way.stats.send_replace(Some(event_for(tenant)));
             }
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<TenantSlug, Way>> {
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_joined(state: &watch::Receiver<LinkState>) -> bool {
+    matches!(*state.borrow(), LinkState::Joined { .. })
+}
+
+/// Carries one tenant's events to its link.
+struct Carrier {
+    tenant: TenantSlug,
+    link: Link,
+    containers: String,
+    operations: String,
+    stats: String,
+    dropped: Arc<AtomicU64>,
+    /// What was last told as wrong, so that the log has it once.
+    trouble: Option<CallError>,
+}
+
+impl Carrier {
+    async fn carry(
+        mut self,
+        mut waiting: mpsc::Receiver<Event>,
+        mut latest: watch::Receiver<Option<StatsEvent>>,
+    ) {
+        loop {
+            tokio::select! {
+                biased;
+                Some(event) = waiting.recv() => self.deliver(&event).await,
+                Ok(()) = latest.changed() => {
+                    let event = latest.borrow_and_update().clone();
+                    if let Some(event) = event.filter(|_| is_joined(&self.link.state())) {
+                        let outcome = self.link.publish::<DeviceStats>(&self.stats, &event).await;
+                        self.note(outcome.err());
+                    }
+                }
+                else => return,
+            }
+        }
+    }
+
+    /// Publishes an event in whatever session comes next, until the router has it or refuses it.
+    async fn deliver(&mut self, event: &Event) {
+        let mut state = self.link.state();
+        loop {
+            if state.wait_for(|state| matches!(state, LinkState::Joined { .. })).await.is_err() {
+                return;
+            }
+            let dropped = self.dropped.swap(0, Ordering::Relaxed);
+            if dropped > 0 {
+                tracing::warn!(tenant = %self.tenant, dropped, "events were dropped, too many waited");
+            }
+            let outcome = match event {
+                Event::Container(event) => {
+                    self.link.publish::<ContainerEvents>(&self.containers, event).await
+                }
+                Event::Operation(event) => {
+                    self.link.publish::<OperationEvents>(&self.operations, event).await
+                }
+            };
+            let error = outcome.err();
+            let again = matches!(error, Some(CallError::NotJoined | CallError::TimedOut));
+            self.note(error);
+            if !again {
+                return;
+            }
+            // The session that failed may not be marked as lost yet.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Logs trouble once, until it changes. "Not joined" is told by the link itself.
+    fn note(&mut self, error: Option<CallError>) {
+        let trouble = error.filter(|error| *error != CallError::NotJoined);
+        if trouble != self.trouble {
+            if let Some(error) = &trouble {
+                tracing::warn!(tenant = %self.tenant, %error, "events cannot be published");
+            }
+            self.trouble = trouble;
+        }
     }
 }

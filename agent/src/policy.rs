@@ -151,7 +151,7 @@ impl Policy {
             judge.offences.iter().map(|(setting, value)| format!("{setting} ({value})")).collect();
         let message = format!(
             "this device does not allow: {}. Leave it out, or let the device's owner put allow = {settings:?} into \
-             {POLICY_FILE} in the agent's data folder and restart the agent",
+             {POLICY_FILE} in the agent's data folder",
             told.join(", "),
         );
         Err(ApiError::new(ErrorKind::Forbidden, message).with("settings", settings))

@@ -167,7 +167,9 @@ impl Engine for DockerEngine {
                 Ok(container) => containers.push(container),
                 // It was removed since, or its labels are not ours.
                 Err(EngineError::NotFound(_)) => {}
-                Err(error) => return Err(error),
+                Err(error @ EngineError::Unreachable(_)) => return Err(error),
+                // One that the engine cannot describe must not hide the others.
+                Err(error) => tracing::warn!(%error, "a container is left out of the list"),
             }
         }
         Ok(containers)
