@@ -11,6 +11,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use ecep_link::{CallError, Link, LinkState};
@@ -18,11 +19,16 @@ use ecep_proto::api::{
     ContainerEvents, DeviceStats, OperationEvents, Topic, container::ContainerEvent, name::DeviceId,
     name::TenantSlug, operation::OperationEvent, stats::StatsEvent,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 /// Events that wait for one tenant's link; beyond it they are dropped.
 const MAX_WAITING: usize = 256;
+/// Between attempts on a session that fails but is not yet known as lost.
+const RETRY_EVERY: Duration = Duration::from_millis(500);
 
 /// An event for a tenant.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,6 +105,16 @@ fn is_joined(state: &watch::Receiver<LinkState>) -> bool {
     matches!(*state.borrow(), LinkState::Joined { .. })
 }
 
+/// Whether the router has judged the event: then it is no use to send it again.
+fn is_refusal(error: &CallError) -> bool {
+    match error {
+        CallError::NotJoined | CallError::TimedOut => false,
+        // Without a URI it is the client that failed, not the router that answered.
+        CallError::Remote { uri, .. } => !uri.is_empty(),
+        CallError::Malformed(_) => true,
+    }
+}
+
 /// Carries one tenant's events to its link.
 struct Carrier {
     tenant: TenantSlug,
@@ -153,13 +169,13 @@ impl Carrier {
                 }
             };
             let error = outcome.err();
-            let again = matches!(error, Some(CallError::NotJoined | CallError::TimedOut));
+            let again = error.as_ref().is_some_and(|error| !is_refusal(error));
             self.note(error);
             if !again {
                 return;
             }
             // The session that failed may not be marked as lost yet.
-            tokio::task::yield_now().await;
+            let _ = timeout(RETRY_EVERY, state.changed()).await;
         }
     }
 

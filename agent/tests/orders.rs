@@ -31,8 +31,8 @@ fn device() -> Device {
 }
 
 fn device_with(engine: Arc<SimEngine>) -> Device {
-    let id: ecep_proto::api::name::DeviceId = "edge-1".parse().unwrap();
-    let policy = tempfile::tempdir().unwrap();
+    let id: ecep_proto::api::name::DeviceId = "edge-1".parse().expect("a good name");
+    let policy = tempfile::tempdir().expect("a folder");
     let outbox = Arc::new(Outbox::default());
     let inventory = Arc::new(Inventory::new(id.clone(), Arc::clone(&engine), Arc::clone(&outbox)));
     let folder: &Path = policy.path();
@@ -42,13 +42,13 @@ fn device_with(engine: Arc<SimEngine>) -> Device {
 }
 
 fn tenant(name: &str) -> TenantSlug {
-    name.parse().unwrap()
+    name.parse().expect("a good name")
 }
 
 fn order(more: Value) -> CreateContainer {
     let mut fields = json!({"name": "web", "image": "nginx:1"});
-    fields.as_object_mut().unwrap().append(&mut more.as_object().cloned().unwrap());
-    serde_json::from_value(fields).unwrap()
+    fields.as_object_mut().expect("a map").append(&mut more.as_object().cloned().expect("a map"));
+    serde_json::from_value(fields).expect("an order")
 }
 
 impl Device {
@@ -57,9 +57,9 @@ impl Device {
     }
 
     async fn made(&self, of: &str, more: Value) -> ContainerId {
-        let reply = self.create(of, more).await.unwrap();
+        let reply = self.create(of, more).await.expect("an answer");
         assert_eq!(reply.state, OperationState::Done);
-        reply.container_id.unwrap()
+        reply.container_id.expect("an id")
     }
 
     fn names(&self) -> Vec<String> {
