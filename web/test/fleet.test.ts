@@ -9,6 +9,7 @@ import {
   emptyFleet,
   FRESH,
   health,
+  LIST_LAG,
   operationChanged,
   statsArrived,
 } from "../src/state/fleet";
@@ -43,42 +44,54 @@ describe("the fleet", () => {
     containersListed(fleet, [
       { device: "d", liveness: "connected", container: container("a") },
       { device: "d", liveness: "connected", container: container("b") },
-    ]);
+    ], 0);
     statsArrived(fleet, stats("d", 12, ["a", "b"]), 1_000);
-    containersListed(fleet, [{ device: "d", liveness: "connected", container: container("a") }]);
+    containersListed(fleet, [{ device: "d", liveness: "connected", container: container("a") }], 0);
     expect([...fleet.containers.keys()]).toEqual(["a"]);
     expect(currentCpu(fleet.containers.get("a")!, 1_000)).toBe(12);
   });
 
   it("does not show old numbers, or numbers of a stopped container, as current", () => {
     const fleet = emptyFleet();
-    containersListed(fleet, [{ device: "d", liveness: "connected", container: container("a") }]);
+    containersListed(fleet, [{ device: "d", liveness: "connected", container: container("a") }], 0);
     statsArrived(fleet, stats("d", 50, ["a"]), 1_000);
     expect(currentCpu(fleet.containers.get("a")!, 1_000 + FRESH)).toBeNull();
-    containerChanged(fleet, { device: "d", change: "exited", container: container("a", "exited"), at: 2 });
+    containerChanged(fleet, { device: "d", change: "exited", container: container("a", "exited"), at: 2 }, 1_001);
     expect(currentCpu(fleet.containers.get("a")!, 1_001)).toBeNull();
   });
 
-  it("sums CPU by application", () => {
+  it("sums CPU by application, and gives no number where there is none", () => {
     const fleet = emptyFleet();
     containersListed(fleet, [
       { device: "d", liveness: "connected", container: container("a") },
       { device: "d", liveness: "connected", container: container("b") },
       { device: "d", liveness: "connected", container: { ...container("c"), application: "idle" } },
-    ]);
+    ], 0);
     statsArrived(fleet, stats("d", 20, ["a", "b"]), 1_000);
     expect(cpuByApplication(fleet, 1_000)).toEqual([
       { application: "web", cpu: 40, containers: 2 },
-      { application: "idle", cpu: 0, containers: 1 },
+      { application: "idle", cpu: null, containers: 1 },
     ]);
   });
 
   it("takes a deleted container out and a new one in", () => {
     const fleet = emptyFleet();
-    containerChanged(fleet, { device: "d", change: "created", container: container("a", "created"), at: 1 });
+    containerChanged(fleet, { device: "d", change: "created", container: container("a", "created"), at: 1 }, 1);
     expect(fleet.containers.size).toBe(1);
-    containerChanged(fleet, { device: "d", change: "deleted", container: container("a"), at: 2 });
+    containerChanged(fleet, { device: "d", change: "deleted", container: container("a"), at: 2 }, 2);
     expect(fleet.containers.size).toBe(0);
+  });
+
+  it("believes a device rather than a list that may be older, and the list once it is newer", () => {
+    const fleet = emptyFleet();
+    const placed = (id: string) => ({ device: "d", liveness: "connected" as const, container: container(id) });
+    containersListed(fleet, [placed("old")], 0);
+    containerChanged(fleet, { device: "d", change: "deleted", container: container("old"), at: 1 }, 1_000);
+    containerChanged(fleet, { device: "d", change: "started", container: container("new"), at: 1 }, 1_000);
+    containersListed(fleet, [placed("old")], 1_000 + LIST_LAG);
+    expect([...fleet.containers.keys()]).toEqual(["new"]);
+    containersListed(fleet, [placed("old")], 1_001 + LIST_LAG);
+    expect([...fleet.containers.keys()]).toEqual(["old"]);
   });
 
   it("counts devices by liveness, and drops the history of a device that is gone", () => {
@@ -115,9 +128,28 @@ describe("the fleet", () => {
       error: null,
       at: 1,
     });
-    operationChanged(fleet, event("running", "running"));
-    for (let n = 0; n < 100; n += 1) operationChanged(fleet, event(`n${n}`, "done"));
+    operationChanged(fleet, event("running", "running"), 0);
+    for (let n = 0; n < 100; n += 1) operationChanged(fleet, event(`n${n}`, "done"), n);
     expect(fleet.operations.has("running")).toBe(true);
     expect(fleet.operations.size).toBeLessThan(30);
+  });
+
+  it("gives up an operation whose device went away for good", () => {
+    const fleet = emptyFleet();
+    const event = {
+      device: "d",
+      operation: "lost",
+      kind: "image.pull",
+      state: "running" as const,
+      phase: "pulling",
+      bytes_done: null,
+      bytes_total: null,
+      container_id: null,
+      error: null,
+      at: 1,
+    };
+    operationChanged(fleet, event, 0);
+    operationChanged(fleet, { ...event, operation: "later" }, 3_600_000);
+    expect([...fleet.operations.keys()]).toEqual(["later"]);
   });
 });

@@ -47,6 +47,16 @@ class Account {
     this.expired = false;
   }
 
+  /** Asks again for the login, in place, where a request is refused because it has ended. */
+  async asMember<T>(request: Promise<T>): Promise<T> {
+    try {
+      return await request;
+    } catch (error) {
+      if (error instanceof HttpError && error.status === 401) this.expired = true;
+      throw error;
+    }
+  }
+
   async logout() {
     await http.post("/api/logout");
     this.session = null;

@@ -16,6 +16,13 @@ import { add, type Series } from "./history";
 export const FRESH = 4_000;
 /** Ended operations that are kept for a look. */
 const MAX_ENDED = 20;
+/**
+ * How old the control plane's list of containers may be, in milliseconds: devices report every 2 s. What a device
+ * itself told within this time is newer than the list.
+ */
+export const LIST_LAG = 5_000;
+/** Without news for this long, an operation has been lost: its device went away. */
+const LOST_AFTER = 600_000;
 
 export interface Placed {
   device: string;
@@ -23,11 +30,15 @@ export interface Placed {
   stats: (ContainerStats & { arrived: number }) | null;
 }
 
+export type Operation = OperationEvent & { arrived: number };
+
 export interface Fleet {
   devices: Map<string, DeviceView>;
   hosts: Map<string, HostStats & { arrived: number }>;
   containers: Map<string, Placed>;
-  operations: Map<string, OperationEvent>;
+  operations: Map<string, Operation>;
+  /** When a device last told of a container; kept for as long as a list may be older. */
+  told: Map<string, number>;
   history: Map<string, Series>;
   /** The control plane's clock less the browser's, in milliseconds. */
   clockAhead: number;
@@ -39,6 +50,7 @@ export function emptyFleet(): Fleet {
     hosts: new Map(),
     containers: new Map(),
     operations: new Map(),
+    told: new Map(),
     history: new Map(),
     clockAhead: 0,
   };
@@ -48,11 +60,16 @@ export function emptyFleet(): Fleet {
 export function devicesListed(fleet: Fleet, devices: DeviceView[], cloudNow: number, now: number): void {
   fleet.devices = new Map(devices.map((device) => [device.id, device]));
   fleet.clockAhead = cloudNow - now;
-  for (const id of fleet.history.keys()) if (!fleet.devices.has(id)) fleet.history.delete(id);
+  for (const known of [fleet.history, fleet.hosts]) {
+    for (const id of known.keys()) if (!fleet.devices.has(id)) known.delete(id);
+  }
 }
 
-/** The whole list of containers replaces what was known; numbers of those that are still there stay. */
-export function containersListed(fleet: Fleet, containers: PlacedContainer[]): void {
+/**
+ * The whole list of containers, asked for at `asked`, replaces what was known, except what the devices themselves
+ * told about the same time; numbers of those that are still there stay.
+ */
+export function containersListed(fleet: Fleet, containers: PlacedContainer[], asked: number): void {
   const before = fleet.containers;
   fleet.containers = new Map(
     containers.map(({ device, container }) => [
@@ -60,13 +77,23 @@ export function containersListed(fleet: Fleet, containers: PlacedContainer[]): v
       { device, view: container, stats: before.get(container.id)?.stats ?? null },
     ]),
   );
+  for (const [id, at] of fleet.told) {
+    if (at < asked - LIST_LAG) {
+      fleet.told.delete(id);
+      continue;
+    }
+    const newer = before.get(id);
+    if (newer) fleet.containers.set(id, newer);
+    else fleet.containers.delete(id);
+  }
 }
 
 export function deviceChanged(fleet: Fleet, device: DeviceView): void {
   fleet.devices.set(device.id, device);
 }
 
-export function containerChanged(fleet: Fleet, event: ContainerEvent): void {
+export function containerChanged(fleet: Fleet, event: ContainerEvent, now: number): void {
+  fleet.told.set(event.container.id, now);
   if (event.change === "deleted") {
     fleet.containers.delete(event.container.id);
     return;
@@ -88,9 +115,12 @@ export function statsArrived(fleet: Fleet, event: StatsEvent, now: number): void
   }
 }
 
-export function operationChanged(fleet: Fleet, event: OperationEvent): void {
+export function operationChanged(fleet: Fleet, event: OperationEvent, now: number): void {
   fleet.operations.delete(event.operation);
-  fleet.operations.set(event.operation, event);
+  fleet.operations.set(event.operation, { ...event, arrived: now });
+  for (const { operation, arrived } of fleet.operations.values()) {
+    if (now - arrived > LOST_AFTER) fleet.operations.delete(operation);
+  }
   const ended = [...fleet.operations.values()].filter((operation) => operation.state !== "running");
   for (const old of ended.slice(0, Math.max(0, ended.length - MAX_ENDED))) fleet.operations.delete(old.operation);
 }
@@ -101,18 +131,22 @@ export function currentCpu(placed: Placed, now: number): number | null {
   return stats && placed.view.state === "running" && now - stats.arrived < FRESH ? stats.cpu_percent : null;
 }
 
-/** CPU by application, largest first. */
-export function cpuByApplication(fleet: Fleet, now: number): { application: string; cpu: number; containers: number }[] {
-  const sums = new Map<string, { cpu: number; containers: number }>();
+/** CPU by application, largest first; `null` where no container of it has a current number. */
+export function cpuByApplication(
+  fleet: Fleet,
+  now: number,
+): { application: string; cpu: number | null; containers: number }[] {
+  const sums = new Map<string, { cpu: number | null; containers: number }>();
   for (const placed of fleet.containers.values()) {
-    const sum = sums.get(placed.view.application) ?? { cpu: 0, containers: 0 };
-    sum.cpu += currentCpu(placed, now) ?? 0;
+    const sum = sums.get(placed.view.application) ?? { cpu: null, containers: 0 };
+    const cpu = currentCpu(placed, now);
+    if (cpu !== null) sum.cpu = (sum.cpu ?? 0) + cpu;
     sum.containers += 1;
     sums.set(placed.view.application, sum);
   }
   return [...sums]
     .map(([application, sum]) => ({ application, ...sum }))
-    .sort((a, b) => b.cpu - a.cpu || a.application.localeCompare(b.application));
+    .sort((a, b) => (b.cpu ?? -1) - (a.cpu ?? -1) || a.application.localeCompare(b.application));
 }
 
 /** How many devices are in each state. */

@@ -19,8 +19,8 @@ import { notices } from "./notices.svelte";
 
 /** Changes are drawn at most this often, in milliseconds: a fleet sends more than an eye can follow. */
 const DRAW_EVERY = 200;
-/** A missed event is made good after this long. */
-const RELIST_EVERY = 30_000;
+/** A missed event is made good, and a link that went silent is found, after about this long. */
+const RELIST_EVERY = 10_000;
 
 class Live {
   /** Counts what is to be drawn. */
@@ -29,11 +29,16 @@ class Live {
   connected = $state(false);
   /** Since when the connection is broken; `null` while it stands or was never made. */
   brokenSince = $state<number | null>(null);
+  /** Since when the control plane does not list the fleet although the router answers; `null` while it does. */
+  unlistedSince = $state<number | null>(null);
   /** The lists have arrived at least once. */
   loaded = $state(false);
   fleet: Fleet = emptyFleet();
 
   #session: Session | null = null;
+  #end: () => void = () => undefined;
+  /** Operations ordered here that take longer, and the sentence for when they are done. */
+  #awaited = new Map<string, string>();
   #attempt = 0;
   #run = 0;
   #wake: (() => void) | null = null;
@@ -51,7 +56,7 @@ class Live {
         this.now = Date.now();
       }, 1_000),
       setInterval(() => {
-        if (this.connected) this.#list().catch(() => undefined);
+        if (this.connected) void this.#check();
       }, RELIST_EVERY),
     ];
     void this.#keep(tenant, this.#run);
@@ -63,7 +68,9 @@ class Live {
     this.#session?.close();
     this.#session = null;
     this.connected = false;
-    this.brokenSince = null;
+    this.brokenSince = this.unlistedSince = null;
+    this.#attempt = 0;
+    this.#awaited.clear();
     this.#wake?.();
   }
 
@@ -80,6 +87,21 @@ class Live {
   ): Promise<Procedures[P]["reply"]> {
     if (!this.#session) throw new CallError("", "Not connected to the router now; it is tried again by itself.");
     return this.#session.call(procedure, device, request);
+  }
+
+  /** Tells with a notice how an operation ends that was ordered here. */
+  tellEnd(operation: string, done: string) {
+    this.#awaited.set(operation, done);
+    this.#tellEnded(operation);
+  }
+
+  #tellEnded(id: string) {
+    const done = this.#awaited.get(id);
+    const operation = this.fleet.operations.get(id);
+    if (done === undefined || !operation || operation.state === "running") return;
+    this.#awaited.delete(id);
+    if (operation.state === "done") notices.add("success", done);
+    else notices.add("error", operation.error?.message ?? `${operation.kind} failed.`);
   }
 
   async #keep(tenant: string, run: number) {
@@ -115,12 +137,13 @@ class Live {
     const ended = new Promise<void>((resolve) => {
       end = resolve;
     });
-    const session = await join(ticket, () => end());
+    const session = await join(ticket, end);
     if (run !== this.#run) {
       session.close();
       return ended;
     }
     this.#session = session;
+    this.#end = end;
     try {
       const fold = (change: () => void) => {
         if (run !== this.#run) return;
@@ -128,8 +151,13 @@ class Live {
         this.#draw();
       };
       await session.watch("DeviceStatusEvents", (event) => fold(() => deviceChanged(this.fleet, event)));
-      await session.watch("ContainerEvents", (event) => fold(() => containerChanged(this.fleet, event)));
-      await session.watch("OperationEvents", (event) => fold(() => operationChanged(this.fleet, event)));
+      await session.watch("ContainerEvents", (event) => fold(() => containerChanged(this.fleet, event, Date.now())));
+      await session.watch("OperationEvents", (event) =>
+        fold(() => {
+          operationChanged(this.fleet, event, Date.now());
+          this.#tellEnded(event.operation);
+        }),
+      );
       await session.watch("DeviceStats", (event) => fold(() => statsArrived(this.fleet, event, Date.now())));
       await session.watch("Notices", ({ level, text }) => notices.add(level as NoticeLevel, text));
       await this.#list();
@@ -147,16 +175,33 @@ class Live {
     return ended;
   }
 
+  /** Lists anew. No answer at all means that the link is dead, though nobody closed it. */
+  async #check() {
+    const session = this.#session;
+    try {
+      await this.#list();
+    } catch (error) {
+      if (session === null || session !== this.#session) return;
+      if (error instanceof CallError && error.uri === "") {
+        session.close();
+        this.#end();
+      } else this.unlistedSince ??= Date.now();
+    }
+  }
+
   async #list() {
     const session = this.#session;
     if (!session) return;
+    const asked = Date.now();
     const [devices, containers] = await Promise.all([
       session.call("DeviceList", null, {}),
       session.call("FleetContainerList", null, {}),
     ]);
+    if (session !== this.#session) return;
     devicesListed(this.fleet, devices.devices, devices.now, Date.now());
-    containersListed(this.fleet, containers.containers);
+    containersListed(this.fleet, containers.containers, asked);
     this.loaded = true;
+    this.unlistedSince = null;
     this.#draw();
   }
 

@@ -3,6 +3,8 @@ import type { NoticeLevel } from "../api/generated";
 
 /** How long a notice that is no error stays, in milliseconds. */
 const SHOWN_FOR = 6_000;
+/** Notices that are shown at once; older ones are still in the history. */
+const MAX_SHOWN = 5;
 /** Notices that are kept. */
 const MAX_KEPT = 100;
 
@@ -20,7 +22,7 @@ class Notices {
 
   add(level: NoticeLevel, text: string) {
     const notice = { id: this.#next++, level, text, at: Date.now() };
-    this.shown.push(notice);
+    this.shown = [...this.shown, notice].slice(-MAX_SHOWN);
     this.history = [notice, ...this.history].slice(0, MAX_KEPT);
     if (level !== "error") setTimeout(() => this.dismiss(notice.id), SHOWN_FOR);
   }

@@ -18,6 +18,7 @@ export async function order<P extends Order>(
     const reply = (await live.call(procedure, device, request)) as OperationReply;
     const text = reply.state === "done" ? done : "It takes a while; its progress is shown under “Under way”.";
     notices.add(reply.state === "done" ? "success" : "info", text);
+    if (reply.state === "running") live.tellEnd(reply.operation, done);
     return text;
   } catch (error) {
     notices.add("error", (error as Error).message);

@@ -13,9 +13,11 @@ import {
 const CALL_LIMIT = 10_000;
 /** How long joining may take. */
 const JOIN_LIMIT = 10_000;
+/** How long the router may take to say goodbye; a broken link never does. */
+const CLOSE_LIMIT = 2_000;
 const DEVICE = "{device}";
 
-/** A WAMP ERROR, or no answer, with a sentence for a person. */
+/** A WAMP ERROR, or no answer (`uri` empty), with a sentence for a person. */
 export class CallError extends Error {
   constructor(
     readonly uri: string,
@@ -58,7 +60,7 @@ export async function join(ticket: TicketReply, onClose: () => void): Promise<Se
   });
   const close = () => {
     closed = true;
-    client.disconnect().catch(() => undefined);
+    within(CLOSE_LIMIT, client.disconnect(), "").catch(() => client.abort());
   };
   try {
     await within(JOIN_LIMIT, client.connect(), "The router does not answer.");

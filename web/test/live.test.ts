@@ -1,0 +1,96 @@
+// The live connection against a scripted router and control plane: what it does when one of them goes away.
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { PROCEDURES, TOPICS } from "../src/api/generated";
+import { live } from "../src/state/live.svelte";
+import { notices } from "../src/state/notices.svelte";
+import { type Message, ScriptedSocket, welcome } from "./scripted-socket";
+
+const HELLO = 1;
+const GOODBYE = 6;
+const SUBSCRIBE = 32;
+const CALL = 48;
+
+let joins = 0;
+let subscriptions = new Map<string, number>();
+let fleetAnswers: "lists" | "nothing" | "error" = "lists";
+
+function router(message: Message, answer: (message: Message) => void) {
+  if (message[0] === HELLO) joins += 1;
+  if (welcome(message, answer)) return;
+  if (message[0] === GOODBYE && fleetAnswers !== "nothing") answer([GOODBYE, {}, "wamp.close.goodbye_and_out"]);
+  if (message[0] === SUBSCRIBE) {
+    subscriptions.set(message[3] as string, message[1] as number);
+    answer([33, message[1], message[1]]);
+  }
+  if (message[0] !== CALL || fleetAnswers === "nothing") return;
+  if (fleetAnswers === "error") answer([8, CALL, message[1], {}, "wamp.error.no_such_procedure"]);
+  else if (message[3] === PROCEDURES.DeviceList) answer([50, message[1], {}, [{ devices: [], now: 1 }]]);
+  else answer([50, message[1], {}, [{ containers: [] }]]);
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  joins = 0;
+  subscriptions = new Map();
+  fleetAnswers = "lists";
+  ScriptedSocket.script = router;
+  vi.stubGlobal("WebSocket", ScriptedSocket);
+  const ticket = { wamp_url: "ws://router.test/", realm: "r", authid: "ann", ticket: "secret" };
+  vi.stubGlobal("fetch", async () => new Response(JSON.stringify(ticket)));
+});
+
+afterEach(async () => {
+  live.stop();
+  await vi.runOnlyPendingTimersAsync();
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+async function connected() {
+  live.start("acme");
+  await vi.advanceTimersByTimeAsync(100);
+  expect(live.connected).toBe(true);
+}
+
+it("joins again with a new ticket when the connection is closed, and repairs itself", async () => {
+  await connected();
+  ScriptedSocket.last.close();
+  await vi.advanceTimersByTimeAsync(10);
+  expect(live.connected).toBe(false);
+  expect(live.brokenSince).not.toBeNull();
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(live.connected).toBe(true);
+  expect(live.brokenSince).toBeNull();
+  expect(joins).toBe(2);
+});
+
+it("gives up a link that went silent although nobody closed it", async () => {
+  await connected();
+  fleetAnswers = "nothing";
+  await vi.advanceTimersByTimeAsync(21_000);
+  expect(live.brokenSince).not.toBeNull();
+  fleetAnswers = "lists";
+  await vi.advanceTimersByTimeAsync(30_000);
+  expect(live.connected).toBe(true);
+});
+
+it("stays connected while only the control plane is away, and says so", async () => {
+  await connected();
+  fleetAnswers = "error";
+  await vi.advanceTimersByTimeAsync(11_000);
+  expect([live.connected, live.unlistedSince !== null]).toEqual([true, true]);
+  fleetAnswers = "lists";
+  await vi.advanceTimersByTimeAsync(11_000);
+  expect(live.unlistedSince).toBeNull();
+  expect(joins).toBe(1);
+});
+
+it("tells with a notice how an order ends that took longer", async () => {
+  await connected();
+  live.tellEnd("op-1", "web was created and runs.");
+  const id = subscriptions.get(TOPICS.OperationEvents.replace("{device}", ""));
+  const event = { device: "d", operation: "op-1", kind: "container.create", state: "done", phase: "starting", at: 1 };
+  ScriptedSocket.last.onmessage?.({ data: JSON.stringify([36, id, 1, {}, [], event]) });
+  await vi.advanceTimersByTimeAsync(300);
+  expect(notices.history[0]).toMatchObject({ level: "success", text: "web was created and runs." });
+});
