@@ -133,12 +133,18 @@ pub struct Locks {
 impl Locks {
     /// Waits until nobody else holds this name.
     pub async fn hold(&self, name: &str) -> OwnedMutexGuard<()> {
-        let mutex = {
-            let mut by_name = lock(&self.by_name);
-            by_name.retain(|_, mutex| Arc::strong_count(mutex) > 1);
-            Arc::clone(by_name.entry(name.to_owned()).or_default())
-        };
-        mutex.lock_owned().await
+        self.of(name).lock_owned().await
+    }
+
+    /// Holds this name, unless somebody else does.
+    pub fn try_hold(&self, name: &str) -> Option<OwnedMutexGuard<()>> {
+        self.of(name).try_lock_owned().ok()
+    }
+
+    fn of(&self, name: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut by_name = lock(&self.by_name);
+        by_name.retain(|_, mutex| Arc::strong_count(mutex) > 1);
+        Arc::clone(by_name.entry(name.to_owned()).or_default())
     }
 }
 

@@ -342,8 +342,14 @@ impl<E: Engine> Orders<E> {
 
     async fn do_create(&self, tenant: TenantSlug, order: CreateContainer, report: Reporter) -> Ended {
         let image: ImageReference = order.image.parse()?;
-        // The name is held until the container bears it, so that two orders cannot both find it free.
-        let _held = self.locks.hold(&format!("{tenant}/{}", order.name)).await;
+        // The name is held until the container bears it, so that two orders cannot both find it free. Waiting for
+        // the other order would only end in the same refusal.
+        let Some(_held) = self.locks.try_hold(&format!("{tenant}/{}", order.name)) else {
+            return Err(ApiError::new(
+                ErrorKind::Conflict,
+                format!("the name {} is taken on this device by an order under way; choose another", order.name),
+            ));
+        };
         let existing = self.engine.list().await.map_err(EngineError::into_api)?;
         let of_tenant = || existing.iter().filter(|container| container.tenant == tenant);
         if let Some(made) =
