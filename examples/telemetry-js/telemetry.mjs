@@ -22,20 +22,28 @@ const { values: options } = parseArgs({
 for (const name of ['url', 'realm', 'authid', 'ticket-file']) {
   if (!options[name]) end(1, `--${name} is missing`);
 }
-const ticket = readFileSync(options['ticket-file'], 'utf8').trim();
-
 function end(status, reason) {
   if (reason) console.error(reason);
   process.exit(status);
 }
 
 function told(error) {
-  const { errorUri, errorDetails, argsList } = error;
-  return [errorUri ?? error.message, errorDetails?.message ?? argsList?.[0]].filter(Boolean).join(': ');
+  const { errorUri, details, argsList } = error;
+  return [errorUri ?? error.message, details?.message ?? argsList?.[0]].filter(Boolean).join(': ');
+}
+
+function read(file) {
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    return end(1, `cannot read the ticket: ${error.message}`);
+  }
 }
 
 setTimeout(() => end(1, 'not enough events in time; is a device connected?'), Number(options.timeout) * 1000);
 
+let joined = false;
+const ticket = read(options['ticket-file']);
 const client = new Wampy(options.url, {
   realm: options.realm,
   ws: WebSocket,
@@ -43,7 +51,7 @@ const client = new Wampy(options.url, {
   authid: options.authid,
   authmethods: ['ticket'],
   onChallenge: () => ticket,
-  onClose: () => end(1, 'the connection has ended'),
+  onClose: () => joined && end(1, 'the connection has ended'),
 });
 // The device's part of the topic left empty matches every device.
 const topic = `ecep.device.${options.device}.stats`;
@@ -51,6 +59,7 @@ let left = Number(options.events);
 
 try {
   await client.connect();
+  joined = true;
   await client.subscribe(
     topic,
     ({ argsDict }) => {

@@ -27,8 +27,12 @@ def parse_arguments():
 
 
 async def watch(options):
-    with open(options.ticket_file, encoding="utf-8") as file:
-        ticket = file.read().strip()
+    try:
+        with open(options.ticket_file, encoding="utf-8") as file:
+            ticket = file.read().strip()
+    except OSError as error:
+        print(f"cannot read the ticket: {error}", file=sys.stderr)
+        return 1
     component = Component(
         transports=[{"type": "websocket", "url": options.url, "serializers": ["json"], "max_retries": 0}],
         realm=options.realm,
