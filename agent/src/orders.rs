@@ -347,7 +347,10 @@ impl<E: Engine> Orders<E> {
         let Some(_held) = self.locks.try_hold(&format!("{tenant}/{}", order.name)) else {
             return Err(ApiError::new(
                 ErrorKind::Conflict,
-                format!("the name {} is taken on this device by an order under way; choose another", order.name),
+                format!(
+                    "the name {} is taken on this device by an order under way; choose another",
+                    order.name
+                ),
             ));
         };
         let existing = self.engine.list().await.map_err(EngineError::into_api)?;
@@ -429,10 +432,10 @@ impl<E: Engine> Orders<E> {
         let _held = self.locks.hold(&format!("image/{image}")).await;
         let _permit = permit(&self.pulls).await?;
         report.phase("pulling", container, Some(PullProgress::default()));
-        let mut told = Instant::now();
+        let mut told: Option<Instant> = None;
         let pulled = self.engine.pull(image.as_str(), |progress| {
-            if told.elapsed() >= TELL_EVERY {
-                told = Instant::now();
+            if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+                told = Some(Instant::now());
                 report.phase("pulling", container, Some(progress));
             }
         });

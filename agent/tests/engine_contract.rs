@@ -2,7 +2,7 @@
 //! its socket (`unix:///…`). The image is ECEP_TEST_IMAGE, or the one that the Docker test builds itself from a
 //! static busybox.
 
-mod docker_image;
+mod real_docker;
 
 use std::time::Duration;
 
@@ -183,7 +183,7 @@ async fn the_simulated_engine_keeps_the_contract() {
 /// The real engine must do what the agent relies on.
 #[tokio::test]
 async fn docker_keeps_the_contract() {
-    let Some((address, image)) = docker_image::ready() else { return };
+    let Some((address, image)) = real_docker::ready() else { return };
     contract(&DockerEngine::new(&address).expect("an address"), &image).await;
 }
 

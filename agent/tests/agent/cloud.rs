@@ -1,0 +1,237 @@
+//! A cloud for one device: a real router, and a control plane that is only as clever as these tests need. It lets
+//! the device in with single-use tickets, as the real one does, and people with a ticket that never ends.
+
+use std::{
+    collections::HashSet,
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+use ecep_link::{Credentials, Link, LinkState};
+use ecep_proto::api::{
+    Authenticate, FleetHello, FleetReport, Procedure,
+    auth::{AuthenticateReply, AuthenticateRequest},
+    enrol::{SessionReply, SessionRequest, session_text},
+    error::{ApiError, ErrorKind},
+    fleet::{Grants, Hello, Report, ReportReply, TenantGrant},
+    name::TenantSlug,
+    realm,
+    reply::Caller,
+    roles::Role,
+};
+use ecep_router::{Config, Listen, PlatformConfig, Router, TransportKind};
+use ed25519_dalek::{Signature, VerifyingKey};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use warp::Filter;
+
+use crate::{client::Client, within};
+
+const SECRET: &str = "the secret of router and control plane";
+const OPERATOR_TICKET: &str = "the ticket of a person";
+pub const DEVICE: &str = "edge-1";
+
+/// What the control plane remembers.
+struct State {
+    tickets: Mutex<HashSet<String>>,
+    issued: AtomicU64,
+    tenants: Mutex<Vec<TenantSlug>>,
+    revision: AtomicU64,
+    reports: watch::Sender<Option<Report>>,
+    router: SocketAddr,
+}
+
+impl State {
+    fn ticket(&self) -> String {
+        let ticket = format!("ticket {}", self.issued.fetch_add(1, Ordering::Relaxed));
+        self.tickets.lock().expect("nobody panicked with it").insert(ticket.clone());
+        ticket
+    }
+
+    fn authenticate(&self, request: AuthenticateRequest) -> Result<AuthenticateReply, ApiError> {
+        let authid = request.authid;
+        if authid == DEVICE && self.tickets.lock().expect("nobody panicked with it").remove(&request.ticket) {
+            return Ok(AuthenticateReply { authid, authrole: Role::Device });
+        }
+        if request.ticket == OPERATOR_TICKET {
+            return Ok(AuthenticateReply { authid, authrole: Role::Operator });
+        }
+        Err(ApiError::new(ErrorKind::Forbidden, "this ticket is not known, or spent"))
+    }
+
+    fn grants(&self) -> Grants {
+        let tenants = self.tenants.lock().expect("nobody panicked with it");
+        let grant = |tenant: &TenantSlug| TenantGrant {
+            tenant: tenant.clone(),
+            realm: realm::of_tenant(tenant),
+            ticket: self.ticket(),
+        };
+        Grants {
+            revision: self.revision.load(Ordering::Relaxed),
+            tenants: tenants.iter().map(grant).collect(),
+        }
+    }
+}
+
+/// Waits for that session of the control plane's link.
+async fn joined(link: &Link, session: u64) {
+    let reached =
+        |state: &LinkState| matches!(state, LinkState::Joined { generation } if *generation >= session);
+    within("the control plane", link.state().wait_for(reached)).await.expect("it joins");
+}
+
+pub struct Cloud {
+    folder: tempfile::TempDir,
+    state: Arc<State>,
+    router: Option<(CancellationToken, JoinHandle<()>)>,
+    http: SocketAddr,
+    stop: CancellationToken,
+    link: Link,
+    /// Sessions that the control plane's link has had.
+    sessions: u64,
+}
+
+impl Cloud {
+    /// A cloud that knows the device with this public key.
+    pub async fn start(public_key: String, tenants: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("ticket"), SECRET).expect("a file");
+        let (address, router) = start_router(&folder, 0).await;
+        let state = Arc::new(State {
+            tickets: Mutex::default(),
+            issued: AtomicU64::new(0),
+            tenants: Mutex::new(tenants.iter().map(|tenant| tenant.parse().expect("as expected")).collect()),
+            revision: AtomicU64::new(1),
+            reports: watch::Sender::new(None),
+            router: address,
+        });
+        let stop = CancellationToken::new();
+        let link = control_plane(&state, &stop);
+        joined(&link, 1).await;
+        let http = serve_http(Arc::clone(&state), public_key, stop.clone()).await;
+        Self { folder, state, router: Some(router), http, stop, link, sessions: 1 }
+    }
+
+    /// The address for devices.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.http)
+    }
+
+    /// A person of that tenant, as operator.
+    pub async fn operator(&self, tenant: &str) -> Client {
+        let realm = realm::of_tenant(&tenant.parse().expect("as expected"));
+        Client::join(self.state.router, &realm, "ann", OPERATOR_TICKET).await
+    }
+
+    /// Shares the device with exactly these tenants from now on.
+    pub fn share_with(&self, tenants: &[&str]) {
+        *self.state.tenants.lock().expect("nobody panicked with it") =
+            tenants.iter().map(|tenant| tenant.parse().expect("as expected")).collect();
+        self.state.revision.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The next report that is wanted, from now on.
+    pub async fn report(&self, what: &str, wanted: impl Fn(&Report) -> bool) -> Report {
+        let mut reports = self.state.reports.subscribe();
+        reports.mark_unchanged();
+        let waiting = async {
+            loop {
+                reports.changed().await.expect("the control plane lives");
+                let report = reports.borrow_and_update().clone();
+                if let Some(report) = report.filter(&wanted) {
+                    return report;
+                }
+            }
+        };
+        within(what, waiting).await
+    }
+
+    pub async fn stop_router(&mut self) {
+        let (stop, task) = self.router.take().expect("it runs");
+        stop.cancel();
+        task.await.expect("the router ends without a panic");
+    }
+
+    pub async fn start_router(&mut self) {
+        self.router = Some(start_router(&self.folder, self.state.router.port()).await.1);
+        self.sessions += 1;
+        joined(&self.link, self.sessions).await;
+    }
+
+    pub async fn end(mut self) {
+        self.stop.cancel();
+        self.stop_router().await;
+    }
+}
+
+async fn start_router(
+    folder: &tempfile::TempDir,
+    port: u16,
+) -> (SocketAddr, (CancellationToken, JoinHandle<()>)) {
+    let address = (Ipv4Addr::LOCALHOST, port).into();
+    let config = Config {
+        listen: vec![Listen { kind: TransportKind::WebSocket, address }],
+        platform: Some(PlatformConfig { control_ticket_file: folder.path().join("ticket") }),
+        ..Config::default()
+    };
+    let router = Router::bind(config).await.expect("the router binds");
+    let address = router.addresses()[0].1;
+    let stop = CancellationToken::new();
+    (address, (stop.clone(), tokio::spawn(router.run(stop))))
+}
+
+fn control_plane(state: &Arc<State>, stop: &CancellationToken) -> Link {
+    let url = format!("ws://{}/", state.router);
+    let credentials = move || {
+        std::future::ready(Ok(Credentials {
+            url: url.clone(),
+            realm: realm::CONTROL.to_owned(),
+            authid: realm::CONTROL_PLANE_AUTHID.to_owned(),
+            ticket: SECRET.to_owned(),
+        }))
+    };
+    let (authenticate, hello, report) = (Arc::clone(state), Arc::clone(state), Arc::clone(state));
+    Link::builder("control-plane", credentials)
+        .procedure::<Authenticate, _, _>(Authenticate::URI.to_owned(), move |_: Caller, request| {
+            std::future::ready(authenticate.authenticate(request))
+        })
+        .procedure::<FleetHello, _, _>(FleetHello::URI.to_owned(), move |caller: Caller, _: Hello| {
+            assert_eq!(caller.authid, DEVICE);
+            std::future::ready(Ok(hello.grants()))
+        })
+        .procedure::<FleetReport, _, _>(FleetReport::URI.to_owned(), move |_: Caller, request: Report| {
+            report.reports.send_replace(Some(request));
+            std::future::ready(Ok(ReportReply { grants_revision: report.revision.load(Ordering::Relaxed) }))
+        })
+        .spawn(stop.clone())
+}
+
+/// The one HTTP endpoint that a running agent needs. It checks the signature as the real one does.
+async fn serve_http(state: Arc<State>, public_key: String, stop: CancellationToken) -> SocketAddr {
+    let answer = move |request: SessionRequest| {
+        let key: [u8; 32] =
+            STANDARD_NO_PAD.decode(&public_key).expect("as expected").try_into().expect("as expected");
+        let signature = STANDARD_NO_PAD.decode(&request.signature).expect("base64");
+        let text = session_text(&request.device, request.at, &request.nonce);
+        VerifyingKey::from_bytes(&key)
+            .expect("as expected")
+            .verify_strict(text.as_bytes(), &Signature::from_slice(&signature).expect("a signature"))
+            .expect("the device signs with its key");
+        warp::reply::json(&SessionReply {
+            wamp_url: format!("ws://{}/", state.router),
+            realm: realm::CONTROL.to_owned(),
+            ticket: state.ticket(),
+            now: request.at,
+        })
+    };
+    let routes = warp::path!("api" / "device" / "session").and(warp::body::json()).map(answer);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(stop.run_until_cancelled_owned(warp::serve(routes).incoming(listener).run()));
+    address
+}
