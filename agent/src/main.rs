@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{IsTerminal, Write},
     path::PathBuf,
+    process::ExitCode,
     sync::Arc,
     time::Duration,
 };
@@ -91,7 +92,18 @@ const NEVER_MORE: &str = "wamp_async=off,tungstenite=info";
 /// Engine calls that are under way at the end may take this long; then the process goes all the same.
 const SHUTDOWN: Duration = Duration::from_secs(2);
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The sentence is for the person at the terminal; where in the program it arose is not.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> anyhow::Result<()> {
     let wanted = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| DEFAULT_LOG.to_owned());
     let filter = EnvFilter::try_new(format!("{wanted},{NEVER_MORE}")).context("RUST_LOG cannot be read")?;
     let ansi = std::io::stderr().is_terminal();
