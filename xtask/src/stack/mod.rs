@@ -284,8 +284,6 @@ impl Stack {
         command.args(["enroll", &self.device_api_url(), "--token-file"]).arg(token_file);
         command.args(["--name", &format!("edge-{number}"), "--place", place]);
         command.arg("--data").arg(device.data_dir().join(folder));
-        // What it says when it fails is wanted, not where in the program it failed.
-        command.env("RUST_BACKTRACE", "0");
         shell::output(&mut command)
     }
 
