@@ -22,3 +22,11 @@ it("stays bounded", () => {
   for (let second = 0; second < 10 * SPAN; second += 1) add(series, second, 1);
   expect(series.size).toBeLessThanOrEqual(SPAN + 1);
 });
+
+it("forgets what lies ahead once the browser's clock is set back", () => {
+  const series = new Map();
+  for (let second = 10_000; second < 10_000 + SPAN; second += 1) add(series, second, 1);
+  for (let second = 5_000; second < 5_000 + 2 * SPAN; second += 1) add(series, second, 1);
+  expect(series.size).toBeLessThanOrEqual(SPAN + 1);
+  expect(Math.max(...series.keys())).toBe(5_000 + 2 * SPAN - 1);
+});

@@ -94,3 +94,19 @@ it("tells with a notice how an order ends that took longer", async () => {
   await vi.advanceTimersByTimeAsync(300);
   expect(notices.history[0]).toMatchObject({ level: "success", text: "web was created and runs." });
 });
+
+it("says once that the tenant is refused, and comes back when it is allowed again", async () => {
+  await connected();
+  const allowed = globalThis.fetch;
+  const refusal = JSON.stringify({ status: 403, type: "x", detail: "You belong to no tenant acme." });
+  vi.stubGlobal("fetch", async () => new Response(refusal, { status: 403 }));
+  const before = notices.history.length;
+  ScriptedSocket.last.close();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(notices.history.length - before).toBe(1);
+  expect(live.brokenSince).not.toBeNull();
+  vi.stubGlobal("fetch", allowed);
+  live.retry();
+  await vi.advanceTimersByTimeAsync(100);
+  expect([live.connected, live.brokenSince]).toEqual([true, null]);
+});

@@ -8,15 +8,14 @@ export type Series = Map<number, number>;
 
 /**
  * Adds a sample. One single missing second is bridged, since ticks come a little early or late; more is a gap
- * and stays one. What is older than the span is dropped.
+ * and stays one. What is older than the span is dropped, and what lies ahead: the browser's clock was set back.
  */
 export function add(series: Series, second: number, value: number): void {
   const before = series.get(second - 2);
   if (before !== undefined && !series.has(second - 1)) series.set(second - 1, (before + value) / 2);
   series.set(second, value);
   for (const old of series.keys()) {
-    if (old >= second - SPAN) break;
-    series.delete(old);
+    if (old < second - SPAN || old > second) series.delete(old);
   }
 }
 

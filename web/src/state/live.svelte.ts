@@ -105,15 +105,18 @@ class Live {
   }
 
   async #keep(tenant: string, run: number) {
+    let refused = false;
     while (run === this.#run) {
       try {
         const ended = await this.#connect(tenant, run);
+        refused = false;
         await ended;
       } catch (error) {
         if (error instanceof HttpError && error.status === 401) account.expired = true;
-        else if (error instanceof HttpError && error.status === 403) {
+        else if (error instanceof HttpError && error.status === 403 && !refused) {
+          // Told once; a membership may be given back, so it is tried on.
+          refused = true;
           notices.add("error", error.message);
-          return;
         }
       }
       if (run !== this.#run) return;
