@@ -4,6 +4,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -12,6 +13,7 @@ use ecep_proto::api::{
     error::{ApiError, ErrorKind},
     name::{ContainerId, OperationId, TenantSlug},
 };
+use serde::Serialize;
 use tokio::sync::{OwnedMutexGuard, watch};
 
 /// Operations that are remembered after their end, so that a repeated order is answered and not done twice.
@@ -69,29 +71,46 @@ type Key = (TenantSlug, OperationId);
 #[derive(Debug)]
 struct Entry {
     kind: &'static str,
+    content: u64,
     progress: watch::Receiver<Progress>,
+}
+
+/// What is ordered: the same id with something else is another order, and a mistake of the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct What {
+    /// The last part of the procedure's URI, such as `container.create`.
+    pub kind: &'static str,
+    content: u64,
+}
+
+impl What {
+    /// An order of that kind with these arguments.
+    pub fn new(kind: &'static str, arguments: &impl Serialize) -> Self {
+        let mut hasher = DefaultHasher::new();
+        // Orders came as JSON, so they can be written as JSON.
+        serde_json::to_string(arguments).unwrap_or_default().hash(&mut hasher);
+        Self { kind, content: hasher.finish() }
+    }
 }
 
 impl Operations {
     /// Begins an operation, or finds it.
     ///
     /// # Errors
-    /// `Conflict` if the id was used for another kind of order; `Limit` if too many are under way.
-    pub fn begin(
-        &self,
-        tenant: &TenantSlug,
-        operation: &OperationId,
-        kind: &'static str,
-    ) -> Result<Begun, ApiError> {
+    /// `Conflict` if the id was used for another order; `Limit` if too many are under way.
+    pub fn begin(&self, tenant: &TenantSlug, operation: &OperationId, what: What) -> Result<Begun, ApiError> {
         let mut table = lock(&self.table);
         let key = (tenant.clone(), operation.clone());
         if let Some(entry) = table.known.get(&key) {
-            if entry.kind == kind {
+            if entry.kind == what.kind && entry.content == what.content {
                 return Ok(Begun::Known(entry.progress.clone()));
             }
             return Err(ApiError::new(
                 ErrorKind::Conflict,
-                format!("operation {operation} was a {}; choose another id, or leave it out", entry.kind),
+                format!(
+                    "operation {operation} was another order, a {}; choose another id, or leave it out",
+                    entry.kind
+                ),
             ));
         }
         let running = table.known.values().filter(|entry| !entry.progress.borrow().is_final()).count();
@@ -106,7 +125,7 @@ impl Operations {
         table.forget_old();
         let (sender, progress) = watch::channel(Progress::Running(None));
         table.by_age.push_back(key.clone());
-        table.known.insert(key, Entry { kind, progress });
+        table.known.insert(key, Entry { kind: what.kind, content: what.content, progress });
         Ok(Begun::New(sender))
     }
 }
@@ -160,6 +179,10 @@ mod tests {
         name.parse().unwrap()
     }
 
+    fn what(kind: &'static str) -> What {
+        What::new(kind, &"the same arguments")
+    }
+
     fn id(name: &str) -> OperationId {
         name.parse().unwrap()
     }
@@ -175,14 +198,18 @@ mod tests {
     #[test]
     fn the_same_id_is_the_same_order_within_a_tenant() {
         let operations = Operations::default();
-        let sender = new(operations.begin(&tenant("a"), &id("x"), "container.stop"));
-        let _other = new(operations.begin(&tenant("b"), &id("x"), "container.stop"));
+        let sender = new(operations.begin(&tenant("a"), &id("x"), what("container.stop")));
+        let _other = new(operations.begin(&tenant("b"), &id("x"), what("container.stop")));
         sender.send_replace(Progress::Done { container_id: None, container: None });
-        match operations.begin(&tenant("a"), &id("x"), "container.stop") {
+        match operations.begin(&tenant("a"), &id("x"), what("container.stop")) {
             Ok(Begun::Known(progress)) => assert!(progress.borrow().is_final()),
             other => panic!("{other:?}"),
         }
-        let error = operations.begin(&tenant("a"), &id("x"), "container.start").unwrap_err();
+        let error = operations.begin(&tenant("a"), &id("x"), what("container.start")).unwrap_err();
+        assert_eq!(error.uri, ErrorKind::Conflict);
+        // The same kind of order about something else must not be answered with what was done before.
+        let other = What::new("container.stop", &"other arguments");
+        let error = operations.begin(&tenant("a"), &id("x"), other).unwrap_err();
         assert_eq!(error.uri, ErrorKind::Conflict);
     }
 
@@ -190,13 +217,17 @@ mod tests {
     #[test]
     fn old_ones_are_forgotten_but_never_running_ones() {
         let operations = Operations::default();
-        let running = new(operations.begin(&tenant("a"), &id("running"), "image.pull"));
+        let running = new(operations.begin(&tenant("a"), &id("running"), what("image.pull")));
         for number in 0..3 * MAX_REMEMBERED {
-            let sender = new(operations.begin(&tenant("a"), &id(&format!("n{number}")), "container.stop"));
+            let sender =
+                new(operations.begin(&tenant("a"), &id(&format!("n{number}")), what("container.stop")));
             sender.send_replace(Progress::Done { container_id: None, container: None });
         }
         assert!(lock(&operations.table).known.len() <= MAX_REMEMBERED);
-        assert!(matches!(operations.begin(&tenant("a"), &id("running"), "image.pull"), Ok(Begun::Known(_))));
+        assert!(matches!(
+            operations.begin(&tenant("a"), &id("running"), what("image.pull")),
+            Ok(Begun::Known(_))
+        ));
         drop(running);
     }
 
@@ -205,9 +236,9 @@ mod tests {
     fn too_many_at_once_are_refused() {
         let operations = Operations::default();
         let held: Vec<_> = (0..MAX_RUNNING)
-            .map(|number| new(operations.begin(&tenant("a"), &id(&format!("n{number}")), "image.pull")))
+            .map(|number| new(operations.begin(&tenant("a"), &id(&format!("n{number}")), what("image.pull"))))
             .collect();
-        let error = operations.begin(&tenant("a"), &id("more"), "image.pull").unwrap_err();
+        let error = operations.begin(&tenant("a"), &id("more"), what("image.pull")).unwrap_err();
         assert_eq!(error.uri, ErrorKind::Limit);
         drop(held);
     }

@@ -27,7 +27,7 @@ use crate::{
     engine::{Engine, EngineContainer, EngineError, PullProgress, engine_name},
     image_reference::ImageReference,
     inventory::Inventory,
-    operations::{Begun, Locks, Operations, Progress},
+    operations::{Begun, Locks, Operations, Progress, What},
     outbox::Outbox,
     policy::Policy,
     random,
@@ -119,7 +119,8 @@ impl<E: Engine> Orders<E> {
         order: CreateContainer,
     ) -> Result<Accepted, ApiError> {
         let operation = order.operation.clone();
-        self.accept(tenant, operation, "container.create", |orders, tenant, report| {
+        let what = What::new("container.create", &order);
+        self.accept(tenant, operation, what, |orders, tenant, report| {
             Box::pin(async move { orders.do_create(tenant, order, report).await })
         })
     }
@@ -129,8 +130,9 @@ impl<E: Engine> Orders<E> {
     /// # Errors
     /// Why it cannot be accepted.
     pub fn start(self: &Arc<Self>, tenant: &TenantSlug, order: ContainerOrder) -> Result<Accepted, ApiError> {
+        let what = What::new("container.start", &order);
         let ContainerOrder { container, operation } = order;
-        self.with_container(tenant, operation, "container.start", container, |engine, found, report| {
+        self.with_container(tenant, operation, what, container, |engine, found, report| {
             Box::pin(async move {
                 report.phase("starting", Some(&found.view().id), None);
                 engine.start(&found.detail.engine_id).await.map_err(EngineError::into_api)
@@ -143,9 +145,10 @@ impl<E: Engine> Orders<E> {
     /// # Errors
     /// Why it cannot be accepted.
     pub fn stop(self: &Arc<Self>, tenant: &TenantSlug, order: StopContainer) -> Result<Accepted, ApiError> {
+        let what = What::new("container.stop", &order);
         let StopContainer { container, grace_seconds, operation } = order;
         let grace = grace(grace_seconds)?;
-        self.with_container(tenant, operation, "container.stop", container, move |engine, found, report| {
+        self.with_container(tenant, operation, what, container, move |engine, found, report| {
             Box::pin(async move {
                 report.phase("stopping", Some(&found.view().id), None);
                 engine.stop(&found.detail.engine_id, grace).await.map_err(EngineError::into_api)
@@ -162,20 +165,15 @@ impl<E: Engine> Orders<E> {
         tenant: &TenantSlug,
         order: StopContainer,
     ) -> Result<Accepted, ApiError> {
+        let what = What::new("container.restart", &order);
         let StopContainer { container, grace_seconds, operation } = order;
         let grace = grace(grace_seconds)?;
-        self.with_container(
-            tenant,
-            operation,
-            "container.restart",
-            container,
-            move |engine, found, report| {
-                Box::pin(async move {
-                    report.phase("restarting", Some(&found.view().id), None);
-                    engine.restart(&found.detail.engine_id, grace).await.map_err(EngineError::into_api)
-                })
-            },
-        )
+        self.with_container(tenant, operation, what, container, move |engine, found, report| {
+            Box::pin(async move {
+                report.phase("restarting", Some(&found.view().id), None);
+                engine.restart(&found.detail.engine_id, grace).await.map_err(EngineError::into_api)
+            })
+        })
     }
 
     /// Deletes a container.
@@ -187,8 +185,9 @@ impl<E: Engine> Orders<E> {
         tenant: &TenantSlug,
         order: DeleteContainer,
     ) -> Result<Accepted, ApiError> {
+        let what = What::new("container.delete", &order);
         let DeleteContainer { container, force, operation } = order;
-        self.with_container(tenant, operation, "container.delete", container, move |engine, found, report| {
+        self.with_container(tenant, operation, what, container, move |engine, found, report| {
             Box::pin(async move {
                 let runs = matches!(
                     found.view().state,
@@ -215,7 +214,8 @@ impl<E: Engine> Orders<E> {
     /// Why it cannot be accepted.
     pub fn pull(self: &Arc<Self>, tenant: &TenantSlug, order: PullImage) -> Result<Accepted, ApiError> {
         let image: ImageReference = order.image.parse()?;
-        self.accept(tenant, order.operation, "image.pull", |orders, _, report| {
+        let what = What::new("image.pull", &order);
+        self.accept(tenant, order.operation, what, |orders, _, report| {
             Box::pin(async move {
                 orders.do_pull(&image, None, &report).await?;
                 Ok((None, None))
@@ -233,7 +233,8 @@ impl<E: Engine> Orders<E> {
         order: DeleteImage,
     ) -> Result<Accepted, ApiError> {
         let image: ImageReference = order.image.parse()?;
-        self.accept(tenant, order.operation, "image.delete", |orders, _, _| {
+        let what = What::new("image.delete", &order);
+        self.accept(tenant, order.operation, what, |orders, _, _| {
             Box::pin(async move {
                 let _permit = permit(&orders.at_work).await?;
                 orders.engine.remove_image(image.as_str()).await.map_err(EngineError::into_api)?;
@@ -273,7 +274,7 @@ impl<E: Engine> Orders<E> {
         self: &Arc<Self>,
         tenant: &TenantSlug,
         operation: Option<OperationId>,
-        kind: &'static str,
+        what: What,
         work: impl FnOnce(Arc<Self>, TenantSlug, Reporter) -> Work,
     ) -> Result<Accepted, ApiError> {
         let operation = match operation {
@@ -281,7 +282,7 @@ impl<E: Engine> Orders<E> {
             None => random::operation_id()
                 .map_err(|error| ApiError::new(ErrorKind::Unavailable, error.to_string()))?,
         };
-        let progress = match self.operations.begin(tenant, &operation, kind)? {
+        let progress = match self.operations.begin(tenant, &operation, what)? {
             Begun::Known(progress) => progress,
             Begun::New(sender) => {
                 let progress = sender.subscribe();
@@ -289,7 +290,7 @@ impl<E: Engine> Orders<E> {
                     device: self.device.clone(),
                     tenant: tenant.clone(),
                     operation: operation.clone(),
-                    kind,
+                    kind: what.kind,
                     outbox: Arc::clone(&self.outbox),
                     progress: Arc::new(sender),
                 };
@@ -313,7 +314,7 @@ impl<E: Engine> Orders<E> {
         self: &Arc<Self>,
         tenant: &TenantSlug,
         operation: Option<OperationId>,
-        kind: &'static str,
+        what: What,
         container: ContainerId,
         step: F,
     ) -> Result<Accepted, ApiError>
@@ -326,7 +327,7 @@ impl<E: Engine> Orders<E> {
             + Send
             + 'static,
     {
-        self.accept(tenant, operation, kind, |orders, tenant, report| {
+        self.accept(tenant, operation, what, |orders, tenant, report| {
             Box::pin(async move {
                 let _held = orders.locks.hold(container.as_str()).await;
                 let _permit = permit(&orders.at_work).await?;
