@@ -38,6 +38,8 @@ pub const CANCELED: &str = "wamp.error.canceled";
 pub const TIMEOUT: &str = "wamp.error.timeout";
 /// The message is larger than its receiver takes.
 pub const PAYLOAD_SIZE_EXCEEDED: &str = "wamp.error.payload_size_exceeded";
+/// A session holds as many of these as one may. Not in the specification, which has no URI for it.
+pub const LIMIT_EXCEEDED: &str = "wamp.error.limit_exceeded";
 /// The callee failed in a way that it did not name.
 pub const RUNTIME_ERROR: &str = "wamp.error.runtime_error";
 

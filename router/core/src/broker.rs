@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use ecep_proto::error::NO_SUCH_SUBSCRIPTION;
+use ecep_proto::error::{LIMIT_EXCEEDED, NO_SUCH_SUBSCRIPTION};
 use ecep_proto::id::SubscriptionId;
 use ecep_proto::message::{Event, Publish, Published, Subscribe, Subscribed, Unsubscribe, Unsubscribed};
 use ecep_proto::uri::{Match, Uri};
@@ -15,6 +15,10 @@ use crate::options::{self, Failure};
 use crate::permissions::Action;
 use crate::realm::Context;
 use crate::session::SessionKey;
+
+/// Subscriptions of one session. A dashboard has about ten, a client without patterns one for each device that it
+/// watches; each costs the router about a kilobyte.
+pub const MAX_SUBSCRIPTIONS: usize = 1024;
 
 /// One topic or pattern with at least one subscriber.
 #[derive(Debug)]
@@ -55,6 +59,14 @@ impl Broker {
         let kind = options::matching(&message.options)?;
         let topic = options::uri(message.topic, kind, cx.strictness)?;
         cx.permit(from, Action::Subscribe, kind, topic.as_str())?;
+        let known = self.by_pattern.get(kind, topic.as_str());
+        let is_new = known.is_none_or(|id| !self.by_session.contains(&(from, id)));
+        if is_new && self.count(from) >= MAX_SUBSCRIPTIONS {
+            let text = format!(
+                "this session has {MAX_SUBSCRIPTIONS} subscriptions already: subscribe to a pattern instead"
+            );
+            return Err(Failure::refused(LIMIT_EXCEEDED, text));
+        }
         let id = match self.by_pattern.get(kind, topic.as_str()) {
             Some(id) => id,
             None => {
@@ -71,6 +83,12 @@ impl Broker {
         self.by_session.insert((from, id));
         cx.send(from, Subscribed { request: message.request, subscription: id });
         Ok(())
+    }
+
+    fn count(&self, session: SessionKey) -> usize {
+        let after = SessionKey(session.0 + 1);
+        let of_session = (session, SubscriptionId::FIRST)..(after, SubscriptionId::FIRST);
+        self.by_session.range(of_session).count()
     }
 
     pub(crate) fn unsubscribe(

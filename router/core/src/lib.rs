@@ -21,6 +21,7 @@ pub mod profile;
 mod realm;
 mod session;
 
+pub use broker::MAX_SUBSCRIPTIONS;
 pub use greeting::abort;
 pub use realm::{Input, Output, Realm, RealmConfig};
 pub use session::{Identity, SessionKey};

@@ -160,3 +160,30 @@ fn wrong_options() {
         assert!(world.violation("alice").contains("match"));
     }
 }
+
+/// A telemetry token once subscribed to 150,000 topics, and the router kept them all: a session must be bounded, told,
+/// and able to go on.
+#[test]
+fn a_session_subscribes_only_so_often() {
+    let mut world = World::new();
+    world.join("alice");
+    world.join("bob");
+    let first = world.subscribe("alice", "com.topic.0", "exact");
+    for number in 1..ecep_router_core::MAX_SUBSCRIPTIONS {
+        world.subscribe("alice", &format!("com.topic.{number}"), "exact");
+    }
+    let request = world.request();
+    world.send("alice", Subscribe { request, options: Dict::new(), topic: "com.topic.more".into() });
+    match world.receive("alice") {
+        Message::Error(error) => {
+            assert_eq!((error.request, error.error.as_str()), (request, "wamp.error.limit_exceeded"));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(world.subscribe("alice", "com.topic.0", "exact"), first, "what it has is not one more");
+    world.subscribe("bob", "com.topic.more", "exact");
+    let request = world.request();
+    world.send("alice", Unsubscribe { request, subscription: first });
+    world.receive("alice");
+    world.subscribe("alice", "com.topic.more", "exact");
+}
