@@ -23,7 +23,7 @@ use ecep_agent::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// The agent of an ECEP edge device.
 #[derive(Parser)]
@@ -87,8 +87,6 @@ enum EngineKind {
 
 /// What is logged unless RUST_LOG says otherwise.
 const DEFAULT_LOG: &str = "info";
-/// Added whatever RUST_LOG says: these crates log every message, with the tickets in them.
-const NEVER_MORE: &str = "wamp_async=off,tungstenite=info";
 /// Engine calls that are under way at the end may take this long; then the process goes all the same.
 const SHUTDOWN: Duration = Duration::from_secs(2);
 
@@ -105,9 +103,15 @@ fn main() -> ExitCode {
 
 fn start() -> anyhow::Result<()> {
     let wanted = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| DEFAULT_LOG.to_owned());
-    let filter = EnvFilter::try_new(format!("{wanted},{NEVER_MORE}")).context("RUST_LOG cannot be read")?;
+    let filter = EnvFilter::try_new(wanted).context("RUST_LOG cannot be read")?;
     let ansi = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(ansi)
+        .with_writer(std::io::stderr)
+        .finish()
+        .with(filter_fn(ecep_link::may_be_logged))
+        .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -9,6 +9,8 @@ use clap::{Parser, Subcommand};
 use ecep_router::{Config, Listen, Router, TransportKind};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tracing::{Level, Metadata};
+use tracing_subscriber::{filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// The WAMP router of ECEP.
 #[derive(Parser)]
@@ -45,7 +47,13 @@ async fn main() -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colours)
+        .with_writer(std::io::stderr)
+        .finish()
+        .with(filter_fn(may_be_logged))
+        .init();
     match Arguments::parse().command {
         Command::Dev { ws, raw } => dev(ws, raw).await,
         Command::Run { config } => {
@@ -53,6 +61,14 @@ async fn main() -> anyhow::Result<()> {
             serve(config, "").await
         }
     }
+}
+
+/// The WebSocket crates write every message into the log at their lowest levels, tickets included; whatever RUST_LOG
+/// says, that stays out.
+fn may_be_logged(record: &Metadata<'_>) -> bool {
+    let crate_name = record.target().split("::").next().unwrap_or_default();
+    let of_sockets = matches!(crate_name, "tungstenite" | "tokio_tungstenite");
+    !(of_sockets && *record.level() > Level::INFO)
 }
 
 async fn dev(ws: SocketAddr, raw: SocketAddr) -> anyhow::Result<()> {

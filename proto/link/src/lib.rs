@@ -12,8 +12,10 @@ mod backoff;
 mod builder;
 mod envelope;
 mod link;
+mod logging;
 mod session;
 mod supervisor;
 
 pub use builder::{Credentials, CredentialsError, LinkBuilder};
 pub use link::{CallError, Link, LinkState};
+pub use logging::may_be_logged;

@@ -1,9 +1,11 @@
 //! The program as it is started by a person, or by another program.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
 use ecep_proto::api::realm::CONTROL;
+use futures_util::{SinkExt, StreamExt};
+use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
 
 fn router(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ecep-router"));
@@ -69,4 +71,32 @@ fn run_names_what_is_wrong() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(said.contains(expected), "{text}\n{said}");
     }
+}
+
+/// Tickets travel in messages: whatever is asked to be logged, a message must not be.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_message_is_logged() {
+    const SECRET: &str = "a-ticket-that-nobody-may-read";
+    let mut command = router(&["dev", "--ws", "127.0.0.1:0", "--raw", "127.0.0.1:0"]);
+    command.env("RUST_LOG", "trace,tungstenite=trace,tungstenite::protocol=trace");
+    let mut child = Running(command.spawn().unwrap());
+    let mut log = child.0.stderr.take().unwrap();
+    let logged = std::thread::spawn(move || {
+        let mut text = String::new();
+        log.read_to_string(&mut text).map(|_| text)
+    });
+    let mut lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
+    let line = lines.next().unwrap().unwrap();
+    let mut request = line.strip_prefix("listening websocket ").unwrap().into_client_request().unwrap();
+    request.headers_mut().insert("Sec-WebSocket-Protocol", "wamp.2.json".parse().unwrap());
+    let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+    let hello = format!(r#"[1, "realm1", {{"roles": {{"caller": {{}}}}, "authid": "{SECRET}"}}]"#);
+    socket.send(Message::text(hello)).await.unwrap();
+    socket.next().await.unwrap().unwrap();
+    socket.send(Message::text(format!(r#"[48, 1, {{}}, "com.nothing", ["{SECRET}"]]"#))).await.unwrap();
+    socket.next().await.unwrap().unwrap();
+    drop(child);
+    let logged = logged.join().unwrap().unwrap();
+    assert!(logged.contains("session joins"), "nothing was logged, so this shows nothing:\n{logged}");
+    assert!(!logged.contains(SECRET), "{logged}");
 }
