@@ -1,13 +1,6 @@
 //! `ecep-agent enroll`: makes this machine a device. `ecep-agent run`: runs its agent until SIGTERM or SIGINT.
 
-use std::{
-    fs,
-    io::{IsTerminal, Write},
-    path::PathBuf,
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs, io::Write, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -23,7 +16,6 @@ use ecep_agent::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::{EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// The agent of an ECEP edge device.
 #[derive(Parser)]
@@ -85,8 +77,6 @@ enum EngineKind {
     Sim,
 }
 
-/// What is logged unless RUST_LOG says otherwise.
-const DEFAULT_LOG: &str = "info";
 /// Engine calls that are under way at the end may take this long; then the process goes all the same.
 const SHUTDOWN: Duration = Duration::from_secs(2);
 
@@ -102,16 +92,7 @@ fn main() -> ExitCode {
 }
 
 fn start() -> anyhow::Result<()> {
-    let wanted = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| DEFAULT_LOG.to_owned());
-    let filter = EnvFilter::try_new(wanted).context("RUST_LOG cannot be read")?;
-    let ansi = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(ansi)
-        .with_writer(std::io::stderr)
-        .finish()
-        .with(filter_fn(ecep_link::may_be_logged))
-        .init();
+    ecep_link::start_log().context("RUST_LOG cannot be read")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

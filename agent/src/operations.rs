@@ -70,8 +70,7 @@ type Key = (TenantSlug, OperationId);
 
 #[derive(Debug)]
 struct Entry {
-    kind: &'static str,
-    content: u64,
+    what: What,
     progress: watch::Receiver<Progress>,
 }
 
@@ -102,14 +101,14 @@ impl Operations {
         let mut table = lock(&self.table);
         let key = (tenant.clone(), operation.clone());
         if let Some(entry) = table.known.get(&key) {
-            if entry.kind == what.kind && entry.content == what.content {
+            if entry.what == what {
                 return Ok(Begun::Known(entry.progress.clone()));
             }
             return Err(ApiError::new(
                 ErrorKind::Conflict,
                 format!(
                     "operation {operation} was another order, a {}; choose another id, or leave it out",
-                    entry.kind
+                    entry.what.kind
                 ),
             ));
         }
@@ -125,7 +124,7 @@ impl Operations {
         table.forget_old();
         let (sender, progress) = watch::channel(Progress::Running(None));
         table.by_age.push_back(key.clone());
-        table.known.insert(key, Entry { kind: what.kind, content: what.content, progress });
+        table.known.insert(key, Entry { what, progress });
         Ok(Begun::New(sender))
     }
 }

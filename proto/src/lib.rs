@@ -1,9 +1,10 @@
 //! The wire: WAMP messages and codecs, and the platform's URIs and payload types.
 //!
 //! Two halves that don't know each other: `api` is this platform's catalogue; everything else is WAMP, as any
-//! router or client needs it. No I/O.
+//! router or client needs it. `backoff` is how both kinds of connection come back. No I/O.
 
 pub mod api;
+pub mod backoff;
 pub mod codec;
 pub mod error;
 pub mod id;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use ecep_proto::backoff::Backoff;
 use tokio::{
     net::TcpStream,
     sync::{mpsc, watch},
@@ -11,13 +12,16 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    backoff::Backoff,
     channel::{Channel, ChannelError, ChannelStream, EndReason, Incoming, Offer},
     header::Header,
     peer::Peer,
     tls::Tls,
 };
 
+/// The first wait before dialling again. Short, so that a cloud that restarts is found again at once.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// Longer than the WAMP link's: nothing live depends on the channel, and a handshake costs more.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// A connection over a bad mobile link takes some seconds; the system's own limit is minutes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The cloud's streams that wait for the agent to take them; past it they wait in the channel, which bounds them.
@@ -123,7 +127,7 @@ impl Supervisor {
     }
 
     async fn keep_connected(&self) {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         let mut generation = 0;
         let mut last = None;
         loop {

@@ -10,7 +10,6 @@
 //! It must not know containers, engines, HTTP or WAMP: who may do what is decided by its users.
 
 pub mod authority;
-mod backoff;
 pub mod channel;
 pub mod dialer;
 mod file;

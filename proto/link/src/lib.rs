@@ -8,7 +8,6 @@
 //!
 //! It must not know what the procedures do.
 
-mod backoff;
 mod builder;
 mod envelope;
 mod link;
@@ -18,4 +17,4 @@ mod supervisor;
 
 pub use builder::{Credentials, CredentialsError, LinkBuilder};
 pub use link::{CallError, Link, LinkState};
-pub use logging::may_be_logged;
+pub use logging::start_log;

@@ -2,17 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
+use ecep_proto::backoff::Backoff;
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    backoff::Backoff,
     builder::{CredentialsError, CredentialsSource, LinkBuilder},
     envelope::Handler,
     link::{Link, LinkState},
     session::Session,
 };
 
+/// The first wait before joining again. Short, so that a router that restarts is found again at once.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// The longest wait: what a person is ready to wait once the router is back.
+const LONGEST_WAIT: Duration = Duration::from_secs(8);
 /// Getting credentials may be an HTTP request to a cloud that is just starting.
 const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -41,7 +45,7 @@ impl Supervisor {
     }
 
     async fn keep_joined(&self) {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         let mut generation = 0;
         let mut last_failure = None;
         loop {

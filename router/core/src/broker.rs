@@ -67,7 +67,7 @@ impl Broker {
             );
             return Err(Failure::refused(LIMIT_EXCEEDED, text));
         }
-        let id = match self.by_pattern.get(kind, topic.as_str()) {
+        let id = match known {
             Some(id) => id,
             None => {
                 let id = self.next_id;
