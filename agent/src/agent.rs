@@ -3,25 +3,40 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
 use ecep_link::{Credentials, CredentialsError, Link, LinkState};
 use ecep_proto::api::{
     FleetHello, FleetReport, Procedure,
-    device::DeviceFacts,
+    device::{DeviceFacts, EngineFacts},
     fleet::{Grants, Hello, REPORT_EVERY_MS, Report, TenantContainer, TenantGrant},
     name::TenantSlug,
     stats::StatsEvent,
 };
-use tokio::{sync::watch, time::MissedTickBehavior};
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    time::MissedTickBehavior,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock, cloud, engine::Engine, facts, identity::Identity, inventory::Inventory, orders::Orders,
-    outbox::Outbox, procedures, stats::Sampler,
+    channel::{Arrival, Channels},
+    clock, cloud, control_procedures,
+    engine::Engine,
+    facts,
+    identity::Identity,
+    inventory::Inventory,
+    migration::{Capability, Migrations, Parts},
+    moving::Moving,
+    network::Networks,
+    orders::Orders,
+    outbox::Outbox,
+    procedures,
+    stats::Sampler,
 };
 
 /// Statistics are published this often.
@@ -40,6 +55,13 @@ struct Agent<E> {
     inventory: Arc<Inventory<E>>,
     orders: Arc<Orders<E>>,
     outbox: Arc<Outbox>,
+    moving: Arc<Moving>,
+    networks: Arc<Networks<E>>,
+    channels: Arc<Channels>,
+    capability: Arc<Capability>,
+    /// Rung when something has happened that the control plane should hear of now.
+    news: Arc<Notify>,
+    channel_port: OnceLock<u16>,
     facts: watch::Sender<DeviceFacts>,
     storage: watch::Sender<PathBuf>,
     /// Tickets for tenant realms that came with the last hello and were not used yet.
@@ -59,21 +81,63 @@ struct Told {
     facts: Option<DeviceFacts>,
 }
 
+/// How an agent is run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The folder of everything that it keeps.
+    pub data: PathBuf,
+    /// Where other devices bring containers.
+    pub channel_listen: SocketAddr,
+    /// The `ecep-runtime` program.
+    pub runtime: PathBuf,
+}
+
+/// Why an agent did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// What it knows of grants is damaged.
+    #[error(transparent)]
+    Ledger(#[from] ecep_channel::ledger::LedgerError),
+    /// What it knows of moves cannot be read.
+    #[error("the journals of moves cannot be read: {0}; nothing may be done before that is mended")]
+    Journals(std::io::Error),
+}
+
 /// Runs until `stop` is cancelled. Containers go on after it.
-pub async fn run<E: Engine>(identity: Identity, engine: Arc<E>, data: &Path, stop: CancellationToken) {
+///
+/// # Errors
+/// See [`RunError`].
+pub async fn run<E: Engine>(
+    identity: Identity,
+    engine: Arc<E>,
+    settings: Settings,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
+    let data = settings.data.as_path();
     let device = identity.enrolled.device.clone();
     tracing::info!(%device, cloud = %identity.enrolled.cloud, "agent starts");
     let outbox = Arc::new(Outbox::default());
-    let inventory = Arc::new(Inventory::new(device.clone(), Arc::clone(&engine), Arc::clone(&outbox)));
+    let moving = Arc::new(Moving::default());
+    let inventory = Arc::new(Inventory::new(
+        device.clone(),
+        Arc::clone(&engine),
+        Arc::clone(&outbox),
+        Arc::clone(&moving),
+    ));
+    let networks = Arc::new(Networks::new(device.clone(), Arc::clone(&engine), Arc::clone(&inventory)));
+    let (channels, arrivals) = Channels::new(data, identity.key.signing_key().clone(), stop.clone());
+    let capability = Arc::new(Capability::new(settings.runtime.clone(), data));
+    let migrations: Arc<OnceLock<Arc<Migrations<E>>>> = Arc::default();
     let orders = Arc::new(Orders::new(
-        device,
+        device.clone(),
         Arc::clone(&engine),
         Arc::clone(&inventory),
         Arc::clone(&outbox),
+        Arc::clone(&moving),
         data.to_owned(),
     ));
     // An engine that hangs must not keep the agent from ending.
-    let Some(engine_facts) = stop.run_until_cancelled(engine.facts()).await else { return };
+    let Some(engine_facts) = stop.run_until_cancelled(engine.facts()).await else { return Ok(()) };
     let (facts, _) = watch::channel(facts::gather(engine_facts));
     let (storage, _) = watch::channel(engine.storage().await.unwrap_or_else(|| FALLBACK_STORAGE.into()));
     let agent = Arc::new(Agent {
@@ -82,6 +146,12 @@ pub async fn run<E: Engine>(identity: Identity, engine: Arc<E>, data: &Path, sto
         inventory,
         orders,
         outbox,
+        moving,
+        networks,
+        channels,
+        capability,
+        news: Arc::default(),
+        channel_port: OnceLock::new(),
         facts,
         storage,
         tickets: Mutex::default(),
@@ -90,20 +160,23 @@ pub async fn run<E: Engine>(identity: Identity, engine: Arc<E>, data: &Path, sto
         greeting: tokio::sync::Mutex::default(),
     });
     let credentials_of = Arc::clone(&agent);
-    let control = Link::builder("control", move || {
+    let builder = Link::builder("control", move || {
         let agent = Arc::clone(&credentials_of);
         async move {
             let credentials = cloud::credentials(&agent.identity).await?;
             lock(&agent.router).clone_from(&credentials.url);
             Ok(credentials)
         }
-    })
-    .spawn(stop.clone());
+    });
+    let control = control_procedures::serve(builder, &device, &migrations).spawn(stop.clone());
+    agent.orders.addresses.ask_over(control.clone());
+    agent.set_up_moves(&control, &migrations, arrivals, &settings, &stop).await?;
 
     let work = async {
         tokio::join!(
             agent.inventory.keep(),
             agent.keep_facts(),
+            agent.keep_networks(),
             agent.keep_stats(),
             agent.keep_reporting(&control, &stop)
         )
@@ -113,20 +186,88 @@ pub async fn run<E: Engine>(identity: Identity, engine: Arc<E>, data: &Path, sto
     // The link's own task ends at once; its channel closing says so too.
     let _ = state.wait_for(|state| *state == LinkState::Closed).await;
     tracing::info!("agent stopped; containers go on");
+    Ok(())
 }
 
 impl<E: Engine> Agent<E> {
+    /// Goes on with the moves that were under way, and takes new ones, where the engine's containers can be moved.
+    async fn set_up_moves(
+        self: &Arc<Self>,
+        control: &Link,
+        migrations: &OnceLock<Arc<Migrations<E>>>,
+        arrivals: mpsc::Receiver<Arrival>,
+        settings: &Settings,
+        stop: &CancellationToken,
+    ) -> Result<(), RunError> {
+        let parts = Parts {
+            device: self.identity.enrolled.device.clone(),
+            engine: Arc::clone(&self.engine),
+            inventory: Arc::clone(&self.inventory),
+            orders: Arc::clone(&self.orders),
+            networks: Arc::clone(&self.networks),
+            channels: Arc::clone(&self.channels),
+            moving: Arc::clone(&self.moving),
+            control: control.clone(),
+            news: Arc::clone(&self.news),
+        };
+        let Some(moves) = Migrations::new(parts, Arc::clone(&self.capability), &settings.data)? else {
+            return Ok(());
+        };
+        moves.recover().map_err(RunError::Journals)?;
+        // Nobody else sets it.
+        let _ = migrations.set(Arc::clone(&moves));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(moves.take_arrivals(arrivals)));
+        match self.channels.listen(settings.channel_listen).await {
+            Ok(port) => {
+                // Nobody else sets it.
+                let _ = self.channel_port.set(port);
+            }
+            Err(error) => tracing::warn!(
+                address = %settings.channel_listen, %error,
+                "cannot listen for other devices; containers come through the cloud only"
+            ),
+        }
+        let capability = Arc::clone(&self.capability);
+        tokio::spawn(stop.clone().run_until_cancelled_owned(async move { capability.try_out().await }));
+        Ok(())
+    }
+
+    fn gather(&self, engine: EngineFacts) -> DeviceFacts {
+        DeviceFacts {
+            channel_port: self.channel_port.get().copied(),
+            migration: self.capability.facts(),
+            ..facts::gather(engine)
+        }
+    }
+
+    /// Containers that start get the others' names; an engine that is back may have changed the firewall.
+    async fn keep_networks(&self) {
+        let (mut changes, mut followed) = (self.inventory.changes(), self.inventory.followed());
+        loop {
+            tokio::select! {
+                Ok(()) = changes.changed() => {}
+                Ok(()) = followed.changed() => {}
+                else => return,
+            }
+            if *followed.borrow_and_update() {
+                self.networks.started().await;
+            }
+        }
+    }
+
     async fn keep_facts(&self) {
         let mut ticks = tokio::time::interval(FACTS_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut followed = self.inventory.followed();
+        let mut capability = self.capability.changes();
         loop {
             // A lost engine, or one that is back, is told at once.
             tokio::select! {
                 _ = ticks.tick() => {}
                 Ok(()) = followed.changed() => {}
+                Ok(()) = capability.changed() => {}
             }
-            let now = facts::gather(self.engine.facts().await);
+            let now = self.gather(self.engine.facts().await);
             if let Some(storage) = self.engine.storage().await {
                 self.storage.send_replace(storage);
             }
@@ -170,7 +311,10 @@ impl<E: Engine> Agent<E> {
         let mut told = Told::default();
         let mut trouble = None;
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.news.notified() => {}
+            }
             let LinkState::Joined { generation } = *state.borrow_and_update() else {
                 // Wakes at once when the link has joined.
                 if state.changed().await.is_err() {
@@ -212,10 +356,20 @@ impl<E: Engine> Agent<E> {
             tenant: container.tenant.clone(),
             container: container.detail.container,
         });
-        let report =
-            Report { at: clock::now_ms(), problems, containers: containers.collect(), facts: changed };
+        let report = Report {
+            at: clock::now_ms(),
+            problems,
+            containers: containers.collect(),
+            facts: changed,
+            is_complete: self.inventory.is_complete(),
+            migrations: self.moving.migrations(),
+            network_revision: self.networks.revision(),
+        };
         let reply = control.call::<FleetReport>(FleetReport::URI, &report).await?;
         told.facts = Some(facts);
+        if let Some(table) = reply.network {
+            self.networks.apply(table).await;
+        }
         if told.hello.is_some_and(|(_, revision)| revision != reply.grants_revision) {
             told.hello = None;
         }
@@ -226,6 +380,11 @@ impl<E: Engine> Agent<E> {
     async fn hello(&self, control: &Link, facts: &DeviceFacts) -> Result<Grants, ecep_link::CallError> {
         let hello = Hello { facts: facts.clone() };
         let grants = control.call::<FleetHello>(FleetHello::URI, &hello).await?;
+        if let Some(papers) = &grants.papers
+            && let Err(error) = self.channels.renew(papers)
+        {
+            tracing::warn!(%error, "the device's papers for the channel cannot be used");
+        }
         let url = lock(&self.router).clone();
         let mut tickets = lock(&self.tickets);
         tickets.clear();
@@ -265,7 +424,8 @@ impl<E: Engine> Agent<E> {
                 let (agent, control, tenant) = (Arc::clone(&agent), control.clone(), of_tenant.clone());
                 async move { agent.tenant_credentials(&control, &tenant).await }
             });
-            let link = procedures::serve(builder, &self.orders, &tenant).spawn(cancel.clone());
+            let link = procedures::serve(builder, &self.orders, &tenant, self.facts.subscribe())
+                .spawn(cancel.clone());
             self.outbox.open(&self.identity.enrolled.device, &tenant, link, cancel.clone());
             tenants.insert(tenant, cancel);
         }

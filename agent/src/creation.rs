@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bollard::models::{
-    ContainerCreateBody, DeviceMapping, HostConfig, HostConfigLogConfig, Mount, MountType, PortBinding,
+    ContainerCreateBody, DeviceMapping, EndpointIpamConfig, EndpointSettings, HostConfig,
+    HostConfigLogConfig, Mount, MountType, NetworkingConfig, PortBinding,
     RestartPolicy as EngineRestartPolicy, RestartPolicyNameEnum,
 };
 use ecep_proto::api::{
@@ -12,9 +13,10 @@ use ecep_proto::api::{
     error::{ApiError, ErrorKind},
     label,
     name::{ContainerId, ContainerName, OperationId, TenantSlug},
+    network::AssignedAddress,
 };
 
-use crate::{engine::NamedVolume, image_reference::ImageReference};
+use crate::{engine::NamedVolume, image_reference::ImageReference, network::network_name};
 
 /// The engine's log driver for our containers: the one whose output can be read back.
 pub const LOG_DRIVER: &str = "json-file";
@@ -103,6 +105,22 @@ pub fn body(
         host_config: Some(host_config(tenant, ports, volumes, limits, *restart, privileges)),
         ..ContainerCreateBody::default()
     })
+}
+
+/// Puts the container into its tenant's network, under its address for life.
+pub fn join_network(body: &mut ContainerCreateBody, name: &ContainerName, assigned: &AssignedAddress) {
+    let network = network_name(&assigned.subnet.tenant);
+    let endpoint = EndpointSettings {
+        ipam_config: Some(EndpointIpamConfig {
+            ipv4_address: Some(assigned.address.to_string()),
+            ..EndpointIpamConfig::default()
+        }),
+        aliases: Some(vec![name.to_string()]),
+        ..EndpointSettings::default()
+    };
+    body.host_config.get_or_insert_default().network_mode = Some(network.clone());
+    body.networking_config =
+        Some(NetworkingConfig { endpoints_config: Some(HashMap::from([(network, endpoint)])) });
 }
 
 fn host_config(

@@ -14,6 +14,7 @@ use ecep_proto::api::{
     error::{ApiError, ErrorKind},
     image::ImageView,
     name::{ContainerId, OperationId, TenantSlug},
+    network::Subnet,
 };
 use futures_util::stream::BoxStream;
 
@@ -187,6 +188,17 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// `Conflict` where a volume of that name is not the tenant's, or not a plain local one.
     fn ensure_volume(&self, volume: &NamedVolume) -> impl Future<Output = Result<(), EngineError>> + Send;
+    /// Makes a tenant's network unless it is there.
+    ///
+    /// # Errors
+    /// `Conflict` where a network of that name is another one.
+    fn ensure_network(&self, subnet: &Subnet) -> impl Future<Output = Result<(), EngineError>> + Send;
+    /// Whether it knows a runtime of that name.
+    fn has_runtime(&self, name: &str) -> impl Future<Output = bool> + Send;
+    /// The hosts file that it mounts into a container, where it has one.
+    fn hosts_file(&self, engine_id: &str) -> impl Future<Output = Option<PathBuf>> + Send;
+    /// What moves its containers; none where they cannot be moved.
+    fn mobility(&self) -> Option<docker::mobility::Mobility>;
     /// What happens to containers from now on.
     fn events(&self) -> impl Future<Output = Result<EngineEvents, EngineError>> + Send;
 }

@@ -20,6 +20,8 @@ pub fn gather(engine: EngineFacts) -> DeviceFacts {
         engine,
         hostname: fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned(),
         addresses: addresses(),
+        channel_port: None,
+        migration: None,
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -14,6 +14,8 @@ use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use ecep_proto::api::name::DeviceId;
 use ed25519_dalek::{Signer, SigningKey};
 use serde::{Deserialize, Serialize};
+
+use crate::durable;
 
 const KEY_FILE: &str = "device.key";
 const IDENTITY_FILE: &str = "identity.json";
@@ -117,6 +119,11 @@ impl DeviceKey {
         Ok(Self(SigningKey::from_bytes(&bytes.ok_or_else(damaged)?)))
     }
 
+    /// The key itself, for TLS.
+    pub fn signing_key(&self) -> &SigningKey {
+        &self.0
+    }
+
     /// The public half, as the wire has it.
     pub fn public(&self) -> String {
         STANDARD_NO_PAD.encode(self.0.verifying_key().to_bytes())
@@ -215,19 +222,12 @@ fn make_folder(data: &Path) -> Result<(), IdentityError> {
     })
 }
 
-/// Writes a file so that a crash leaves either all of it or none.
 fn write_whole(path: &Path, content: &[u8]) -> Result<(), IdentityError> {
-    let temporary = path.with_extension("new");
-    let written = (|| {
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()
-    })();
-    written.map_err(|source| IdentityError::Disk { what: "cannot write", path: path.to_owned(), source })
+    durable::write(path, content).map_err(|source| IdentityError::Disk {
+        what: "cannot write",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 #[cfg(test)]

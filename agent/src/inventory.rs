@@ -22,6 +22,7 @@ use tokio::{
 use crate::{
     clock,
     engine::{Engine, EngineContainer, EngineError},
+    moving::Moving,
     outbox::{Event, Outbox},
 };
 
@@ -35,9 +36,12 @@ pub struct Inventory<E> {
     device: DeviceId,
     engine: Arc<E>,
     outbox: Arc<Outbox>,
+    moving: Arc<Moving>,
     known: Mutex<Known>,
     /// One look at a time: an older one must not overwrite what a newer one saw.
     looking: tokio::sync::Mutex<()>,
+    /// Counts what has happened to containers.
+    changes: watch::Sender<u64>,
     /// Whether the engine's events are being followed.
     followed: watch::Sender<bool>,
 }
@@ -51,20 +55,24 @@ struct Known {
 
 impl<E: Engine> Inventory<E> {
     /// Knows nothing yet.
-    pub fn new(device: DeviceId, engine: Arc<E>, outbox: Arc<Outbox>) -> Self {
+    pub fn new(device: DeviceId, engine: Arc<E>, outbox: Arc<Outbox>, moving: Arc<Moving>) -> Self {
         Self {
             device,
             engine,
             outbox,
+            moving,
             known: Mutex::default(),
             looking: tokio::sync::Mutex::default(),
+            changes: watch::Sender::new(0),
             followed: watch::Sender::new(false),
         }
     }
 
-    /// All containers, oldest first.
+    /// All containers, oldest first, but for copies that are not theirs yet.
     pub fn containers(&self) -> Vec<EngineContainer> {
-        let mut containers: Vec<_> = self.lock().containers.values().cloned().collect();
+        let known: Vec<_> = self.lock().containers.values().cloned().collect();
+        let mut containers: Vec<_> =
+            known.into_iter().filter(|known| !self.moving.is_hidden(&known.view().id)).collect();
         containers
             .sort_by(|a, b| (a.view().created_at, &a.view().id).cmp(&(b.view().created_at, &b.view().id)));
         containers
@@ -80,6 +88,11 @@ impl<E: Engine> Inventory<E> {
     /// Whether the engine is there and its events are followed, and each change of it.
     pub fn followed(&self) -> watch::Receiver<bool> {
         self.followed.subscribe()
+    }
+
+    /// Rises whenever something has happened to a container.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// Looks at one container again, by the engine's id.
@@ -130,6 +143,19 @@ impl<E: Engine> Inventory<E> {
         Ok(())
     }
 
+    /// Tells a container that was hidden until now as if it had just come; looks at it first.
+    pub async fn announce(&self, engine_id: &str) {
+        self.lock().containers.remove(engine_id);
+        if let Err(error) = self.look(engine_id).await {
+            tracing::warn!(%error, "a container that came cannot be looked at");
+        }
+    }
+
+    /// Whether all containers are known: the engine answers, and has been asked.
+    pub fn is_complete(&self) -> bool {
+        self.lock().listed && *self.followed.borrow()
+    }
+
     /// Keeps the inventory up to date, for ever.
     pub async fn keep(&self) {
         let mut lost = false;
@@ -176,7 +202,11 @@ impl<E: Engine> Inventory<E> {
 
     fn tell(&self, before: Option<&EngineContainer>, now: Option<&EngineContainer>) {
         let Some(container) = now.or(before) else { return };
+        if self.moving.is_hidden(&container.view().id) {
+            return;
+        }
         for change in changes(before, now) {
+            self.changes.send_modify(|count| *count += 1);
             tracing::info!(container = %container.view().id, tenant = %container.tenant, ?change, "container changed");
             let event = ContainerEvent {
                 device: self.device.clone(),
@@ -247,6 +277,7 @@ mod tests {
             created_at: 1,
             started_at: Some(started_at),
             ports: vec![],
+            address: None,
         };
         let detail = ContainerDetail {
             container: view,

@@ -4,15 +4,22 @@
 //! that has a share in the device, and publishes telemetry. The engine's labels are the truth about its
 //! containers; the agent can be killed and started again at any time without touching one.
 
+pub mod addresses;
 pub mod agent;
+pub mod channel;
 pub mod clock;
 pub mod cloud;
+pub mod control_procedures;
 pub mod creation;
+mod durable;
 pub mod engine;
 pub mod facts;
 pub mod identity;
 pub mod image_reference;
 pub mod inventory;
+pub mod migration;
+pub mod moving;
+pub mod network;
 pub mod operations;
 pub mod orders;
 pub mod outbox;

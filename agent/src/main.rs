@@ -1,11 +1,12 @@
 //! `ecep-agent enroll`: makes this machine a device. `ecep-agent run`: runs its agent until SIGTERM or SIGINT.
 
-use std::{fs, io::Write, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{fs, io::Write, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use ecep_agent::{
-    agent, cloud,
+    agent::{self, Settings},
+    channel, cloud,
     engine::{
         Engine,
         docker::{DEFAULT_ADDRESS, DockerEngine},
@@ -14,6 +15,7 @@ use ecep_agent::{
     facts,
     identity::{self, DeviceKey, Enrolled, Identity},
 };
+use ecep_runtime::register::RUNTIME_NAME;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +31,8 @@ struct Arguments {
 enum Command {
     /// Make this machine a device of a tenant.
     Enroll(Enroll),
+    /// Tell this machine's Docker engine of the runtime that restores moved containers.
+    Setup(Setup),
     /// Run the agent of an enrolled device until SIGTERM or SIGINT; containers go on after it.
     Run(Run),
 }
@@ -51,10 +55,35 @@ struct Enroll {
 }
 
 #[derive(Parser)]
+struct Setup {
+    /// Take the runtime back; containers that were created with it cannot be started afterwards
+    #[arg(long)]
+    remove: bool,
+    /// The runtime program; beside this program if left out
+    #[arg(long, env = "ECEP_AGENT_RUNTIME", value_name = "FILE")]
+    runtime: Option<PathBuf>,
+    /// The engine's configuration file
+    #[arg(long, value_name = "FILE", default_value = "/etc/docker/daemon.json")]
+    engine_configuration: PathBuf,
+    /// The file in which the engine keeps its process id
+    #[arg(long, value_name = "FILE", default_value = "/run/docker.pid")]
+    engine_pid_file: PathBuf,
+    /// The engine's socket
+    #[arg(long, env = "DOCKER_HOST", default_value = DEFAULT_ADDRESS)]
+    docker: String,
+}
+
+#[derive(Parser)]
 struct Run {
     /// Which engine; `sim` keeps its containers in memory, for tests of a fleet
     #[arg(long, env = "ECEP_AGENT_ENGINE", default_value = "docker")]
     engine: EngineKind,
+    /// Where other devices bring containers that move here
+    #[arg(long, env = "ECEP_AGENT_CHANNEL_LISTEN", value_name = "ADDR", default_value = "0.0.0.0:7443")]
+    channel_listen: SocketAddr,
+    /// The runtime program that restores containers; beside this program if left out
+    #[arg(long, env = "ECEP_AGENT_RUNTIME", value_name = "FILE")]
+    runtime: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
 }
@@ -79,6 +108,8 @@ enum EngineKind {
 
 /// Engine calls that are under way at the end may take this long; then the process goes all the same.
 const SHUTDOWN: Duration = Duration::from_secs(2);
+/// An engine reads its configuration again within a second; a busy small one needs longer.
+const RELOAD_LIMIT: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
     match start() {
@@ -102,6 +133,7 @@ fn start() -> anyhow::Result<()> {
         match Arguments::parse().command {
             Command::Enroll(enroll) => enrol(enroll).await,
             Command::Run(run) => run_agent(run).await,
+            Command::Setup(setup) => set_up(&setup),
         }
     });
     runtime.shutdown_timeout(SHUTDOWN);
@@ -129,6 +161,9 @@ async fn enrol(Enroll { url, token_file, name, place, common }: Enroll) -> anyho
     let key = DeviceKey::load_or_create(&common.data)?;
     let reply = cloud::enrol(&cloud, token, &key, &name, place.as_deref(), facts).await?;
     let enrolled = Enrolled { device: reply.device, cloud, engine };
+    if let Some(papers) = &reply.papers {
+        channel::save(&common.data, papers)?;
+    }
     identity::store(&common.data, &enrolled)?;
     let mut out = std::io::stdout();
     writeln!(out, "enrolled as {} of {}", enrolled.device, reply.tenant_name)?;
@@ -139,7 +174,45 @@ async fn enrol(Enroll { url, token_file, name, place, common }: Enroll) -> anyho
     Ok(())
 }
 
-async fn run_agent(Run { engine, common }: Run) -> anyhow::Result<()> {
+/// The runtime that is installed beside this program.
+fn runtime_program(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    match given {
+        Some(path) => Ok(std::path::absolute(path)?),
+        None => Ok(std::env::current_exe().context("cannot find myself")?.with_file_name("ecep-runtime")),
+    }
+}
+
+fn set_up(setup: &Setup) -> anyhow::Result<()> {
+    let Some(socket) = setup.docker.strip_prefix("unix://") else {
+        bail!("{} is no address of a Docker engine on this device", setup.docker);
+    };
+    let text = fs::read_to_string(&setup.engine_pid_file)
+        .with_context(|| format!("cannot read {}; does the engine run?", setup.engine_pid_file.display()))?;
+    let pid = text
+        .trim()
+        .parse()
+        .with_context(|| format!("{} holds no process id", setup.engine_pid_file.display()))?;
+    let engine = ecep_runtime::register::Engine {
+        configuration: setup.engine_configuration.clone(),
+        socket: socket.into(),
+        pid,
+    };
+    let mut out = std::io::stdout();
+    if setup.remove {
+        engine.remove_runtime(RUNTIME_NAME, RELOAD_LIMIT)?;
+        writeln!(out, "the engine does not know the runtime {RUNTIME_NAME} any more")?;
+        return Ok(());
+    }
+    let program = runtime_program(setup.runtime.clone())?;
+    if !program.is_file() {
+        bail!("{} is missing; install it beside the agent, or name it with --runtime", program.display());
+    }
+    engine.add_runtime(RUNTIME_NAME, &program, RELOAD_LIMIT)?;
+    writeln!(out, "the engine knows the runtime {RUNTIME_NAME}: new containers can be moved live")?;
+    Ok(())
+}
+
+async fn run_agent(Run { engine, channel_listen, runtime, common }: Run) -> anyhow::Result<()> {
     let identity = Identity::load(&common.data)?;
     let _alone = identity::RunLock::take(&common.data)?;
     let stop = CancellationToken::new();
@@ -153,12 +226,13 @@ async fn run_agent(Run { engine, common }: Run) -> anyhow::Result<()> {
         }
         stopping.cancel();
     });
+    let settings = Settings { data: common.data.clone(), channel_listen, runtime: runtime_program(runtime)? };
     match engine {
         EngineKind::Docker => {
             let address = common.docker.unwrap_or_else(|| identity.enrolled.engine.clone());
-            agent::run(identity, Arc::new(DockerEngine::new(&address)?), &common.data, stop).await;
+            agent::run(identity, Arc::new(DockerEngine::new(&address)?), settings, stop).await?;
         }
-        EngineKind::Sim => agent::run(identity, Arc::new(SimEngine::default()), &common.data, stop).await,
+        EngineKind::Sim => agent::run(identity, Arc::new(SimEngine::default()), settings, stop).await?,
     }
     Ok(())
 }

@@ -9,13 +9,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bollard::models::ContainerCreateBody;
 use ecep_proto::api::{
     container::{ContainerOrder, ContainerState, CreateContainer, DeleteContainer, StopContainer},
     error::{ApiError, ErrorKind},
     image::{DeleteImage, PullImage},
     name::{ContainerId, DeviceId, OperationId, TenantSlug},
+    network::AssignAddress,
     operation::{ANSWER_WITHIN_MS, OperationReply, OperationState},
 };
+use ecep_runtime::register::RUNTIME_NAME;
 use futures_util::FutureExt;
 use tokio::{
     sync::{Semaphore, SemaphorePermit, watch},
@@ -23,13 +26,15 @@ use tokio::{
 };
 
 use crate::{
+    addresses::Addresses,
     creation,
     engine::{Engine, EngineContainer, EngineError, PullProgress, engine_name},
     image_reference::ImageReference,
     inventory::Inventory,
+    moving::Moving,
     operations::{Begun, Locks, Operations, Progress, What},
     outbox::Outbox,
-    policy::Policy,
+    policy::{AllowedBody, Policy},
     random,
     reporter::{Ended, Reporter},
 };
@@ -53,6 +58,10 @@ pub struct Orders<E> {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) policy_folder: PathBuf,
     pub(crate) operations: Operations,
+    /// Who gives containers their addresses.
+    pub(crate) addresses: Arc<Addresses>,
+    /// Which containers nobody else may touch.
+    pub(crate) moving: Arc<Moving>,
     locks: Locks,
     at_work: Semaphore,
     pulls: Semaphore,
@@ -94,6 +103,7 @@ impl<E: Engine> Orders<E> {
         engine: Arc<E>,
         inventory: Arc<Inventory<E>>,
         outbox: Arc<Outbox>,
+        moving: Arc<Moving>,
         policy_folder: PathBuf,
     ) -> Self {
         Self {
@@ -103,6 +113,8 @@ impl<E: Engine> Orders<E> {
             outbox,
             policy_folder,
             operations: Operations::default(),
+            addresses: Arc::default(),
+            moving,
             locks: Locks::default(),
             at_work: Semaphore::new(MAX_AT_WORK),
             pulls: Semaphore::new(MAX_PULLS),
@@ -264,7 +276,7 @@ impl<E: Engine> Orders<E> {
         // By what the labels say; by name where the inventory has not seen it yet.
         let engine_id = self.inventory.engine_id(container).unwrap_or_else(|| engine_name(container));
         match self.engine.inspect(&engine_id).await {
-            Ok(found) if found.tenant == *tenant => Ok(found),
+            Ok(found) if found.tenant == *tenant && !self.moving.is_hidden(container) => Ok(found),
             Ok(_) | Err(EngineError::NotFound(_)) => Err(not_found()),
             Err(error) => Err(error.into_api()),
         }
@@ -331,6 +343,7 @@ impl<E: Engine> Orders<E> {
             Box::pin(async move {
                 let _held = orders.locks.hold(container.as_str()).await;
                 let _permit = permit(&orders.at_work).await?;
+                orders.moving.refuse_if_moving(&container)?;
                 let found = orders.find(&tenant, &container).await?;
                 let engine_id = found.detail.engine_id.clone();
                 let done = step(Arc::clone(&orders.engine), found, report).await;
@@ -374,11 +387,12 @@ impl<E: Engine> Orders<E> {
         }
         let id = random::container_id()
             .map_err(|error| ApiError::new(ErrorKind::Unavailable, error.to_string()))?;
-        let body = creation::body(&tenant, &id, &report.operation, &image, &order)?;
+        let mut body = creation::body(&tenant, &id, &report.operation, &image, &order)?;
         let policy = Policy::load(&self.policy_folder).map_err(|error| {
             ApiError::new(ErrorKind::Unavailable, format!("{error}; its owner must mend it"))
         })?;
-        let body = policy.check(&tenant, body)?;
+        // Judged before anything is pulled, and once more when the request is complete.
+        policy.check(&tenant, body.clone())?;
 
         if !self.engine.has_image(image.as_str()).await.map_err(EngineError::into_api)? {
             self.do_pull(&image, Some(&id), &report).await?;
@@ -388,9 +402,24 @@ impl<E: Engine> Orders<E> {
         for volume in creation::volumes(&tenant, &order) {
             self.engine.ensure_volume(&volume).await.map_err(EngineError::into_api)?;
         }
-        let engine_id = self.engine.create(&engine_name(&id), body).await.map_err(EngineError::into_api)?;
-        if order.start {
-            report.phase("starting", Some(&id), None);
+        if order.privileges.network_mode.is_none() {
+            self.join_network(&tenant, &id, &order, &mut body).await?;
+        }
+        if self.engine.has_runtime(RUNTIME_NAME).await {
+            body.host_config.get_or_insert_default().runtime = Some(RUNTIME_NAME.to_owned());
+        }
+        let body = policy.check(&tenant, body)?;
+        let made = self.make(&id, body, order.start, &report).await;
+        if made.is_err() {
+            self.addresses.release(&id).await;
+        }
+        made
+    }
+
+    async fn make(&self, id: &ContainerId, body: AllowedBody, start: bool, report: &Reporter) -> Ended {
+        let engine_id = self.engine.create(&engine_name(id), body).await.map_err(EngineError::into_api)?;
+        if start {
+            report.phase("starting", Some(id), None);
             if let Err(error) = self.engine.start(&engine_id).await {
                 // A container that could not even start would only hold its name.
                 if let Err(error) = self.engine.remove(&engine_id, true).await {
@@ -401,7 +430,24 @@ impl<E: Engine> Orders<E> {
             }
         }
         let made = self.inventory.look(&engine_id).await.map_err(EngineError::into_api)?;
-        Ok((Some(id), made.map(|container| container.view().clone())))
+        Ok((Some(id.clone()), made.map(|container| container.view().clone())))
+    }
+
+    /// Gives the container its address for life in its tenant's network.
+    async fn join_network(
+        &self,
+        tenant: &TenantSlug,
+        id: &ContainerId,
+        order: &CreateContainer,
+        body: &mut ContainerCreateBody,
+    ) -> Result<(), ApiError> {
+        let request =
+            AssignAddress { tenant: tenant.clone(), container: id.clone(), name: order.name.clone() };
+        if let Some(assigned) = self.addresses.assign(&request).await? {
+            self.engine.ensure_network(&assigned.subnet).await.map_err(EngineError::into_api)?;
+            creation::join_network(body, &order.name, &assigned);
+        }
+        Ok(())
     }
 
     /// The order has made its container already. If the agent ended between creating and starting it, it is

@@ -12,7 +12,8 @@ use std::{
 };
 
 use bollard::models::{
-    ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, MountVolumeOptions, PortMap,
+    ContainerCreateBody, EndpointSettings, HostConfig, HostConfigLogConfig, Mount, MountType,
+    MountVolumeOptions, NetworkingConfig, PortMap,
 };
 use ecep_proto::api::{
     error::{ApiError, ErrorKind},
@@ -20,13 +21,19 @@ use ecep_proto::api::{
 };
 use serde::Deserialize;
 
-use crate::creation::{LOG_DRIVER, volume_prefix};
+use ecep_runtime::register::RUNTIME_NAME;
+
+use crate::{
+    creation::{LOG_DRIVER, volume_prefix},
+    network::network_name,
+};
 
 /// The device policy's name in the agent's data folder.
 pub const POLICY_FILE: &str = "policy.toml";
 
 /// Runtimes of the engine that isolate as its default one does.
-const ORDINARY_RUNTIMES: &[&str] = &["", "runc"];
+/// `ecep` is runc, except that it can restore.
+const ORDINARY_RUNTIMES: &[&str] = &["", "runc", RUNTIME_NAME];
 
 /// What an owner can allow in the policy file: the names of the settings, in the file and in errors.
 const SETTINGS: &[&str] = &[
@@ -201,6 +208,19 @@ impl Absent for u16 {
     }
 }
 
+/// Whether it is the tenant's own network, with an address and names in it and nothing else.
+fn is_own_network(tenant: &TenantSlug, networks: &NetworkingConfig) -> bool {
+    let NetworkingConfig { endpoints_config } = networks;
+    endpoints_config.iter().flatten().all(|(name, endpoint)| {
+        let plain = EndpointSettings {
+            ipam_config: endpoint.ipam_config.clone(),
+            aliases: endpoint.aliases.clone(),
+            ..EndpointSettings::default()
+        };
+        *name == network_name(tenant) && *endpoint == plain
+    })
+}
+
 impl Judge<'_> {
     fn offence(&mut self, setting: &'static str, value: &impl Debug) {
         debug_assert!(SETTINGS.contains(&setting), "{setting} is not listed");
@@ -257,7 +277,9 @@ impl Judge<'_> {
             networking_config,
         } = body;
         self.absent("anonymous_volumes", volumes.as_ref());
-        if let Some(networks) = networking_config {
+        if let Some(networks) = networking_config
+            && !is_own_network(tenant, networks)
+        {
             self.offence("networks", networks);
         }
         if let Some(host) = host_config {
@@ -345,7 +367,12 @@ impl Judge<'_> {
         self.absent("device_requests", device_requests.as_ref());
         self.absent("binds", binds.as_ref());
         self.absent("security_opt", security_opt.as_ref());
-        self.one_of("network_mode", network_mode.as_ref(), &["", "default", "bridge", "none"]);
+        let own_network = network_name(tenant);
+        self.one_of(
+            "network_mode",
+            network_mode.as_ref(),
+            &["", "default", "bridge", "none", own_network.as_str()],
+        );
         self.one_of("pid_mode", pid_mode.as_ref(), &[""]);
         self.one_of("ipc_mode", ipc_mode.as_ref(), &["", "private", "none"]);
         self.one_of("uts_mode", uts_mode.as_ref(), &[""]);

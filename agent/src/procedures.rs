@@ -18,10 +18,10 @@ use ecep_proto::api::{
     operation::OperationReply,
     reply::{Caller, Nothing},
 };
+use tokio::sync::watch;
 
 use crate::{
     engine::{Engine, EngineError, LogWindow},
-    facts,
     orders::{Accepted, Orders},
 };
 
@@ -36,17 +36,23 @@ const MAX_LOG_BYTES: usize = 256 * 1024;
 struct Share<E> {
     orders: Arc<Orders<E>>,
     tenant: TenantSlug,
+    facts: watch::Receiver<DeviceFacts>,
 }
 
 impl<E> Clone for Share<E> {
     fn clone(&self) -> Self {
-        Self { orders: Arc::clone(&self.orders), tenant: self.tenant.clone() }
+        Self { orders: Arc::clone(&self.orders), tenant: self.tenant.clone(), facts: self.facts.clone() }
     }
 }
 
 /// Registers all of them on the tenant's link.
-pub fn serve<E: Engine>(mut link: LinkBuilder, orders: &Arc<Orders<E>>, tenant: &TenantSlug) -> LinkBuilder {
-    let share = Share { orders: Arc::clone(orders), tenant: tenant.clone() };
+pub fn serve<E: Engine>(
+    mut link: LinkBuilder,
+    orders: &Arc<Orders<E>>,
+    tenant: &TenantSlug,
+    facts: watch::Receiver<DeviceFacts>,
+) -> LinkBuilder {
+    let share = Share { orders: Arc::clone(orders), tenant: tenant.clone(), facts };
     macro_rules! procedures {
         ($($procedure:ty => $method:ident($request:ty);)+) => { $(
             let this = share.clone();
@@ -78,12 +84,16 @@ pub fn serve<E: Engine>(mut link: LinkBuilder, orders: &Arc<Orders<E>>, tenant: 
 
 impl<E: Engine> Share<E> {
     async fn info(self, _: Caller, _: Nothing) -> Result<DeviceFacts, ApiError> {
-        Ok(facts::gather(self.orders.engine.facts().await))
+        let engine = self.orders.engine.facts().await;
+        Ok(DeviceFacts { engine, ..self.facts.borrow().clone() })
     }
 
     async fn list(self, _: Caller, _: Nothing) -> Result<Containers, ApiError> {
         let listed = self.orders.engine.list().await.map_err(EngineError::into_api)?;
-        let of_tenant = listed.into_iter().filter(|container| container.tenant == self.tenant);
+        let moving = &self.orders.moving;
+        let of_tenant = listed
+            .into_iter()
+            .filter(|container| container.tenant == self.tenant && !moving.is_hidden(&container.view().id));
         let mut containers: Vec<_> = of_tenant.map(|container| container.detail.container).collect();
         containers.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         Ok(Containers { containers })

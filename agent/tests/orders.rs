@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use ecep_agent::{
     engine::{Engine, sim::SimEngine},
     inventory::Inventory,
+    moving::Moving,
     orders::Orders,
     outbox::Outbox,
 };
@@ -34,10 +35,18 @@ fn device_with(engine: Arc<SimEngine>) -> Device {
     let id: ecep_proto::api::name::DeviceId = "edge-1".parse().expect("a good name");
     let policy = tempfile::tempdir().expect("a folder");
     let outbox = Arc::new(Outbox::default());
-    let inventory = Arc::new(Inventory::new(id.clone(), Arc::clone(&engine), Arc::clone(&outbox)));
+    let moving = Arc::new(Moving::default());
+    let inventory =
+        Arc::new(Inventory::new(id.clone(), Arc::clone(&engine), Arc::clone(&outbox), Arc::clone(&moving)));
     let folder: &Path = policy.path();
-    let orders =
-        Arc::new(Orders::new(id, Arc::clone(&engine), Arc::clone(&inventory), outbox, folder.to_owned()));
+    let orders = Arc::new(Orders::new(
+        id,
+        Arc::clone(&engine),
+        Arc::clone(&inventory),
+        outbox,
+        moving,
+        folder.to_owned(),
+    ));
     Device { engine, inventory, orders, _policy: policy }
 }
 

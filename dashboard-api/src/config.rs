@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 use warp::http::Uri;
 
+use crate::subnets::Pool;
+
 /// All settings.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Config {
@@ -29,6 +31,16 @@ pub struct Config {
     /// over TLS only.
     #[arg(long, env = "ECEP_API_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<PublicUrl>,
+    /// The addresses from which each tenant's network is taken. No device's own network may lie in it.
+    #[arg(long, env = "ECEP_API_ADDRESS_POOL", value_name = "NET", default_value = "10.192.0.0/10")]
+    pub address_pool: Pool,
+    /// An address and port for the agents' channels, which carry migrations between devices that cannot reach each
+    /// other. May be given more than once; without it only devices of one site can move containers to each other.
+    #[arg(long, env = "ECEP_API_CHANNEL_LISTEN", value_name = "ADDR", value_delimiter = ',')]
+    pub channel_listen: Vec<SocketAddr>,
+    /// Where devices reach that, as host:port.
+    #[arg(long, env = "ECEP_API_DEVICE_CHANNEL", value_name = "HOST:PORT")]
+    pub device_channel: Option<String>,
 }
 
 /// Why an address was refused.

@@ -12,10 +12,13 @@ use ecep_proto::api::{
 };
 
 use crate::{
+    authority::Authority,
+    channel::{ChannelStartError, Channels},
     clock::SteadyClock,
     config::Config,
     fleet_view::FleetView,
     limits::LoginLimits,
+    moves::Moves,
     nonces::Nonces,
     password::{PasswordError, Passwords},
     secret::random_secret,
@@ -35,6 +38,12 @@ pub struct ControlPlane {
     pub limits: LoginLimits,
     /// Judges ages.
     pub clock: SteadyClock,
+    /// Who has each container.
+    pub authority: Authority,
+    /// The moves, as people see them.
+    pub moves: Moves,
+    /// The agents' channels for bulk bytes.
+    pub channels: std::sync::Arc<Channels>,
     tickets: Mutex<Tickets>,
     nonces: Mutex<Nonces>,
     view: Mutex<FleetView>,
@@ -44,15 +53,19 @@ impl ControlPlane {
     /// Loads the fleet from the store.
     ///
     /// # Errors
-    /// If the store cannot be read.
-    pub fn load(config: Config, store: Store, passwords: Passwords) -> Result<Self, StoreError> {
+    /// If the store cannot be read, or the channels' certificate authority not be made.
+    pub fn load(config: Config, store: Store, passwords: Passwords) -> Result<Self, ChannelStartError> {
         let clock = SteadyClock::start();
         let mut view = FleetView::default();
         for device in store.devices()? {
             let last = store.report(&device.id)?;
             view.add(clock.now(), device, last);
         }
+        let channels = Channels::load(&config.data, store.clone(), config.device_channel.clone())?;
         Ok(Self {
+            authority: Authority::load(store.clone(), config.address_pool)?,
+            moves: Moves::load(store.clone())?,
+            channels: std::sync::Arc::new(channels),
             config,
             store,
             passwords,
@@ -105,6 +118,8 @@ impl ControlPlane {
         if removed {
             self.view().remove(device);
             self.tickets().revoke(device.as_str());
+            self.authority.remove_device(device).await?;
+            self.channels.remove_device(device).await;
             tracing::info!(%device, %tenant, "device removed");
         }
         Ok(removed)

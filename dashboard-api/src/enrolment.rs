@@ -8,6 +8,7 @@ use ecep_proto::api::{
         CLOCK_TOLERANCE_MS, EnrolReply, EnrolRequest, SessionReply, SessionRequest, enrol_text, session_text,
     },
     error::{ApiError, ErrorKind},
+    fleet::ChannelPapers,
     realm,
     roles::Role,
 };
@@ -57,15 +58,20 @@ impl ControlPlane {
                 enrolled_at: unix_ms(),
                 facts: request.facts.clone(),
             };
-            let reply =
-                |device: &Device| EnrolReply { device: device.id.clone(), tenant_name: tenant.name.clone() };
+            let reply = |device: &Device| {
+                Ok::<_, ApiError>(EnrolReply {
+                    device: device.id.clone(),
+                    tenant_name: tenant.name.clone(),
+                    papers: Some(self.papers(device)?),
+                })
+            };
             match self.store.enrol(unix_ms(), &token.id, &device).await? {
                 Enrolment::Added(device) => {
                     tracing::info!(device = %device.id, tenant = %device.owner, token = %token.id, "device enrolled");
                     self.view().add(self.clock.now(), device.clone(), None);
-                    return Ok((reply(&device), Some(device)));
+                    return Ok((reply(&device)?, Some(device)));
                 }
-                Enrolment::Known(device) => return Ok((reply(&device), None)),
+                Enrolment::Known(device) => return Ok((reply(&device)?, None)),
                 Enrolment::IdTaken => {}
                 Enrolment::Expired => {
                     return Err(forbidden(format!(
@@ -88,6 +94,18 @@ impl ControlPlane {
             }
         }
         Err(ApiError::new(ErrorKind::Conflict, "No free id was found for this name. Choose another name."))
+    }
+
+    /// A device's papers for the channel, made anew each time.
+    pub(crate) fn papers(&self, device: &Device) -> Result<ChannelPapers, ApiError> {
+        let key = parse_key(&device.public_key)?;
+        self.channels.papers(&device.id, &key).map_err(|error| {
+            tracing::error!(device = %device.id, %error, "no certificate could be made");
+            ApiError::new(
+                ErrorKind::Unavailable,
+                "The control plane cannot make a certificate for the device now. Its log says why.",
+            )
+        })
     }
 
     /// Trades a device's signature for a ticket of the control realm.

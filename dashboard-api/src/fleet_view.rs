@@ -3,14 +3,18 @@
 //! Folds reports; does no I/O and reads no clock. Times are the control plane's, in milliseconds since 1970 on
 //! its steady clock. Bounded by what is enrolled: one entry for each device, and `MAX_CONTAINERS` in it.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    net::Ipv4Addr,
+};
 
 use ecep_fleet::liveness::{Judgement, Watch};
 use ecep_proto::api::{
+    container::ContainerView,
     device::{DeviceFacts, DeviceList, DeviceView, Liveness},
     error::{ApiError, ErrorKind},
     fleet::{FleetContainers, PlacedContainer, Report, TenantContainer},
-    name::{DeviceId, TenantSlug},
+    name::{ContainerId, DeviceId, TenantSlug},
 };
 
 use crate::{
@@ -79,6 +83,21 @@ impl FleetView {
     /// One device; `None` if it is not enrolled.
     pub fn device(&self, now: u64, id: &DeviceId) -> Option<DeviceView> {
         self.devices.get(id).map(|entry| entry.view(entry.watch.judge(now)))
+    }
+
+    /// A device's address for its neighbours: the first of its IPv4 addresses.
+    pub fn address(&self, id: &DeviceId) -> Option<Ipv4Addr> {
+        let facts = &self.devices.get(id)?.facts;
+        facts.addresses.iter().find_map(|address| address.parse().ok())
+    }
+
+    /// Where the device has this container of the tenant, by its last report.
+    pub fn find(&self, tenant: &TenantSlug, container: &ContainerId) -> Vec<(DeviceId, ContainerView)> {
+        let of_tenant = |one: &&TenantContainer| one.tenant == *tenant && one.container.id == *container;
+        let found = self.devices.iter().flat_map(|(id, entry)| {
+            entry.containers.iter().filter(of_tenant).map(|one| (id.clone(), one.container.clone()))
+        });
+        found.collect()
     }
 
     /// Forgets a device.
@@ -316,6 +335,8 @@ mod tests {
             },
             hostname: "edge".to_owned(),
             addresses: vec![],
+            channel_port: None,
+            migration: None,
         }
     }
 
@@ -344,12 +365,21 @@ mod tests {
                 created_at: 1,
                 started_at: None,
                 ports: vec![],
+                address: None,
             },
         }
     }
 
     fn report(at: u64, containers: Vec<TenantContainer>) -> Report {
-        Report { at, problems: vec![], containers, facts: None }
+        Report {
+            at,
+            problems: vec![],
+            containers,
+            facts: None,
+            is_complete: true,
+            migrations: vec![],
+            network_revision: 0,
+        }
     }
 
     fn view_of_edge() -> (FleetView, DeviceId) {

@@ -6,6 +6,8 @@
 //! container engine is.
 
 pub mod authenticator;
+pub mod authority;
+pub mod channel;
 pub mod clock;
 pub mod config;
 pub mod control;
@@ -14,6 +16,7 @@ pub mod fleet_view;
 pub mod http;
 pub mod limits;
 pub mod listener;
+pub mod moves;
 pub mod naming;
 pub mod nonces;
 pub mod password;
@@ -21,5 +24,6 @@ pub mod secret;
 pub mod server;
 pub mod setup;
 pub mod store;
+pub mod subnets;
 pub mod tickets;
 pub mod uplink;

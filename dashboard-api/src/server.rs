@@ -6,6 +6,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    channel::ChannelStartError,
     clock::unix_ms,
     config::Config,
     control::ControlPlane,
@@ -38,6 +39,9 @@ pub enum StartError {
     /// The data cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The channels cannot be set up.
+    #[error(transparent)]
+    Channels(#[from] ChannelStartError),
     /// The setup code cannot be written.
     #[error("the setup code cannot be kept in the data folder: {0}")]
     SetupCode(io::Error),
@@ -67,6 +71,13 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
             .map_err(|error| StartError::Bind { address: *address, error })?;
         sockets.push(bound);
     }
+    let mut channel_sockets = Vec::new();
+    for address in &config.channel_listen {
+        let bound = TcpListener::bind(address)
+            .await
+            .map_err(|error| StartError::Bind { address: *address, error })?;
+        channel_sockets.push(bound);
+    }
     let store = Store::open(&config.data)?;
     let setup = SetupCode::prepare(&config.data, store.has_no_account()).map_err(StartError::SetupCode)?;
     let control = Arc::new(ControlPlane::load(config, store, Passwords::new()?)?);
@@ -76,6 +87,9 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
     let mut tasks = JoinSet::new();
     tasks.spawn(sweep(control.store.clone(), stop.clone()));
     tasks.spawn(Arc::clone(&uplink).watch());
+    for socket in channel_sockets {
+        tasks.spawn(Arc::clone(&control.channels).serve(socket, stop.clone()));
+    }
     let room = listener::room();
     let mut addresses = Vec::new();
     for socket in sockets {

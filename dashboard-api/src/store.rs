@@ -9,6 +9,7 @@
 
 mod accounts;
 mod devices;
+mod placements;
 mod records;
 mod table;
 mod tenants;
@@ -24,6 +25,7 @@ use std::{
 use ecep_proto::api::roles::Role;
 
 pub use devices::Enrolment;
+pub use placements::{Placement, StoredMigration};
 pub use records::{Account, ApiToken, Device, JoinToken, LastReport, Session, Tenant};
 use table::Table;
 
@@ -95,6 +97,10 @@ pub struct Store {
     join_tokens: Table<JoinToken>,
     api_tokens: Table<ApiToken>,
     reports: Table<LastReport>,
+    placements: Table<Placement>,
+    networks: Table<u32>,
+    migrations: Table<StoredMigration>,
+    keys: Table<String>,
 }
 
 impl Store {
@@ -133,9 +139,27 @@ impl Store {
             join_tokens: Table::open(&db, "join_tokens")?,
             api_tokens: Table::open(&db, "api_tokens")?,
             reports: Table::open(&db, "reports")?,
+            placements: Table::open(&db, "placements")?,
+            networks: Table::open(&db, "networks")?,
+            migrations: Table::open(&db, "migrations")?,
+            keys: Table::open(&db, "keys")?,
             meta,
             db,
         })
+    }
+
+    /// The key of that name; `make` makes it where there is none, and it is on disk before it is answered.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn key(&self, name: &str, make: impl FnOnce() -> String) -> Result<String, StoreError> {
+        if let Some(key) = self.keys.get(name)? {
+            return Ok(key);
+        }
+        let key = make();
+        self.keys.put(name, &key)?;
+        self.db.flush()?;
+        Ok(key)
     }
 
     /// Waits until every change so far is on disk.

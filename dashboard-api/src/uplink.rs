@@ -2,6 +2,7 @@
 //!
 //! Owns the links, what they serve and what they publish. Must not know WAMP's framing (`ecep-link` does).
 
+mod migration;
 mod procedures;
 mod teller;
 
@@ -13,7 +14,10 @@ use std::{
 
 use ecep_link::{Credentials, CredentialsError, Link, LinkState};
 use ecep_proto::api::{
-    Authenticate, DeviceList, FleetContainerList, FleetHello, FleetReport, Procedure,
+    AddressAssign, AddressRelease, Authenticate, ContainerMigrate, ContainerPreflight, DeviceList,
+    FleetContainerList, FleetHello, FleetReport, MigrationCancel, MigrationDecide, MigrationHistory,
+    MigrationTell, Procedure,
+    migration::{MigrationList, MigrationQuery, MigrationView},
     name::TenantSlug,
     realm::{self, CONTROL_PLANE_AUTHID},
 };
@@ -79,6 +83,11 @@ impl Uplink {
         self.queue(&change.device.owner.clone(), Told::Change(Box::new(change)));
     }
 
+    /// Tells a tenant how a move goes on.
+    fn tell_move(&self, tenant: &TenantSlug, view: MigrationView, has_changed_state: bool) {
+        self.queue(tenant, Told::Move(Box::new(view), has_changed_state));
+    }
+
     /// Tells a tenant something that a person should know.
     pub fn notice(&self, tenant: &TenantSlug, text: String) {
         self.queue(tenant, Told::Notice(text));
@@ -107,6 +116,8 @@ impl Uplink {
 
     fn spawn_control_link(self: &Arc<Self>) -> Link {
         let (authenticate, hello, report) = (Arc::clone(self), Arc::clone(self), Arc::clone(self));
+        let (assign, release, decide, told) =
+            (Arc::clone(self), Arc::clone(self), Arc::clone(self), Arc::clone(self));
         Link::builder("control", self.credentials(realm::CONTROL.to_owned()))
             .procedure::<Authenticate, _, _>(Authenticate::URI.to_owned(), move |_caller, request| {
                 let uplink = Arc::clone(&authenticate);
@@ -118,7 +129,23 @@ impl Uplink {
             })
             .procedure::<FleetReport, _, _>(FleetReport::URI.to_owned(), move |caller, request| {
                 let uplink = Arc::clone(&report);
-                async move { uplink.report(&caller, request) }
+                async move { uplink.report(&caller, request).await }
+            })
+            .procedure::<AddressAssign, _, _>(AddressAssign::URI.to_owned(), move |caller, request| {
+                let uplink = Arc::clone(&assign);
+                async move { uplink.assign(&caller, request).await }
+            })
+            .procedure::<AddressRelease, _, _>(AddressRelease::URI.to_owned(), move |caller, request| {
+                let uplink = Arc::clone(&release);
+                async move { uplink.release(&caller, request).await }
+            })
+            .procedure::<MigrationDecide, _, _>(MigrationDecide::URI.to_owned(), move |caller, request| {
+                let uplink = Arc::clone(&decide);
+                async move { uplink.decide(&caller, request).await }
+            })
+            .procedure::<MigrationTell, _, _>(MigrationTell::URI.to_owned(), move |caller, request| {
+                let uplink = Arc::clone(&told);
+                async move { uplink.migration_told(&caller, &request) }
             })
             .spawn(self.stop.clone())
     }
@@ -134,10 +161,41 @@ impl Uplink {
             .procedure::<FleetContainerList, _, _>(
                 FleetContainerList::URI.to_owned(),
                 move |_caller, _nothing| {
-                    let list = containers.view().containers(containers.clock.now(), &of_containers);
+                    let mut list = containers.view().containers(containers.clock.now(), &of_containers);
+                    // A copy that is under way is not the container.
+                    list.containers
+                        .retain(|one| containers.authority.is_visible(&one.container.id, &one.device));
                     async move { Ok(list) }
                 },
             )
+            .procedure::<ContainerMigrate, _, _>(ContainerMigrate::URI.to_owned(), {
+                let (uplink, tenant) = (Arc::clone(self), tenant.clone());
+                move |caller, request| {
+                    let (uplink, tenant) = (Arc::clone(&uplink), tenant.clone());
+                    async move { uplink.migrate(&tenant, &caller, request).await }
+                }
+            })
+            .procedure::<ContainerPreflight, _, _>(ContainerPreflight::URI.to_owned(), {
+                let (uplink, tenant) = (Arc::clone(self), tenant.clone());
+                move |_caller, request| {
+                    let (uplink, tenant) = (Arc::clone(&uplink), tenant.clone());
+                    async move { uplink.preflight(&tenant, &request).await }
+                }
+            })
+            .procedure::<MigrationCancel, _, _>(MigrationCancel::URI.to_owned(), {
+                let (uplink, tenant) = (Arc::clone(self), tenant.clone());
+                move |caller, request| {
+                    let (uplink, tenant) = (Arc::clone(&uplink), tenant.clone());
+                    async move { uplink.cancel(&tenant, &caller, request).await }
+                }
+            })
+            .procedure::<MigrationHistory, _, _>(MigrationHistory::URI.to_owned(), {
+                let (uplink, tenant) = (Arc::clone(self), tenant.clone());
+                move |_caller, query: MigrationQuery| {
+                    let migrations = uplink.control.moves.list(&tenant, query.container.as_ref());
+                    async move { Ok(MigrationList { migrations }) }
+                }
+            })
             .spawn(self.stop.clone())
     }
 

@@ -14,16 +14,7 @@ pub mod authority;
 pub mod destination;
 pub mod source;
 
-/// The authority's answer to a device that asks about its copy of a certain generation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Standing {
-    /// This copy is the container.
-    Holder,
-    /// The move is not decided.
-    Pending,
-    /// This copy is not the container, and never will be.
-    NotHolder,
-}
+pub use ecep_proto::api::migration::Standing;
 
 /// How a move ended, for one of its two ends.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -16,7 +16,9 @@ pub mod fleet;
 pub mod http;
 pub mod image;
 pub mod label;
+pub mod migration;
 pub mod name;
+pub mod network;
 pub mod notice;
 pub mod operation;
 pub mod realm;
@@ -175,6 +177,7 @@ const READERS: &[Role] = &[Role::Owner, Role::Operator, Role::Viewer, Role::Cont
 const WRITERS: &[Role] = &[Role::Owner, Role::Operator, Role::ControlPlane];
 const WATCHERS: &[Role] = &[Role::Owner, Role::Operator, Role::Viewer, Role::Telemetry, Role::ControlPlane];
 const DEVICES: &[Role] = &[Role::Device];
+const CONTROL_PLANE: &[Role] = &[Role::ControlPlane];
 /// Only the router itself calls it.
 const ROUTER: &[Role] = &[];
 
@@ -207,6 +210,32 @@ procedures! {
     DeviceList = Tenant ControlPlane "ecep.device.list" (reply::Nothing) -> device::DeviceList, callers READERS;
     /// All containers of the tenant on all its devices, as last reported by the agents.
     FleetContainerList = Tenant ControlPlane "ecep.container.list" (reply::Nothing) -> fleet::FleetContainers, callers READERS;
+    /// Moves a container to another device with its state; answers once it has begun, and `ecep.migration` tells the rest.
+    ContainerMigrate = Tenant ControlPlane "ecep.container.migrate" (migration::MigrateContainer) -> migration::MigrationView, callers WRITERS;
+    /// Whether a container could be moved there: live, cold and why, or not at all and how to mend it. Touches nothing.
+    ContainerPreflight = Tenant ControlPlane "ecep.container.preflight" (migration::PreflightMigration) -> migration::Preflight, callers READERS;
+    /// Gives a move up; possible until the container is frozen.
+    MigrationCancel = Tenant ControlPlane "ecep.migration.cancel" (migration::MigrationRef) -> migration::MigrationView, callers WRITERS;
+    /// Moves of the tenant's containers, under way and ended.
+    MigrationHistory = Tenant ControlPlane "ecep.migration.list" (migration::MigrationQuery) -> migration::MigrationList, callers READERS;
+    /// What a container needs, and what at its device stands in the way of moving it.
+    MigrationSurvey = Control Device "ecep.device.{device}.migration.survey" (migration::SurveyRequest) -> migration::Survey, callers CONTROL_PLANE;
+    /// What at a destination stands in the way.
+    MigrationCheck = Control Device "ecep.device.{device}.migration.check" (migration::Needs) -> migration::Checks, callers CONTROL_PLANE;
+    /// A container will be brought to this device.
+    MigrationExpect = Control Device "ecep.device.{device}.migration.expect" (migration::ExpectMigration) -> reply::Nothing, callers CONTROL_PLANE;
+    /// This device shall bring a container to another one.
+    MigrationStart = Control Device "ecep.device.{device}.migration.start" (migration::StartMigration) -> reply::Nothing, callers CONTROL_PLANE;
+    /// This device shall give a move up, if it is not too late.
+    MigrationStop = Control Device "ecep.device.{device}.migration.stop" (migration::CancelMigration) -> reply::Nothing, callers CONTROL_PLANE;
+    /// A device takes a container over, gives a move up, or asks how its copy stands.
+    MigrationDecide = Control ControlPlane "ecep.migration.decide" (migration::DecideRequest) -> migration::DecideReply, callers DEVICES;
+    /// A device tells how a move goes on.
+    MigrationTell = Control ControlPlane "ecep.migration.tell" (migration::MigrationReport) -> reply::Nothing, callers DEVICES;
+    /// A device asks for an address for a container that it is about to create. The same container again has the same address.
+    AddressAssign = Control ControlPlane "ecep.address.assign" (network::AssignAddress) -> network::AssignedAddress, callers DEVICES;
+    /// The container was not created after all, or was deleted.
+    AddressRelease = Control ControlPlane "ecep.address.release" (network::ReleaseAddress) -> reply::Nothing, callers DEVICES;
     /// An agent that has joined the control realm says who it is, and is told which tenant realms to join.
     FleetHello = Control ControlPlane "ecep.fleet.hello" (fleet::Hello) -> fleet::Grants, callers DEVICES;
     /// An agent's heartbeat: its status and its containers.
@@ -224,6 +253,8 @@ topics! {
     OperationEvents = Device "ecep.device.{device}.operation" (operation::OperationEvent), subscribers WATCHERS;
     /// The control plane's judgement of a device has changed: connected, degraded, stale, offline.
     DeviceStatusEvents = ControlPlane "ecep.device.{device}.status" (device::DeviceView), subscribers WATCHERS;
+    /// A move has begun, goes on, or has ended.
+    MigrationEvents = ControlPlane "ecep.migration" (migration::MigrationView), subscribers WATCHERS;
     /// Something a person should know.
     Notices = ControlPlane "ecep.notice" (notice::Notice), subscribers WATCHERS;
 }

@@ -13,6 +13,7 @@ use netlink_packet_core::{
 };
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage};
 use netlink_packet_route::route::{
     RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
@@ -112,6 +113,21 @@ pub(crate) fn set_loopback_route(present: bool) -> io::Result<()> {
         return request(RouteNetlinkMessage::NewRoute(message), flags, |_| {});
     }
     absent_is_fine(request(RouteNetlinkMessage::DelRoute(message), NLM_F_ACK, |_| {}))
+}
+
+/// Forgets a neighbour on all interfaces but loopback.
+pub(crate) fn delete_neighbour(address: Ipv4Addr) -> io::Result<()> {
+    for link in links()?.into_iter().filter(|link| link.index != LOOPBACK) {
+        let mut message = NeighbourMessage::default();
+        message.header.family = AddressFamily::Inet;
+        message.header.ifindex = link.index;
+        message.attributes = vec![NeighbourAttribute::Destination(NeighbourAddress::Inet(address))];
+        match request(RouteNetlinkMessage::DelNeighbour(message), NLM_F_ACK, |_| {}) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// ESRCH: no such route. EADDRNOTAVAIL: no such address.

@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::MetadataExt;
 
 use crate::netlink::{self, Link};
@@ -55,6 +56,14 @@ pub fn reconnect(pid: i32) -> Result<(), NetworkError> {
 /// It has no network of its own, or the system refuses to say.
 pub fn is_cut(pid: i32) -> Result<bool, NetworkError> {
     Ok(cables(pid)?.iter().all(|link| !link.is_up))
+}
+
+/// Makes the container whose first process is `pid` forget where a neighbour was, so that it asks anew.
+///
+/// # Errors
+/// The process is gone, or the system refuses.
+pub fn forget_neighbour(pid: i32, address: Ipv4Addr) -> io::Result<()> {
+    netlink::in_network_of(pid, || netlink::delete_neighbour(address))
 }
 
 fn set_all(pid: i32, up: bool) -> Result<(), NetworkError> {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::{ffi::OsStrExt, fs::MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// The environment variable (of the engine) that names the runc to use.
@@ -10,6 +10,9 @@ pub const RUNC_VARIABLE: &str = "ECEP_RUNTIME_RUNC";
 
 /// Looked at after the PATH, which a service manager may have set to nothing.
 const PLACES: [&str; 4] = ["/usr/bin/runc", "/usr/sbin/runc", "/usr/local/bin/runc", "/usr/local/sbin/runc"];
+
+/// Where engines keep their running state unless told otherwise.
+const EXEC_ROOTS: [&str; 2] = ["/run/docker", "/var/run/docker"];
 
 /// The program of the environment variable, or else the first `runc` on the PATH or in the usual places that is not this
 /// very program.
@@ -22,6 +25,23 @@ pub fn find() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).map(|folder| folder.join("runc")).collect::<Vec<_>>();
     chosen.into_iter().chain(on_path).chain(PLACES.map(PathBuf::from)).find(is_other)
+}
+
+/// Where runc keeps the state of the container whose first process is `pid`, found by what its shim (the process's parent)
+/// was started with, or else in the usual places.
+pub fn find_root_of(pid: i32, id: &str) -> Option<PathBuf> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).map(str::trim);
+    let command =
+        parent.and_then(|parent| fs::read(format!("/proc/{parent}/cmdline")).ok()).unwrap_or_default();
+    let words: Vec<&[u8]> = command.split(|byte| *byte == 0).collect();
+    // `-address <exec-root>/containerd/containerd.sock`
+    let address = words.windows(2).find(|pair| pair[0] == b"-address").map(|pair| pair[1]);
+    let exec_root = address.and_then(|address| {
+        let path = PathBuf::from(OsStr::from_bytes(address));
+        Some(path.parent()?.parent()?.to_owned())
+    });
+    exec_root.into_iter().chain(EXEC_ROOTS.map(PathBuf::from)).find_map(|exec_root| find_root(&exec_root, id))
 }
 
 /// Where runc keeps the state of a container of an engine: below `<exec-root>/runtime-*/moby` (Docker 20.10 names it

@@ -4,14 +4,17 @@
 //! connection, since an engine can be replaced while the agent runs.
 
 mod failure;
+mod likeness;
 mod lines;
+pub mod mobility;
+mod network;
 mod progress;
 mod view;
 
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -30,15 +33,16 @@ use ecep_proto::api::{
     device::EngineFacts,
     image::ImageView,
     label,
+    network::Subnet,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::timeout;
 
-use self::{failure::Doing, lines::LineCollector, progress::LayerBytes};
+use self::{failure::Doing, lines::LineCollector, mobility::Mobility, progress::LayerBytes};
 use super::{
     Engine, EngineContainer, EngineError, EngineEvent, EngineEvents, LogWindow, NamedVolume, PullProgress,
 };
-use crate::{clock::now_ms, policy::AllowedBody};
+use crate::{clock::now_ms, network::network_name, policy::AllowedBody};
 
 /// Where Docker listens by default.
 pub const DEFAULT_ADDRESS: &str = "unix:///var/run/docker.sock";
@@ -55,11 +59,12 @@ const INSPECT_AT_ONCE: usize = 8;
 const ACTIONS: &[&str] =
     &["create", "start", "restart", "die", "stop", "oom", "pause", "unpause", "update", "rename", "destroy"];
 
-/// A Docker engine behind a Unix socket.
+/// A Docker engine behind a Unix socket. Clones are the same one.
+#[derive(Clone)]
 pub struct DockerEngine {
     socket: String,
-    client: Mutex<Option<Docker>>,
-    storage: Mutex<Option<PathBuf>>,
+    client: Arc<Mutex<Option<Docker>>>,
+    storage: Arc<Mutex<Option<PathBuf>>>,
 }
 
 /// The address is not one that can be used.
@@ -75,7 +80,7 @@ impl DockerEngine {
     pub fn new(address: &str) -> Result<Self, BadAddress> {
         match address.strip_prefix("unix://") {
             Some(path) if path.starts_with('/') => {
-                Ok(Self { socket: path.to_owned(), client: Mutex::default(), storage: Mutex::default() })
+                Ok(Self { socket: path.to_owned(), client: Arc::default(), storage: Arc::default() })
             }
             _ => Err(BadAddress(address.to_owned())),
         }
@@ -348,6 +353,44 @@ impl Engine for DockerEngine {
             )));
         }
         Ok(())
+    }
+
+    async fn ensure_network(&self, subnet: &Subnet) -> Result<(), EngineError> {
+        let client = self.client(WORK_SECONDS).await?;
+        let name = network_name(&subnet.tenant);
+        let wanted = format!("{}/{}", subnet.address, subnet.prefix);
+        for _ in 0..2 {
+            match client.inspect_network(&name, None).await {
+                Ok(there) => return network::check(&name, &wanted, &there),
+                Err(error) => match self.told(&Doing::Network(&name), error) {
+                    EngineError::NotFound(_) => {}
+                    error => return Err(error),
+                },
+            }
+            // Two containers at once: the second one finds the first one's at its next look.
+            if let Err(error) = client.create_network(network::request(subnet, &name, &wanted)).await {
+                match self.told(&Doing::Network(&name), error) {
+                    EngineError::Conflict(_) => {}
+                    error => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn has_runtime(&self, name: &str) -> bool {
+        let Ok(client) = self.client(ASK_SECONDS).await else { return false };
+        client.info().await.ok().and_then(|info| info.runtimes).is_some_and(|all| all.contains_key(name))
+    }
+
+    async fn hosts_file(&self, engine_id: &str) -> Option<PathBuf> {
+        let client = self.client(ASK_SECONDS).await.ok()?;
+        let path = client.inspect_container(engine_id, None).await.ok()?.hosts_path?;
+        (!path.is_empty()).then(|| PathBuf::from(path))
+    }
+
+    fn mobility(&self) -> Option<Mobility> {
+        Some(Mobility::new(self.clone()))
     }
 
     async fn events(&self) -> Result<EngineEvents, EngineError> {

@@ -15,6 +15,7 @@ use ecep_proto::api::{
     container::{ContainerState, LogLine, LogLines, LogStream},
     device::EngineFacts,
     image::ImageView,
+    network::Subnet,
 };
 use futures_util::{StreamExt, stream};
 use tokio::sync::{broadcast, watch};
@@ -22,6 +23,7 @@ use tokio::sync::{broadcast, watch};
 use self::state::{Container, World};
 use super::{
     Engine, EngineContainer, EngineError, EngineEvent, EngineEvents, LogWindow, NamedVolume, PullProgress,
+    docker::mobility::Mobility,
 };
 use crate::policy::AllowedBody;
 
@@ -222,6 +224,22 @@ impl Engine for SimEngine {
         self.reached()?;
         self.world().volumes.insert(volume.engine_name.clone());
         Ok(())
+    }
+
+    async fn ensure_network(&self, _subnet: &Subnet) -> Result<(), EngineError> {
+        self.reached()
+    }
+
+    async fn has_runtime(&self, _name: &str) -> bool {
+        false
+    }
+
+    async fn hosts_file(&self, _engine_id: &str) -> Option<PathBuf> {
+        None
+    }
+
+    fn mobility(&self) -> Option<Mobility> {
+        None
     }
 
     async fn events(&self) -> Result<EngineEvents, EngineError> {

@@ -2,7 +2,7 @@
 
 use bollard::models::{
     DeviceMapping, DeviceRequest, HostConfigCgroupnsModeEnum, MountBindOptions,
-    MountVolumeOptionsDriverConfig, NetworkingConfig, PortBinding,
+    MountVolumeOptionsDriverConfig, PortBinding,
 };
 
 use super::*;
@@ -109,15 +109,32 @@ fn tricks() -> Vec<Trick> {
                 host.mounts = Some(vec![Mount { volume_options: Some(options), ..volume("ecep_acme_data") }]);
             }),
         ),
+        ("networks", in_network("ecep_other", EndpointSettings::default())),
         (
             "networks",
-            ContainerCreateBody {
-                networking_config: Some(NetworkingConfig::default()),
-                ..ContainerCreateBody::default()
-            },
+            in_network(
+                "ecep_acme",
+                EndpointSettings { driver_opts: Some(HashMap::new()), ..EndpointSettings::default() },
+            ),
         ),
+        ("network_mode", with_host(|host| host.network_mode = text("ecep_other"))),
         ("anonymous_volumes", ContainerCreateBody { volumes: texts("/x"), ..ContainerCreateBody::default() }),
     ]
+}
+
+fn in_network(network: &str, endpoint: EndpointSettings) -> ContainerCreateBody {
+    let endpoints_config = Some(HashMap::from([(network.to_owned(), endpoint)]));
+    ContainerCreateBody {
+        networking_config: Some(NetworkingConfig { endpoints_config }),
+        ..ContainerCreateBody::default()
+    }
+}
+
+/// The tenant's own network, with an address and a name in it, is what containers live in.
+#[test]
+fn the_tenants_own_network_is_allowed() {
+    let endpoint = EndpointSettings { aliases: texts("web"), ..EndpointSettings::default() };
+    assert!(Policy::default().check(&tenant(), in_network("ecep_acme", endpoint)).is_ok());
 }
 
 /// Each of these would be root on the device, or a look at another tenant.

@@ -7,21 +7,22 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use ecep_link::{Credentials, Link, LinkState};
 use ecep_proto::api::{
-    Authenticate, FleetHello, FleetReport, Procedure,
+    AddressAssign, AddressRelease, Authenticate, FleetHello, FleetReport, Procedure,
     auth::{AuthenticateReply, AuthenticateRequest},
     enrol::{SessionReply, SessionRequest, session_text},
     error::{ApiError, ErrorKind},
     fleet::{Grants, Hello, Report, ReportReply, TenantGrant},
     name::TenantSlug,
+    network::{AssignAddress, AssignedAddress, ReleaseAddress, Subnet},
     realm,
-    reply::Caller,
+    reply::{Caller, Nothing},
     roles::Role,
 };
 use ecep_router::{Config, Listen, PlatformConfig, Router, TransportKind};
@@ -74,6 +75,7 @@ impl State {
         Grants {
             revision: self.revision.load(Ordering::Relaxed),
             tenants: tenants.iter().map(grant).collect(),
+            papers: None,
         }
     }
 }
@@ -195,6 +197,7 @@ fn control_plane(state: &Arc<State>, stop: &CancellationToken) -> Link {
             ticket: SECRET.to_owned(),
         }))
     };
+    let addresses = AtomicU8::new(2);
     let (authenticate, hello, report) = (Arc::clone(state), Arc::clone(state), Arc::clone(state));
     Link::builder("control-plane", credentials)
         .procedure::<Authenticate, _, _>(Authenticate::URI.to_owned(), move |_: Caller, request| {
@@ -206,7 +209,28 @@ fn control_plane(state: &Arc<State>, stop: &CancellationToken) -> Link {
         })
         .procedure::<FleetReport, _, _>(FleetReport::URI.to_owned(), move |_: Caller, request: Report| {
             report.reports.send_replace(Some(request));
-            std::future::ready(Ok(ReportReply { grants_revision: report.revision.load(Ordering::Relaxed) }))
+            std::future::ready(Ok(ReportReply {
+                grants_revision: report.revision.load(Ordering::Relaxed),
+                network: None,
+            }))
+        })
+        .procedure::<AddressAssign, _, _>(
+            AddressAssign::URI.to_owned(),
+            move |_: Caller, request: AssignAddress| {
+                let last = addresses.fetch_add(1, Ordering::Relaxed);
+                let subnet = Subnet {
+                    tenant: request.tenant,
+                    number: 0,
+                    address: Ipv4Addr::new(10, 250, 0, 0),
+                    prefix: 20,
+                    pool: Ipv4Addr::new(10, 250, 0, 0),
+                    pool_prefix: 16,
+                };
+                std::future::ready(Ok(AssignedAddress { address: Ipv4Addr::new(10, 250, 0, last), subnet }))
+            },
+        )
+        .procedure::<AddressRelease, _, _>(AddressRelease::URI.to_owned(), |_: Caller, _: ReleaseAddress| {
+            std::future::ready(Ok(Nothing {}))
         })
         .spawn(stop.clone())
 }

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use ecep_agent::{
-    agent,
+    agent::{self, Settings},
     engine::Engine,
     identity::{self, DeviceKey, Enrolled, Identity},
 };
@@ -50,7 +50,14 @@ impl<E: Engine> Scene<E> {
         let (engine, data) = (Arc::clone(&self.engine), self.data.path().to_owned());
         let stop = CancellationToken::new();
         let stopping = stop.clone();
-        let task = tokio::spawn(async move { agent::run(identity, engine, &data, stopping).await });
+        let settings = Settings {
+            data,
+            channel_listen: "127.0.0.1:0".parse().expect("an address"),
+            runtime: "/nonexistent/ecep-runtime".into(),
+        };
+        let task = tokio::spawn(async move {
+            agent::run(identity, engine, settings, stopping).await.expect("the agent starts");
+        });
         self.agent = Some((stop, task));
     }
 

@@ -19,7 +19,9 @@ impl Uplink {
         let device = device_of(caller)?;
         self.control.view().hello(&device, hello.facts)?;
         let tenants = self.tenants_of(&device)?;
-        let mut grants = Grants { revision: revision_of(&tenants), tenants: Vec::new() };
+        let row = self.control.store.device(&device)?.ok_or_else(not_a_device)?;
+        let papers = Some(self.control.papers(&row)?);
+        let mut grants = Grants { revision: revision_of(&tenants), tenants: Vec::new(), papers };
         for tenant in tenants {
             let realm = realm::of_tenant(&tenant);
             let ticket =
@@ -30,15 +32,35 @@ impl Uplink {
     }
 
     /// Takes a device's heartbeat.
-    pub(super) fn report(&self, caller: &Caller, report: Report) -> Result<ReportReply, ApiError> {
+    pub(super) async fn report(&self, caller: &Caller, report: Report) -> Result<ReportReply, ApiError> {
         let device = device_of(caller)?;
+        let tenants = self.tenants_of(&device)?;
+        if report.is_complete {
+            let authority = &self.control.authority;
+            let lost = authority.reported(&device, &report.containers, &report.migrations).await?;
+            for decided in lost {
+                self.tell_decided(&decided);
+            }
+        }
+        let revision = report.network_revision;
         {
             // Told under the lock, so that events leave in the order of the changes.
             let mut view = self.control.view();
-            let change = view.report(self.control.clock.now(), unix_ms(), &device, report)?;
+            let now = self.control.clock.now();
+            let address = view.address(&device);
+            let change = view.report(now, unix_ms(), &device, report)?;
+            if view.address(&device) != address {
+                tenants.iter().for_each(|tenant| self.control.authority.touch(tenant));
+            }
             change.into_iter().for_each(|change| self.tell(change));
         }
-        Ok(ReportReply { grants_revision: revision_of(&self.tenants_of(&device)?) })
+        let network = if revision == self.control.authority.revision(&tenants) {
+            None
+        } else {
+            let via = |device: &DeviceId| self.control.view().address(device);
+            Some(self.control.authority.table(&device, &tenants, via)?)
+        };
+        Ok(ReportReply { grants_revision: revision_of(&tenants), network })
     }
 
     fn tenants_of(&self, device: &DeviceId) -> Result<Vec<TenantSlug>, ApiError> {
@@ -46,7 +68,7 @@ impl Uplink {
     }
 }
 
-fn device_of(caller: &Caller) -> Result<DeviceId, ApiError> {
+pub(super) fn device_of(caller: &Caller) -> Result<DeviceId, ApiError> {
     caller.authid.parse().map_err(|_| not_a_device())
 }
 

@@ -61,7 +61,15 @@ impl Agent {
 
     async fn report(&self, problems: &[&str], containers: Vec<TenantContainer>) -> Result<u64, CallError> {
         let problems = problems.iter().map(|problem| (*problem).to_owned()).collect();
-        let report = Report { at: now(), problems, containers, facts: None };
+        let report = Report {
+            at: now(),
+            problems,
+            containers,
+            facts: None,
+            is_complete: true,
+            migrations: vec![],
+            network_revision: 0,
+        };
         Ok(self.link.call::<FleetReport>(FleetReport::URI, &report).await?.grants_revision)
     }
 }
@@ -79,6 +87,7 @@ fn container(tenant: &str, id: &str) -> TenantContainer {
             created_at: 1,
             started_at: Some(2),
             ports: vec![],
+            address: None,
         },
     }
 }

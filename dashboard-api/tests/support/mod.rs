@@ -68,6 +68,9 @@ impl Server {
             wamp_url: "ws://127.0.0.1:8081/ws".parse().unwrap(),
             device_wamp_url: "ws://10.77.0.1:8081/ws".parse().unwrap(),
             public_url: public_url.map(|url| url.parse().unwrap()),
+            address_pool: "10.192.0.0/10".parse().unwrap(),
+            channel_listen: vec![],
+            device_channel: None,
         };
         let stop = CancellationToken::new();
         let running = until_free(async || match server::start(config.clone(), stop.clone()).await {
@@ -285,6 +288,8 @@ pub fn facts() -> DeviceFacts {
         },
         hostname: "edge".to_owned(),
         addresses: vec!["10.77.0.11".to_owned()],
+        channel_port: None,
+        migration: None,
     }
 }
 

@@ -70,7 +70,10 @@ fn control_plane(address: SocketAddr, reports: Arc<AtomicU64>, cancel: &Cancella
                     let text = format!("{} as {} was refused", caller.authid, caller.authrole);
                     return Err(ApiError::new(ErrorKind::Conflict, text));
                 }
-                Ok(ReportReply { grants_revision: reports.fetch_add(1, Ordering::Relaxed) + 1 })
+                Ok(ReportReply {
+                    grants_revision: reports.fetch_add(1, Ordering::Relaxed) + 1,
+                    network: None,
+                })
             }
         })
         .spawn(cancel.clone())
@@ -109,7 +112,15 @@ async fn joined(link: &Link, at_least: u64) {
 }
 
 fn report(problem: &str) -> Report {
-    Report { at: 1, problems: vec![problem.to_owned()], containers: vec![], facts: None }
+    Report {
+        at: 1,
+        problems: vec![problem.to_owned()],
+        containers: vec![],
+        facts: None,
+        is_complete: true,
+        migrations: vec![],
+        network_revision: 0,
+    }
 }
 
 fn ticket_file(folder: &tempfile::TempDir) -> PathBuf {
@@ -130,7 +141,7 @@ async fn answers_and_errors_reach_the_caller_whole() {
     joined(&device, 1).await;
 
     let reply = device.call::<FleetReport>(FleetReport::URI, &report("")).await;
-    assert_eq!(reply, Ok(ReportReply { grants_revision: 1 }));
+    assert_eq!(reply, Ok(ReportReply { grants_revision: 1, network: None }));
     let refused = device.call::<FleetReport>(FleetReport::URI, &report("refuse me")).await;
     assert_eq!(
         refused,
@@ -170,7 +181,7 @@ async fn everything_is_back_after_the_router_restarts() {
     joined(&control, 2).await;
     joined(&device, 2).await;
     let reply = device.call::<FleetReport>(FleetReport::URI, &report("")).await;
-    assert_eq!(reply, Ok(ReportReply { grants_revision: 1 }));
+    assert_eq!(reply, Ok(ReportReply { grants_revision: 1, network: None }));
     cancel.cancel();
     router.stop().await;
 }
@@ -218,7 +229,7 @@ async fn a_call_that_is_not_allowed_is_an_error_and_not_the_end() {
         }
     }
     let reply = device.call::<FleetReport>(FleetReport::URI, &report("")).await;
-    assert_eq!(reply, Ok(ReportReply { grants_revision: 1 }));
+    assert_eq!(reply, Ok(ReportReply { grants_revision: 1, network: None }));
     cancel.cancel();
     router.stop().await;
 }

@@ -1,6 +1,6 @@
 //! Containers: what a caller sends and sees. Field names are Docker's where Docker has one.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -74,7 +74,7 @@ pub struct PortMapping {
 }
 
 /// A transport protocol.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, TS)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// TCP.
@@ -239,6 +239,10 @@ pub struct ContainerView {
     pub started_at: Option<u64>,
     /// Published ports, with the device's port filled in once it runs.
     pub ports: Vec<PortMapping>,
+    /// Its address in the tenant's network, the same for life; none where it is not in it.
+    #[serde(default)]
+    #[ts(optional, type = "string | null")]
+    pub address: Option<Ipv4Addr>,
 }
 
 /// The tenant's containers on a device.

@@ -24,6 +24,25 @@ pub struct DeviceFacts {
     pub hostname: String,
     /// Its addresses, without loopback and the containers' own bridges.
     pub addresses: Vec<String>,
+    /// Where other devices reach its channel, once it listens.
+    #[serde(default)]
+    #[ts(optional)]
+    pub channel_port: Option<u16>,
+    /// Whether its containers can be moved with their memory.
+    #[serde(default)]
+    #[ts(optional)]
+    pub migration: Option<MigrationFacts>,
+}
+
+/// Whether containers of a device can be moved with their memory; it was tried out on a container of the agent's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct MigrationFacts {
+    /// They can.
+    pub live: bool,
+    /// Why not, and how to mend it.
+    pub reason: Option<String>,
+    /// Version of the control groups, 1 or 2.
+    pub cgroup_version: u8,
 }
 
 /// The engine, as the agent sees it.

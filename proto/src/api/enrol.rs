@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{device::DeviceFacts, name::DeviceId};
+use super::{device::DeviceFacts, fleet::ChannelPapers, name::DeviceId};
 
 /// How far a device's clock may be from the control plane's when it asks for a session, in milliseconds.
 /// Wide, because small devices have no battery clock; a replay within it is caught by the nonce.
@@ -34,6 +34,8 @@ pub struct EnrolReply {
     pub device: DeviceId,
     /// The name of the tenant that owns it.
     pub tenant_name: String,
+    /// Its papers for the channel.
+    pub papers: Option<ChannelPapers>,
 }
 
 /// `POST /api/device/session`: trades a signature for a ticket of the control realm.

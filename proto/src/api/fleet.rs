@@ -6,7 +6,8 @@ use ts_rs::TS;
 use super::{
     container::ContainerView,
     device::{DeviceFacts, Liveness},
-    name::{DeviceId, TenantSlug},
+    name::{DeviceId, OperationId, TenantSlug},
+    network::NetworkTable,
 };
 
 /// How often an agent reports, in milliseconds. The report is also its heartbeat.
@@ -26,6 +27,21 @@ pub struct Grants {
     pub revision: u64,
     /// One for each tenant that has a share in the device.
     pub tenants: Vec<TenantGrant>,
+    /// The device's papers for the channel, fresh.
+    pub papers: Option<ChannelPapers>,
+}
+
+/// By what a device proves who it is on the channel for bulk bytes, and knows the others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelPapers {
+    /// The device's certificate, PEM.
+    pub certificate: String,
+    /// The certificate of the installation's authority, PEM.
+    pub authority: String,
+    /// The key by which the control plane signs grants: Ed25519, 32 bytes, base64 without padding.
+    pub grant_key: String,
+    /// Where the cloud's end of the channel listens, as `host:port`.
+    pub cloud: Option<String>,
 }
 
 /// A right to join a tenant's realm.
@@ -50,6 +66,15 @@ pub struct Report {
     pub containers: Vec<TenantContainer>,
     /// The device, when it has changed since the last report.
     pub facts: Option<DeviceFacts>,
+    /// Whether `containers` is all: the engine answers, and has been asked.
+    #[serde(default)]
+    pub is_complete: bool,
+    /// The moves that the device takes part in, at either end.
+    #[serde(default)]
+    pub migrations: Vec<OperationId>,
+    /// The revision of the network table that the device has applied.
+    #[serde(default)]
+    pub network_revision: u64,
 }
 
 /// A container, and whose it is.
@@ -66,6 +91,9 @@ pub struct TenantContainer {
 pub struct ReportReply {
     /// If it is not that of the agent's grants, the agent says hello again.
     pub grants_revision: u64,
+    /// The network table, where the device's is old.
+    #[serde(default)]
+    pub network: Option<NetworkTable>,
 }
 
 /// A container, and where it is.

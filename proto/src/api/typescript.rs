@@ -3,8 +3,8 @@
 use ts_rs::{Config, TS};
 
 use super::{
-    PROCEDURES, Server, TOPICS, container, device, error, fleet, http, image, name, notice, operation, roles,
-    stats,
+    PROCEDURES, Server, TOPICS, container, device, error, fleet, http, image, migration, name, notice,
+    operation, roles, stats,
 };
 
 /// The whole file.
@@ -66,6 +66,21 @@ pub fn generate() -> String {
         device::Liveness,
         device::DeviceView,
         device::DeviceList,
+        device::MigrationFacts,
+        migration::MigrationMode,
+        migration::MigrateContainer,
+        migration::PreflightMigration,
+        migration::Verdict,
+        migration::MigrationEnd,
+        migration::Check,
+        migration::Preflight,
+        migration::MigrationState,
+        migration::MigrationPhase,
+        migration::PhaseTook,
+        migration::MigrationView,
+        migration::MigrationRef,
+        migration::MigrationQuery,
+        migration::MigrationList,
         notice::NoticeLevel,
         notice::Notice,
         fleet::PlacedContainer,

@@ -284,7 +284,11 @@ started_at: number | null,
 /**
  * Published ports, with the device's port filled in once it runs.
  */
-ports: Array<PortMapping>, };
+ports: Array<PortMapping>, 
+/**
+ * Its address in the tenant's network, the same for life; none where it is not in it.
+ */
+address?: string | null, };
 export type ContainerList = { 
 /**
  * In the order of creation.
@@ -528,7 +532,15 @@ hostname: string,
 /**
  * Its addresses, without loopback and the containers' own bridges.
  */
-addresses: Array<string>, };
+addresses: Array<string>, 
+/**
+ * Where other devices reach its channel, once it listens.
+ */
+channel_port?: number, 
+/**
+ * Whether its containers can be moved with their memory.
+ */
+migration?: MigrationFacts, };
 export type EngineFacts = { 
 /**
  * `docker` or `sim`.
@@ -601,6 +613,173 @@ devices: Array<DeviceView>,
  * The control plane's clock, in milliseconds since 1970: ages are counted from here.
  */
 now: number, };
+export type MigrationFacts = { 
+/**
+ * They can.
+ */
+live: boolean, 
+/**
+ * Why not, and how to mend it.
+ */
+reason: string | null, 
+/**
+ * Version of the control groups, 1 or 2.
+ */
+cgroup_version: number, };
+export type MigrationMode = "live" | "cold";
+export type MigrateContainer = { 
+/**
+ * Which.
+ */
+container: ContainerId, 
+/**
+ * Where to.
+ */
+destination: DeviceId, 
+/**
+ * `live` if left out. A container that can only be moved cold is not stopped unless `cold` is said.
+ */
+mode: MigrationMode, 
+/**
+ * The operation's id, if the caller chooses it. The same id again is the same order.
+ */
+operation?: OperationId, };
+export type PreflightMigration = { 
+/**
+ * Which.
+ */
+container: ContainerId, 
+/**
+ * Where to.
+ */
+destination: DeviceId, };
+export type Verdict = "live" | "cold" | "refused";
+export type MigrationEnd = "source" | "destination" | "control_plane";
+export type Check = { 
+/**
+ * Who looked.
+ */
+end: MigrationEnd, 
+/**
+ * What it allows.
+ */
+verdict: Verdict, 
+/**
+ * What was found, and where it hinders, what to do about it.
+ */
+text: string, };
+export type Preflight = { 
+/**
+ * The worst of all checks.
+ */
+verdict: Verdict, 
+/**
+ * All of them, from both ends, the worst first.
+ */
+checks: Array<Check>, 
+/**
+ * Bytes of memory that a live move would carry, as far as they are known now.
+ */
+memory_bytes: number, 
+/**
+ * Bytes of files (writable layer and volumes) that any move would carry.
+ */
+file_bytes: number, };
+export type MigrationState = "running" | "done" | "failed";
+export type MigrationPhase = "preparing" | "copying" | "freezing" | "saving" | "sending" | "restoring" | "committing" | "finishing";
+export type PhaseTook = { 
+/**
+ * Which.
+ */
+phase: MigrationPhase, 
+/**
+ * Milliseconds.
+ */
+milliseconds: number, 
+/**
+ * Bytes that travelled in it.
+ */
+bytes: number, };
+export type MigrationView = { 
+/**
+ * The operation's id.
+ */
+operation: OperationId, 
+/**
+ * The container.
+ */
+container: ContainerId, 
+/**
+ * The container's name.
+ */
+name: ContainerName, 
+/**
+ * Where it was.
+ */
+source: DeviceId, 
+/**
+ * Where it goes.
+ */
+destination: DeviceId, 
+/**
+ * How.
+ */
+mode: MigrationMode, 
+/**
+ * Where the move stands.
+ */
+state: MigrationState, 
+/**
+ * What it is at, or was at last.
+ */
+phase: MigrationPhase, 
+/**
+ * Whether it can still be cancelled: until the freeze.
+ */
+cancellable: boolean, 
+/**
+ * Bytes done in this phase.
+ */
+bytes_done: number, 
+/**
+ * Bytes to do in this phase, where it is known.
+ */
+bytes_total: number | null, 
+/**
+ * The phases that are over.
+ */
+phases: Array<PhaseTook>, 
+/**
+ * How long the container did not run, measured at the two devices, once it is known.
+ */
+downtime_ms: number | null, 
+/**
+ * When it began, in milliseconds since 1970 by the control plane's clock.
+ */
+started_at: number, 
+/**
+ * When it ended.
+ */
+ended_at: number | null, 
+/**
+ * Why it failed.
+ */
+error: string | null, };
+export type MigrationRef = { 
+/**
+ * Its operation.
+ */
+operation: OperationId, };
+export type MigrationQuery = { 
+/**
+ * Only those of this container.
+ */
+container?: ContainerId, };
+export type MigrationList = { 
+/**
+ * The moves.
+ */
+migrations: Array<MigrationView>, };
 export type NoticeLevel = "info" | "success" | "warning" | "error";
 export type Notice = { 
 /**
@@ -840,6 +1019,10 @@ export interface Procedures {
   ImageDelete: { request: DeleteImage; reply: OperationReply };
   DeviceList: { request: Nothing; reply: DeviceList };
   FleetContainerList: { request: Nothing; reply: FleetContainers };
+  ContainerMigrate: { request: MigrateContainer; reply: MigrationView };
+  ContainerPreflight: { request: PreflightMigration; reply: Preflight };
+  MigrationCancel: { request: MigrationRef; reply: MigrationView };
+  MigrationHistory: { request: MigrationQuery; reply: MigrationList };
 }
 export const PROCEDURES: { [name in keyof Procedures]: string } = {
   DeviceInfo: "ecep.device.{device}.info",
@@ -856,6 +1039,10 @@ export const PROCEDURES: { [name in keyof Procedures]: string } = {
   ImageDelete: "ecep.device.{device}.image.delete",
   DeviceList: "ecep.device.list",
   FleetContainerList: "ecep.container.list",
+  ContainerMigrate: "ecep.container.migrate",
+  ContainerPreflight: "ecep.container.preflight",
+  MigrationCancel: "ecep.migration.cancel",
+  MigrationHistory: "ecep.migration.list",
 };
 
 /** Topics of tenant realms. `{device}` stands for the device's id. */
@@ -864,6 +1051,7 @@ export interface Topics {
   ContainerEvents: ContainerEvent;
   OperationEvents: OperationEvent;
   DeviceStatusEvents: DeviceView;
+  MigrationEvents: MigrationView;
   Notices: Notice;
 }
 export const TOPICS: { [name in keyof Topics]: string } = {
@@ -871,6 +1059,7 @@ export const TOPICS: { [name in keyof Topics]: string } = {
   ContainerEvents: "ecep.device.{device}.container",
   OperationEvents: "ecep.device.{device}.operation",
   DeviceStatusEvents: "ecep.device.{device}.status",
+  MigrationEvents: "ecep.migration",
   Notices: "ecep.notice",
 };
 

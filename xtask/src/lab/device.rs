@@ -176,7 +176,10 @@ impl Device {
         fs::create_dir_all(&self.run_dir)?;
         fs::create_dir_all(self.data_dir.join("tmp"))?;
         let configuration = self.run_dir.join("daemon.json");
-        fs::write(&configuration, serde_json::to_vec_pretty(&self.engine_configuration())?)?;
+        // Once: what was added since (a runtime) stays, as on a real device.
+        if !configuration.exists() {
+            fs::write(&configuration, serde_json::to_vec_pretty(&self.engine_configuration())?)?;
+        }
         let mut command = self.command("dockerd");
         command.arg("--config-file").arg(&configuration).env("PATH", engine_path()?);
         *engine = Some(Process::start(
@@ -207,6 +210,16 @@ impl Device {
             Some(mut engine) => engine.kill(),
             None => bail!("the engine on {} was not started", self.name),
         }
+    }
+
+    /// The engine's configuration file.
+    pub fn engine_configuration_file(&self) -> PathBuf {
+        self.run_dir.join("daemon.json")
+    }
+
+    /// The file with the engine's process id.
+    pub fn engine_pid_file(&self) -> PathBuf {
+        self.run_dir.join("dockerd.pid")
     }
 
     /// The engine's process id.
@@ -257,7 +270,10 @@ impl Device {
 }
 
 /// CRIU of our own comes first where the machine's is not good enough; runc looks for `criu` on the engine's PATH.
-fn engine_path() -> Result<std::ffi::OsString> {
+///
+/// # Errors
+/// The PATH cannot be put together.
+pub(crate) fn engine_path() -> Result<std::ffi::OsString> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = crate::setup::criu_folder().into_iter().chain(std::env::split_paths(&path));
     Ok(std::env::join_paths(folders)?)

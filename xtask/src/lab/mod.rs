@@ -23,6 +23,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 pub use device::Device;
+pub(crate) use device::engine_path;
 pub use images::{COUNTER_IMAGE, LARGE_IMAGE, build_counter, build_large, copy_image, push_image};
 pub use process::Process;
 pub use registry::Registry;
@@ -78,6 +79,12 @@ impl Lab {
     /// The address of the bridge: where the cloud's programs listen.
     pub fn cloud_address(&self) -> Ipv4Addr {
         self.plan.cloud_address()
+    }
+
+    /// The addresses that this lab's tenants may have, as `address/bits`; no other lab's containers have them.
+    pub fn address_pool(&self) -> String {
+        let [_, _, subnet, _] = self.plan.cloud_address().octets();
+        format!("10.{}.{}.0/17", 128 + subnet / 2, 128 * (subnet % 2))
     }
 
     /// A folder for the cloud's data and logs. It is gone after the lab.

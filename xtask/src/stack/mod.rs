@@ -88,6 +88,7 @@ pub struct Stack {
 struct Ports {
     http: u16,
     wamp: u16,
+    channel: u16,
 }
 
 impl Stack {
@@ -287,6 +288,18 @@ impl Stack {
         shell::output(&mut command)
     }
 
+    /// Runs `ecep-agent setup` in a device, with these options.
+    ///
+    /// # Errors
+    /// It refuses, with what it printed.
+    pub fn run_setup(&self, device: &Device, options: &[&str]) -> Result<String> {
+        let mut command = device.command(&self.programs.agent);
+        command.arg("setup").args(options).arg("--runtime").arg(&self.programs.runtime);
+        command.arg("--engine-configuration").arg(device.engine_configuration_file());
+        command.arg("--engine-pid-file").arg(device.engine_pid_file());
+        shell::output(&mut command)
+    }
+
     /// Starts an agent that was enrolled into that folder, supervised under that name; its log is `<name>.log` in the
     /// device's data folder.
     ///
@@ -294,6 +307,9 @@ impl Stack {
     /// It does not start.
     pub fn run_agent(&self, number: u8, folder: &str) -> Result<()> {
         let (lab, program) = (Arc::clone(&self.lab), self.programs.agent.clone());
+        let runtime = self.programs.runtime.clone();
+        // CRIU of our own comes first where the machine's is not good enough.
+        let path = lab::engine_path()?;
         let name = format!("{folder}-{number}");
         let log = name.clone();
         let folder = folder.to_owned();
@@ -305,6 +321,7 @@ impl Stack {
                 let device = lab.device(number);
                 device.spawn(&log, &program, |command| {
                     command.arg("run").arg("--data").arg(device.data_dir().join(&folder));
+                    command.arg("--runtime").arg(&runtime).env("PATH", &path);
                 })
             },
         )
@@ -334,6 +351,7 @@ impl Stack {
     fn enrol(&mut self, number: u8) -> Result<((), String)> {
         let device = self.lab.device(number);
         let before = self.device_views()?;
+        self.run_setup(device, &[])?;
         self.run_enrol(device, "agent", &self.spent_join_token)?;
         let after = self.device_views()?;
         let new = after.into_iter().find(|view| before.iter().all(|old| old.id != view.id));
@@ -413,6 +431,7 @@ fn start_dashboard_api(
     let browser_wamp = wamp_url(Ipv4Addr::LOCALHOST, ports.wamp);
     let device_wamp = wamp_url(lab.cloud_address(), ports.wamp);
     let listen = [Ipv4Addr::LOCALHOST, lab.cloud_address()].map(|ip| format!("{ip}:{}", ports.http));
+    let channel = format!("{}:{}", lab.cloud_address(), ports.channel);
     let (held, program, ticket) = (Arc::clone(lab), programs.dashboard_api.clone(), ticket.to_owned());
     supervisor.add(
         DASHBOARD_API,
@@ -424,6 +443,8 @@ fn start_dashboard_api(
                 command.arg("--data").arg(held.data_dir().join(DASHBOARD_API));
                 command.args(["--router", &browser_wamp]).arg("--router-ticket-file").arg(&ticket);
                 command.args(["--wamp-url", &browser_wamp, "--device-wamp-url", &device_wamp]);
+                command.args(["--address-pool", &held.address_pool()]);
+                command.args(["--channel-listen", &channel, "--device-channel", &channel]);
             })
         },
     )?;

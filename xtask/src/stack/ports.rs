@@ -8,6 +8,7 @@ use super::Ports;
 
 const HTTP: u16 = 8080;
 const WAMP: u16 = 8081;
+const CHANNEL: u16 = 8082;
 
 /// Free ports are plenty; a number that is free on loopback is taken at the other address only by chance.
 const ATTEMPTS: u32 = 20;
@@ -23,11 +24,15 @@ pub(super) fn choose(cloud: Ipv4Addr) -> Result<Ports> {
         if port != wanted {
             eprintln!("port {wanted} is taken, so the {what} listens on {port}");
         }
-        // Held until both are chosen, so that they differ.
+        // Held until all are chosen, so that they differ.
         held.push(listeners);
         Ok::<_, anyhow::Error>(port)
     };
-    Ok(Ports { http: choose(HTTP, "dashboard")?, wamp: choose(WAMP, "router")? })
+    Ok(Ports {
+        http: choose(HTTP, "dashboard")?,
+        wamp: choose(WAMP, "router")?,
+        channel: choose(CHANNEL, "agents' channel")?,
+    })
 }
 
 fn free(wanted: u16, cloud: Ipv4Addr) -> Result<(u16, [TcpListener; 2])> {

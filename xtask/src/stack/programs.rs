@@ -19,6 +19,8 @@ pub struct Programs {
     pub dashboard_api: PathBuf,
     /// The agent.
     pub agent: PathBuf,
+    /// The runtime that restores moved containers.
+    pub runtime: PathBuf,
     /// The third-party client in Rust.
     pub telemetry_rust: PathBuf,
 }
@@ -49,6 +51,7 @@ impl Programs {
             router: take("ecep-router")?,
             dashboard_api: take("ecep-dashboard-api")?,
             agent: take("ecep-agent")?,
+            runtime: take("ecep-runtime")?,
             telemetry_rust: take("telemetry-rust")?,
         })
     }

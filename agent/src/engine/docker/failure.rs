@@ -20,6 +20,8 @@ pub(super) enum Doing<'a> {
     Pull(&'a str),
     /// Something with this volume.
     Volume(&'a str),
+    /// Something with this network.
+    Network(&'a str),
 }
 
 /// The connection could not be had, or the two could not agree.
@@ -61,6 +63,14 @@ fn of_status(doing: &Doing<'_>, status: u16, message: &str) -> EngineError {
         },
         Doing::Volume(volume) => {
             EngineError::Failed(format!("the engine cannot make the volume {volume}: {told}"))
+        }
+        Doing::Network(network) => {
+            let text = format!("the engine refused about the network {network}: {told}");
+            match status {
+                404 => EngineError::NotFound(text),
+                409 => EngineError::Conflict(text),
+                _ => EngineError::Failed(text),
+            }
         }
         Doing::Asking => EngineError::Failed(format!("the engine refused to answer: {told}")),
         Doing::Container(verb) => {

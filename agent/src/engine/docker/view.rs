@@ -15,7 +15,7 @@ use ecep_proto::api::{
     label,
 };
 
-use crate::{clock::parse_rfc3339, creation::volume_prefix, engine::EngineContainer};
+use crate::{clock::parse_rfc3339, creation::volume_prefix, engine::EngineContainer, network::network_name};
 
 /// The container, if its labels say that it is one of the platform's.
 pub(super) fn container(inspection: ContainerInspectResponse) -> Option<EngineContainer> {
@@ -27,11 +27,12 @@ pub(super) fn container(inspection: ContainerInspectResponse) -> Option<EngineCo
     let name: ecep_proto::api::name::ContainerName = parsed(&labels, label::NAME)?;
     let status = status(&state);
     let live = matches!(status, ContainerState::Running | ContainerState::Paused);
-    let ports = if live {
-        inspection.network_settings.and_then(|network| network.ports)
-    } else {
-        host.port_bindings.clone()
-    };
+    let network = inspection.network_settings.unwrap_or_default();
+    let own_network = network.networks.as_ref().and_then(|all| all.get(&network_name(&tenant)));
+    // The fixed one; what the engine assigned is empty while the container does not run.
+    let address =
+        own_network.and_then(|endpoint| endpoint.ipam_config.as_ref()?.ipv4_address.as_deref()?.parse().ok());
+    let ports = if live { network.ports } else { host.port_bindings.clone() };
     let view = ContainerView {
         id: parsed(&labels, label::CONTAINER)?,
         application: parsed(&labels, label::APPLICATION).or_else(|| name.as_str().parse().ok())?,
@@ -44,6 +45,7 @@ pub(super) fn container(inspection: ContainerInspectResponse) -> Option<EngineCo
         created_at: inspection.created.as_deref().and_then(parse_rfc3339).unwrap_or_default(),
         started_at: state.started_at.as_deref().and_then(parse_rfc3339),
         ports: published(ports.unwrap_or_default()),
+        address,
     };
     let prefix = volume_prefix(&tenant);
     let detail = ContainerDetail {

@@ -113,6 +113,7 @@ impl Container {
             created_at: now(),
             started_at: None,
             ports: ports.clone(),
+            address: None,
         };
         let tenant: ecep_proto::api::name::TenantSlug = parsed(&labels, label::TENANT)?;
         let detail = ContainerDetail {

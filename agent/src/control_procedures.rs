@@ -1,0 +1,48 @@
+//! The procedures that this device serves to the control plane alone: those of moves. Thin: each checks, asks, and answers.
+
+use std::sync::{Arc, OnceLock};
+
+use ecep_link::LinkBuilder;
+use ecep_proto::api::{
+    MigrationCheck, MigrationExpect, MigrationStart, MigrationStop, MigrationSurvey, Procedure,
+    error::{ApiError, ErrorKind},
+    name::DeviceId,
+    reply::Caller,
+};
+
+use crate::{engine::Engine, migration::Migrations};
+
+/// Registers all of them on the link to the control plane. `migrations` is set once there are any.
+pub fn serve<E: Engine>(
+    mut link: LinkBuilder,
+    device: &DeviceId,
+    migrations: &Arc<OnceLock<Arc<Migrations<E>>>>,
+) -> LinkBuilder {
+    macro_rules! procedures {
+        ($($procedure:ty => |$moves:ident, $request:ident| $answer:expr;)+) => { $(
+            let own = Arc::clone(migrations);
+            link = link.procedure::<$procedure, _, _>(
+                <$procedure>::on(device),
+                move |_: Caller, $request: <$procedure as Procedure>::Request| {
+                    let own = Arc::clone(&own);
+                    async move {
+                        let $moves = own.get().ok_or_else(none)?;
+                        $answer
+                    }
+                },
+            );
+        )+ };
+    }
+    procedures! {
+        MigrationSurvey => |moves, request| moves.survey(request).await;
+        MigrationCheck => |moves, request| moves.check(request).await;
+        MigrationExpect => |moves, request| moves.expect(request);
+        MigrationStart => |moves, request| moves.start(request);
+        MigrationStop => |moves, request| moves.stop(&request);
+    }
+    link
+}
+
+fn none() -> ApiError {
+    ApiError::new(ErrorKind::Unavailable, "this device's engine cannot move containers")
+}

@@ -1,0 +1,452 @@
+//! The destination's end of a move: does what `ecep_fleet::migration::destination` says, writes down the phase before it
+//! acts, and tells how it went.
+
+use std::{collections::HashMap, fs, io, path::PathBuf, time::Duration};
+
+use ecep_channel::{
+    channel::ChannelStream,
+    frame::{FrameError, read_message, write_message},
+    grant::Grant,
+    transfer::{self, Inbox, TransferError},
+};
+use ecep_fleet::migration::{
+    Outcome,
+    destination::{Action, Destination, Input},
+};
+use ecep_proto::api::{
+    migration::{Decision, MigrationPhase, Verdict},
+    network::{AssignedAddress, Subnet},
+};
+use ecep_runtime::{
+    freezer, network,
+    order::{Connections, Order, Orders, Outcome as Restored, Progress as OrderProgress, Then},
+    register::RUNTIME_NAME,
+};
+use tokio::{sync::mpsc, task::spawn_blocking, time::sleep, time::timeout};
+
+use super::{
+    Shared, files,
+    journal::{DestinationRecord, Journal, Record},
+    plan::Plan,
+    preflight,
+    progress::Progress,
+    verdict::Authority,
+    wire::{FromDestination, FromSource, IMAGE, IMAGES, Lot, Opening, PLAN},
+};
+use crate::{
+    creation,
+    engine::{Engine, EngineError, NamedVolume, engine_name},
+    policy::Policy,
+};
+
+/// The source may wait for its turn behind other moves.
+const FIRST_CONTACT: Duration = Duration::from_secs(15 * 60);
+/// The source saves memory, or makes an image's archive, before it sends the next lot.
+const NEXT_LOT: Duration = Duration::from_secs(600);
+/// Between attempts at something that must be done: the engine may be restarting.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
+/// A lot is never larger than what the disk holds, which the pre-flight has looked at.
+const LOT_LIMIT: u64 = 1 << 40;
+/// The folder of what arrives, in the move's own.
+const INBOX: &str = "inbox";
+
+/// Why a step failed: a sentence.
+type Why = String;
+type Streams = mpsc::Receiver<(Opening, ChannelStream)>;
+
+/// What must succeed, however long it takes.
+#[derive(Debug, Clone, Copy)]
+enum Duty {
+    /// Let the container run here.
+    LetOut,
+    /// Remove the copy.
+    Remove,
+    /// Remove the move's files.
+    ClearUp,
+}
+
+struct Move<'a, E> {
+    shared: &'a Shared<E>,
+    journal: Journal,
+    record: DestinationRecord,
+    authority: Authority,
+    control: Option<ChannelStream>,
+    progress: Progress,
+}
+
+/// Does its part of a move, to the end.
+pub(super) async fn run<E: Engine>(
+    shared: &Shared<E>,
+    journal: Journal,
+    record: DestinationRecord,
+    is_recovered: bool,
+    mut streams: Streams,
+) {
+    let grant = record.grant.clone();
+    let begun = if is_recovered { Destination::recover(record.phase) } else { Some(Destination::begin()) };
+    let generation = grant.generation + 1;
+    let mut this = Move {
+        shared,
+        journal,
+        record,
+        authority: Authority { control: shared.control.clone(), grant: grant.clone(), generation },
+        control: None,
+        progress: Progress::start(&grant.migration, shared.control.clone()),
+    };
+    let Some((mut machine, mut action)) = begun else {
+        this.insist(Duty::ClearUp).await;
+        return;
+    };
+    let mut failure = is_recovered.then(|| "the destination's agent was started again".to_owned());
+    loop {
+        let input = match action.clone() {
+            Action::End(outcome) => {
+                this.end(&outcome).await;
+                return;
+            }
+            Action::Receive => match this.receive(&mut streams).await {
+                Ok(()) => Input::Restored,
+                Err(why) => {
+                    tracing::warn!(migration = %grant.migration, container = %grant.container, %why, "move fails at its destination");
+                    this.say(FromDestination::Failed(why.clone())).await;
+                    failure = Some(why.clone());
+                    Input::Failed(why)
+                }
+            },
+            Action::Commit => Input::Answer(this.authority.decide(Decision::Commit, None).await),
+            Action::Abort => Input::Answer(this.authority.decide(Decision::Abort, failure.as_deref()).await),
+            Action::LetOut => {
+                this.insist(Duty::LetOut).await;
+                this.say(FromDestination::Out).await;
+                Input::LetOut
+            }
+            Action::Remove => {
+                this.control = None;
+                this.insist(Duty::Remove).await;
+                Input::Removed
+            }
+        };
+        let Some(next) = machine.handle(input) else { continue };
+        this.record.phase = machine.phase();
+        // A phase that is not written down is found again by asking the authority.
+        if let Err(error) = this.write() {
+            tracing::warn!(migration = %grant.migration, %error, "a move's phase was not written down");
+        }
+        action = next;
+    }
+}
+
+impl<E: Engine> Move<'_, E> {
+    fn grant(&self) -> &Grant {
+        &self.record.grant
+    }
+
+    fn write(&self) -> io::Result<()> {
+        self.journal.write(&Record::Destination(Box::new(self.record.clone())))
+    }
+
+    fn inbox(&self, lot: Lot) -> PathBuf {
+        self.journal.folder().join(INBOX).join(lot.folder())
+    }
+
+    async fn receive(&mut self, streams: &mut Streams) -> Result<(), Why> {
+        let first = timeout(FIRST_CONTACT, streams.recv()).await;
+        match first.map_err(|_| "the source did not come".to_owned())? {
+            Some((Opening::Control, stream)) => self.control = Some(stream),
+            _ => return Err("the source came without a control stream".to_owned()),
+        }
+        self.take_lot(Lot::Plan, streams).await?;
+        let plan = self.read_plan().await?;
+        let mobility = &self.shared.mobility;
+        let has_image = mobility.image(&plan.needs.image_id).await.map_err(say)?.is_some();
+        let layers_held =
+            if has_image { 0 } else { mobility.layers_held(&plan.layers).await.map_err(say)? };
+        self.tell(FromDestination::Wants { image: !has_image, layers_held }).await?;
+        if !has_image {
+            self.take_lot(Lot::Image, streams).await?;
+            mobility.load_image(&self.inbox(Lot::Image).join(IMAGE)).await.map_err(say)?;
+            if mobility.image(&plan.needs.image_id).await.map_err(say)?.is_none() {
+                return Err(format!("the engine loaded the image, but not as {}", plan.needs.image_id));
+            }
+            fs::remove_dir_all(self.inbox(Lot::Image)).map_err(text_of)?;
+        }
+        let body = self.make_ready(&plan).await?;
+        let engine_id = self.create(&plan, body).await?;
+        self.tell(FromDestination::Prepared).await?;
+
+        self.take_lot(Lot::State, streams).await?;
+        self.tell(FromDestination::At(MigrationPhase::Restoring)).await?;
+        self.put_files(&plan, &engine_id).await?;
+        if plan.is_live(self.grant()) {
+            self.restore(&plan, &engine_id).await?;
+        }
+        self.tell(FromDestination::Restored).await
+    }
+
+    /// What comes must be what the grant says, and be possible here.
+    async fn read_plan(&mut self) -> Result<Plan, Why> {
+        let path = self.inbox(Lot::Plan).join(PLAN);
+        let text = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let plan: Plan = serde_json::from_slice(&text).map_err(|error| {
+            format!("the plan cannot be read ({error}); do both devices have the same version?")
+        })?;
+        plan.check(self.grant()).map_err(|error| error.to_string())?;
+        let checks = preflight::check(self.shared, &plan.needs).await.map_err(|error| error.message)?.checks;
+        let allowed = if plan.is_live(self.grant()) { Verdict::Live } else { Verdict::Cold };
+        let hindering: Vec<&str> =
+            checks.iter().filter(|check| check.verdict > allowed).map(|check| check.text.as_str()).collect();
+        if !hindering.is_empty() {
+            return Err(hindering.join("; "));
+        }
+        self.record.plan = Some(plan.clone());
+        self.write().map_err(|error| format!("the move cannot be written down: {error}"))?;
+        Ok(plan)
+    }
+
+    /// The image's name, the tenant's network and the volumes; answers the request for the container.
+    async fn make_ready(&self, plan: &Plan) -> Result<crate::policy::AllowedBody, Why> {
+        let tenant = self.grant().tenant.clone();
+        let mobility = &self.shared.mobility;
+        let mut body = plan.body.clone();
+        mobility.tag_image(&plan.needs.image_id, &plan.image).await.map_err(say)?;
+        let named = mobility.image(&plan.image).await.map_err(say)?;
+        if named.is_none_or(|image| image.id != plan.needs.image_id) {
+            // The name is another image's here.
+            body.image = Some(plan.needs.image_id.clone());
+        }
+        if let Some(address) = plan.address {
+            let subnet = self.subnet(&tenant).await?;
+            self.shared.engine.ensure_network(&subnet).await.map_err(say)?;
+            creation::join_network(&mut body, plan.name(), &AssignedAddress { address, subnet });
+        }
+        let host = body.host_config.get_or_insert_default();
+        // It gets its policy back when it is let out: until then the engine must not start it by itself.
+        host.restart_policy = None;
+        let has_runtime = self.shared.engine.has_runtime(RUNTIME_NAME).await;
+        host.runtime = has_runtime.then(|| RUNTIME_NAME.to_owned());
+        let policy = Policy::load(&self.shared.orders.policy_folder).map_err(|error| error.to_string())?;
+        let body = policy.check(&tenant, body).map_err(|error| error.message)?;
+        for (engine_name, _) in &plan.needs.volumes {
+            let prefix = creation::volume_prefix(&tenant);
+            let name = engine_name.strip_prefix(&prefix).ok_or("a volume that is not the tenant's")?;
+            let volume = NamedVolume {
+                engine_name: engine_name.clone(),
+                tenant: tenant.clone(),
+                name: name.to_owned(),
+            };
+            self.shared.engine.ensure_volume(&volume).await.map_err(say)?;
+        }
+        Ok(body)
+    }
+
+    async fn subnet(&self, tenant: &ecep_proto::api::name::TenantSlug) -> Result<Subnet, Why> {
+        let known = self.shared.networks.subnet(tenant).await;
+        known.ok_or_else(|| "the control plane has not told this device the tenant's network yet".to_owned())
+    }
+
+    async fn create(&mut self, plan: &Plan, body: crate::policy::AllowedBody) -> Result<String, Why> {
+        let name = engine_name(&plan.needs.container);
+        let engine_id = self.shared.engine.create(&name, body).await.map_err(say)?;
+        self.record.engine_id = Some(engine_id.clone());
+        self.write().map_err(|error| format!("the move cannot be written down: {error}"))?;
+        Ok(engine_id)
+    }
+
+    async fn put_files(&self, plan: &Plan, engine_id: &str) -> Result<(), Why> {
+        let mobility = &self.shared.mobility;
+        let portrait = mobility.portrait(&self.grant().tenant, engine_id, false).await.map_err(say)?;
+        let there: HashMap<String, PathBuf> = portrait.volumes.into_iter().collect();
+        let volumes = plan.needs.volumes.iter().map(|(name, _)| {
+            there.get(name).cloned().ok_or_else(|| format!("the volume {name} is not mounted here"))
+        });
+        let volumes: Vec<PathBuf> = volumes.collect::<Result<_, _>>()?;
+        let arrived = self.inbox(Lot::State);
+        let log =
+            match portrait.log {
+                Some(log) => Some(log),
+                // An engine names the file when it starts a container for the first time.
+                None => self.shared.engine.storage().await.map(|root| {
+                    root.join("containers").join(engine_id).join(format!("{engine_id}-json.log"))
+                }),
+            };
+        let upper = portrait.upper;
+        let put = spawn_blocking(move || files::put(&arrived, upper.as_deref(), &volumes, log.as_deref()));
+        put.await.map_err(|error| error.to_string())?.map_err(text_of)
+    }
+
+    /// Brings it up, cut off and frozen, and proves it.
+    async fn restore(&self, plan: &Plan, engine_id: &str) -> Result<(), Why> {
+        let order = Order {
+            images: self.inbox(Lot::State).join(IMAGES),
+            isolated: true,
+            then: Then::Freeze,
+            connections: Connections::Keep,
+            addresses: plan.address.into_iter().collect(),
+        };
+        let orders = Orders::from_environment();
+        orders.clear(engine_id).map_err(|error| error.to_string())?;
+        orders.lay(engine_id, &order).map_err(|error| error.to_string())?;
+        let started = self.shared.engine.start(engine_id).await;
+        match orders.progress(engine_id).map_err(|error| error.to_string())? {
+            Some(OrderProgress::Finished(Restored::Restored { pid, .. })) => {
+                started.map_err(say)?;
+                let is_cut = network::is_cut(pid).map_err(|error| error.to_string())?;
+                let is_frozen = freezer::is_frozen(pid).map_err(|error| error.to_string())?;
+                if is_cut && is_frozen {
+                    return Ok(());
+                }
+                Err("the copy came up, but not cut off; it was removed".to_owned())
+            }
+            Some(OrderProgress::Finished(Restored::Failed { reason, log })) => {
+                tracing::warn!(migration = %self.grant().migration, %reason, %log, "a restore failed");
+                Err(reason)
+            }
+            other => {
+                started.map_err(say)?;
+                Err(format!("the engine did not ask the runtime to restore the container ({other:?})"))
+            }
+        }
+    }
+
+    async fn try_let_out(&self) -> Result<(), Why> {
+        let plan = self.record.plan.clone().ok_or("the plan is lost")?;
+        let engine_id = self.record.engine_id.clone().ok_or("the container's id is lost")?;
+        let (mobility, grant) = (&self.shared.mobility, self.grant());
+        let portrait = mobility.portrait(&grant.tenant, &engine_id, false).await.map_err(say)?;
+        if plan.is_live(grant) {
+            let pid = match portrait.pid {
+                Some(pid) => pid,
+                // The device was started again, or somebody killed it: it is brought up once more from its images.
+                None => {
+                    self.restore(&plan, &engine_id).await?;
+                    let now = mobility.portrait(&grant.tenant, &engine_id, false).await.map_err(say)?;
+                    now.pid.ok_or("the container does not stay up")?
+                }
+            };
+            if let Some(address) = plan.address {
+                self.shared.networks.arrived(&grant.tenant, &grant.container, address).await;
+            }
+            let released = spawn_blocking(move || {
+                network::reconnect(pid).map_err(|error| error.to_string())?;
+                freezer::thaw(pid).map_err(|error| error.to_string())
+            });
+            released.await.map_err(|error| error.to_string())??;
+            Orders::from_environment().clear(&engine_id).map_err(|error| error.to_string())?;
+        } else {
+            if let Some(address) = plan.address {
+                self.shared.networks.arrived(&grant.tenant, &grant.container, address).await;
+            }
+            if plan.needs.is_running && !portrait.is_running {
+                self.shared.engine.start(&engine_id).await.map_err(say)?;
+            }
+        }
+        mobility.set_restart(&engine_id, plan.restart.clone()).await.map_err(say)
+    }
+
+    async fn try_remove(&self) -> Result<(), Why> {
+        // By name too: the agent may have ended between making it and writing that down.
+        let name = engine_name(&self.grant().container);
+        for id in [self.record.engine_id.as_deref(), Some(name.as_str())].into_iter().flatten() {
+            match self.shared.engine.remove(id, true).await {
+                Ok(()) | Err(EngineError::NotFound(_)) => {}
+                Err(error) => return Err(say(error)),
+            }
+        }
+        if let Some(engine_id) = &self.record.engine_id {
+            Orders::from_environment().clear(engine_id).map_err(|error| error.to_string())?;
+        }
+        for (volume, _) in self.record.plan.iter().flat_map(|plan| &plan.needs.volumes) {
+            self.shared.mobility.remove_volume(volume).await.map_err(say)?;
+        }
+        Ok(())
+    }
+
+    async fn end(self, outcome: &Outcome) {
+        let grant = self.grant().clone();
+        tracing::info!(migration = %grant.migration, container = %grant.container, ?outcome, "move ended at its destination");
+        self.insist(Duty::ClearUp).await;
+        self.shared.moving.end(&grant.container);
+        if let Some(engine_id) = &self.record.engine_id {
+            self.shared.inventory.announce(engine_id).await;
+        }
+        self.shared.networks.started().await;
+        self.progress.end();
+    }
+
+    /// Tries until it succeeds; the log has each new reason once.
+    async fn insist(&self, duty: Duty) {
+        let mut last = None;
+        loop {
+            let outcome = match duty {
+                Duty::LetOut => self.try_let_out().await,
+                Duty::Remove => self.try_remove().await,
+                Duty::ClearUp => self.journal.remove().map_err(text_of),
+            };
+            let Err(why) = outcome else { return };
+            if last.as_ref() != Some(&why) {
+                tracing::warn!(migration = %self.grant().migration, ?duty, %why, "cannot do this yet; trying again");
+            }
+            last = Some(why);
+            sleep(RETRY_EVERY).await;
+        }
+    }
+
+    /// Receives a lot of files, and waits until the source says that it was all.
+    async fn take_lot(&mut self, lot: Lot, streams: &mut Streams) -> Result<(), Why> {
+        let folder = self.inbox(lot);
+        let inbox = Inbox::open(&folder, LOT_LIMIT).map_err(|error| error.to_string())?;
+        let control = self.control.as_mut().ok_or("the line to the source is lost")?;
+        let receiving = async {
+            loop {
+                match streams.recv().await {
+                    Some((Opening::Items(of), stream)) if of == lot => {
+                        match transfer::receive(stream, &inbox, &mut |_| {}).await {
+                            Ok(_) => {}
+                            // The source comes back with what is missing, or the control stream ends as well.
+                            Err(TransferError::Stream(_)) => {}
+                            Err(error) => return Err::<std::convert::Infallible, _>(error.to_string()),
+                        }
+                    }
+                    Some(_) => return Err("the source sent something out of turn".to_owned()),
+                    None => return Err("the agent is stopping".to_owned()),
+                }
+            }
+        };
+        let said = async {
+            match timeout(NEXT_LOT, read_message::<FromSource>(control)).await {
+                Ok(Ok(FromSource::Sent(of))) if of == lot => Ok(()),
+                Ok(Ok(other)) => Err(format!("the source spoke out of turn ({other:?})")),
+                Ok(Err(error)) => Err(lost(&error)),
+                Err(_) => Err("the source does nothing".to_owned()),
+            }
+        };
+        tokio::select! {
+            Err(why) = receiving => Err(why),
+            said = said => said,
+        }
+    }
+
+    async fn tell(&mut self, message: FromDestination) -> Result<(), Why> {
+        let control = self.control.as_mut().ok_or("the line to the source is lost")?;
+        write_message(control, &message).await.map_err(|error| lost(&error))
+    }
+
+    /// Tells it if it can be told; the authority's word counts.
+    async fn say(&mut self, message: FromDestination) {
+        if let Err(why) = self.tell(message).await {
+            tracing::debug!(migration = %self.grant().migration, %why, "the source was not told");
+        }
+    }
+}
+
+fn lost(error: &FrameError) -> Why {
+    format!("the line to the source broke: {error}")
+}
+
+fn say(error: EngineError) -> Why {
+    error.into_api().message
+}
+
+fn text_of(error: io::Error) -> Why {
+    error.to_string()
+}

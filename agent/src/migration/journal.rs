@@ -1,0 +1,129 @@
+//! What each end of a move must not forget, on disk before it acts. One folder for each move; the folder goes last.
+
+use std::{
+    fs, io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+use bollard::models::RestartPolicy;
+use ecep_channel::grant::{Grant, SignedGrant};
+use ecep_fleet::migration::{destination, source};
+use ecep_proto::api::name::OperationId;
+use serde::{Deserialize, Serialize};
+
+use super::plan::Plan;
+use crate::durable;
+
+const JOURNAL: &str = "journal.json";
+
+/// One end of a move.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "end", rename_all = "snake_case")]
+pub(super) enum Record {
+    /// This device has the container.
+    Source(Box<SourceRecord>),
+    /// This device gets it.
+    Destination(Box<DestinationRecord>),
+}
+
+/// The source's.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct SourceRecord {
+    pub grant: Grant,
+    pub signed: SignedGrant,
+    pub phase: source::Phase,
+    /// Where the destination listens.
+    pub addresses: Vec<String>,
+    /// What the container was before anything was done to it, once it was looked at.
+    pub before: Option<Before>,
+}
+
+/// A container before its move.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Before {
+    pub engine_id: String,
+    pub was_running: bool,
+    pub restart: Option<RestartPolicy>,
+    pub volumes: Vec<String>,
+    pub address: Option<std::net::Ipv4Addr>,
+}
+
+/// The destination's.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct DestinationRecord {
+    pub grant: Grant,
+    pub phase: destination::Phase,
+    /// What comes, once it is known.
+    pub plan: Option<Plan>,
+    /// The engine's id of the copy, once it is made.
+    pub engine_id: Option<String>,
+}
+
+/// The folder of one move.
+#[derive(Debug, Clone)]
+pub(super) struct Journal {
+    folder: PathBuf,
+}
+
+impl Journal {
+    /// Where a move keeps its things.
+    pub(super) fn of(below: &Path, migration: &OperationId) -> Self {
+        Self { folder: below.join(migration.as_str()) }
+    }
+
+    /// Its folder.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Writes the record; it is on disk afterwards.
+    pub(super) fn write(&self, record: &Record) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+        durable::write(&self.folder.join(JOURNAL), &serde_json::to_vec(record)?)
+    }
+
+    /// Removes the folder with all that is in it; the record goes last, so that a crash in between is not forgotten.
+    pub(super) fn remove(&self) -> io::Result<()> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let entry = entry?;
+            match entry.file_type()? {
+                kind if kind.is_dir() => fs::remove_dir_all(entry.path())?,
+                _ if entry.file_name() == JOURNAL => {}
+                _ => fs::remove_file(entry.path())?,
+            }
+        }
+        fs::remove_dir_all(&self.folder)
+    }
+
+    /// Every move that was under way. A folder without a record was being removed, or its move had not begun.
+    pub(super) fn read_all(below: &Path) -> io::Result<Vec<(Self, Record)>> {
+        let mut found = Vec::new();
+        let entries = match fs::read_dir(below) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let journal = Self { folder: entry?.path() };
+            match fs::read(journal.folder.join(JOURNAL)) {
+                Ok(text) => match serde_json::from_slice(&text) {
+                    Ok(record) => found.push((journal, record)),
+                    Err(error) => {
+                        tracing::error!(folder = %journal.folder.display(), %error, "a move's journal is damaged; its container must be looked at by hand");
+                    }
+                },
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    fs::remove_dir_all(&journal.folder)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,114 @@
+//! Tells the control plane how a move goes on: the newest state, thinned out, and the end until it is heard.
+
+use std::time::{Duration, Instant};
+
+use ecep_link::Link;
+use ecep_proto::api::{
+    MigrationTell, Procedure,
+    migration::{MigrationPhase, MigrationReport, PhaseTook},
+    name::OperationId,
+};
+use tokio::{sync::watch, time::sleep};
+
+/// People cannot read faster.
+const TELL_EVERY: Duration = Duration::from_millis(200);
+/// The control plane is out of reach: it is told when it is back.
+const RETRY_EVERY: Duration = Duration::from_secs(2);
+/// An end that nobody hears for so long is not news any more; who has the container stands elsewhere.
+const GIVE_UP: Duration = Duration::from_secs(600);
+
+/// How a move goes on.
+pub(super) struct Progress {
+    report: watch::Sender<MigrationReport>,
+    since: Instant,
+    moved_before: u64,
+}
+
+impl Progress {
+    /// Begins to tell.
+    pub(super) fn start(migration: &OperationId, control: Link) -> Self {
+        let report = MigrationReport {
+            migration: migration.clone(),
+            phase: MigrationPhase::Preparing,
+            bytes_done: 0,
+            bytes_total: None,
+            phases: Vec::new(),
+            downtime_ms: None,
+            ended: false,
+        };
+        let (report, latest) = watch::channel(report);
+        tokio::spawn(tell(latest, control));
+        Self { report, since: Instant::now(), moved_before: 0 }
+    }
+
+    /// The next phase begins.
+    pub(super) fn phase(&mut self, phase: MigrationPhase) {
+        let (since, now) = (self.since, Instant::now());
+        self.report.send_if_modified(|report| {
+            if report.phase == phase {
+                return false;
+            }
+            let milliseconds = u64::try_from((now - since).as_millis()).unwrap_or(u64::MAX);
+            let took = PhaseTook { phase: report.phase, milliseconds, bytes: report.bytes_done };
+            tracing::info!(migration = %report.migration, ended = ?took.phase, milliseconds, bytes = took.bytes, "move phase");
+            report.phases.push(took);
+            report.phase = phase;
+            report.bytes_done = 0;
+            report.bytes_total = None;
+            true
+        });
+        if self.report.borrow().phase == phase {
+            self.since = now;
+            self.moved_before = 0;
+        }
+    }
+
+    /// Bytes of this phase; `is_item_over` where what follows is counted from 0 again.
+    pub(super) fn bytes(&mut self, of_item: u64, is_item_over: bool) {
+        let done = self.moved_before + of_item;
+        self.report.send_modify(|report| report.bytes_done = done);
+        if is_item_over {
+            self.moved_before = done;
+        }
+    }
+
+    /// How many bytes this phase has.
+    pub(super) fn total(&self, total: u64) {
+        self.report.send_modify(|report| report.bytes_total = Some(total));
+    }
+
+    /// How long the container did not run.
+    pub(super) fn downtime(&self, downtime: Duration) {
+        let milliseconds = u64::try_from(downtime.as_millis()).unwrap_or(u64::MAX);
+        self.report.send_modify(|report| report.downtime_ms = Some(milliseconds));
+    }
+
+    /// Nothing is left to do.
+    pub(super) fn end(self) {
+        self.report.send_modify(|report| report.ended = true);
+    }
+}
+
+async fn tell(mut latest: watch::Receiver<MigrationReport>, control: Link) {
+    let since = Instant::now();
+    loop {
+        let report = latest.borrow_and_update().clone();
+        let told = control.call::<MigrationTell>(MigrationTell::URI, &report).await;
+        match told {
+            Ok(_) if report.ended => return,
+            Ok(_) => {
+                sleep(TELL_EVERY).await;
+                if latest.changed().await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                if since.elapsed() > GIVE_UP && report.ended {
+                    tracing::warn!(migration = %report.migration, %error, "nobody heard of the move's end");
+                    return;
+                }
+                sleep(RETRY_EVERY).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,535 @@
+//! The source's end of a move: does what `ecep_fleet::migration::source` says, writes down the phase before it acts, and
+//! tells how it went.
+
+use std::{
+    fs, io,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use ecep_channel::{
+    channel::{Channel, ChannelStream},
+    frame::{read_message, write_message},
+    grant::{Grant, Mode},
+    header::Header,
+    transfer::{self, Item, Options, Source as Content, Throttle},
+};
+use ecep_fleet::migration::{
+    Outcome, Standing,
+    source::{Action, Input, Phase, Source},
+};
+use ecep_proto::api::migration::{Decision, MigrationPhase};
+use ecep_runtime::{
+    dump::{self, DumpError, Folders, Request},
+    network, runc,
+};
+use tokio::{
+    sync::watch,
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
+
+use super::{
+    Shared, files,
+    journal::{Before, Journal, Record, SourceRecord},
+    plan::Plan,
+    preflight,
+    progress::Progress,
+    verdict::Authority,
+    wire::{FromDestination, FromSource, IMAGE, Lot, Opening, PLAN},
+};
+use crate::engine::{Engine, EngineError};
+
+/// The destination unpacks an image, or restores a container of gigabytes from a slow card.
+const ANSWER_LIMIT: Duration = Duration::from_secs(600);
+/// A dump writes all memory to the disk.
+const DUMP_LIMIT: Duration = Duration::from_secs(300);
+/// Once its copy stands, the destination commits within a second; then the move is given up, and the container goes on.
+const DECISION_LIMIT: Duration = Duration::from_secs(15);
+/// After the decision the destination lets its copy out within milliseconds.
+const OUT_LIMIT: Duration = Duration::from_secs(5);
+/// Between two questions while nothing is decided.
+const ASK_EVERY: Duration = Duration::from_millis(200);
+/// Between attempts at something that must be done: the engine may be restarting.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
+/// A connection that was about to be accepted keeps CRIU from saving; the next moment it is not there.
+const DUMP_ATTEMPTS: u32 = 4;
+/// Seconds between SIGTERM and SIGKILL in a cold move: Docker's own default.
+const STOP_GRACE: u32 = 10;
+
+/// Why a step failed: a sentence.
+type Why = String;
+
+/// What must succeed, however long it takes.
+#[derive(Debug, Clone, Copy)]
+enum Duty {
+    /// Let the container go on here.
+    Resume,
+    /// Remove the copy that the container left.
+    Remove,
+    /// Remove the move's files.
+    ClearUp,
+}
+
+struct Move<'a, E> {
+    shared: &'a Shared<E>,
+    journal: Journal,
+    record: SourceRecord,
+    progress: Progress,
+    authority: Authority,
+    /// The channel and the control stream, once there are any. The channel lives as long as it is held.
+    line: Option<(Channel, ChannelStream, bool)>,
+    frozen_at: Option<Instant>,
+    delivered_at: Option<Instant>,
+}
+
+/// Does its part of a move, to the end.
+pub(super) async fn run<E: Engine>(
+    shared: &Shared<E>,
+    journal: Journal,
+    record: SourceRecord,
+    is_recovered: bool,
+    mut stop: watch::Receiver<bool>,
+) {
+    let grant = record.grant.clone();
+    let begun = if is_recovered { Source::recover(record.phase) } else { Some(Source::begin()) };
+    let generation = grant.generation;
+    let mut this = Move {
+        shared,
+        journal,
+        record,
+        progress: Progress::start(&grant.migration, shared.control.clone()),
+        authority: Authority { control: shared.control.clone(), grant: grant.clone(), generation },
+        line: None,
+        frozen_at: None,
+        delivered_at: None,
+    };
+    let Some((mut machine, mut action)) = begun else {
+        this.clear_up().await;
+        return;
+    };
+    let mut failure = None;
+    loop {
+        let input = match action.clone() {
+            Action::End(outcome) => {
+                this.end(&outcome).await;
+                return;
+            }
+            Action::Prepare => tokio::select! {
+                prepared = this.prepare() => match prepared {
+                    Ok(()) => Input::Prepared,
+                    Err(why) => Input::Failed(why),
+                },
+                Ok(_) = stop.wait_for(|stop| *stop) => Input::Cancel,
+            },
+            Action::FreezeAndDeliver => match this.freeze_and_deliver().await {
+                Ok(()) => Input::Delivered,
+                Err(why) => Input::Failed(why),
+            },
+            Action::Ask { abort } => this.ask(abort, failure.as_deref()).await,
+            Action::Resume => {
+                this.resume().await;
+                Input::Resumed
+            }
+            Action::Remove => {
+                this.remove().await;
+                Input::Removed
+            }
+        };
+        if let Input::Failed(why) = &input {
+            tracing::warn!(migration = %grant.migration, container = %grant.container, %why, "move fails at its source");
+            failure = Some(why.clone());
+        }
+        if input == Input::Cancel {
+            failure = Some("cancelled".to_owned());
+        }
+        if input == Input::Overdue {
+            failure = Some("the destination did not take the container over in time".to_owned());
+        }
+        let before = machine.clone();
+        let Some(next) = machine.handle(input) else { continue };
+        let is_freezing = before.phase() != Phase::Frozen && machine.phase() == Phase::Frozen;
+        this.record.phase = machine.phase();
+        match this.write() {
+            Ok(()) => action = next,
+            // Nothing was done yet, so it can be left undone. Later phases are found again by asking.
+            Err(error) if is_freezing => {
+                machine = before;
+                let why = format!("the move cannot be written down: {error}");
+                failure = Some(why.clone());
+                if let Some(next) = machine.handle(Input::Failed(why)) {
+                    action = next;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(migration = %grant.migration, %error, "a move's phase was not written down");
+                action = next;
+            }
+        }
+    }
+}
+
+impl<E: Engine> Move<'_, E> {
+    fn grant(&self) -> &Grant {
+        &self.record.grant
+    }
+
+    fn write(&self) -> io::Result<()> {
+        self.journal.write(&Record::Source(Box::new(self.record.clone())))
+    }
+
+    /// Copies what can be copied while the container runs.
+    async fn prepare(&mut self) -> Result<(), Why> {
+        let _turn = self.shared.at_work.acquire().await.map_err(|error| error.to_string())?;
+        let grant = self.grant().clone();
+        let found =
+            self.shared.orders.find(&grant.tenant, &grant.container).await.map_err(|error| error.message)?;
+        let engine_id = found.detail.engine_id.clone();
+        let mobility = &self.shared.mobility;
+        let portrait = mobility.portrait(&grant.tenant, &engine_id, true).await.map_err(say)?;
+        let name = &found.view().name;
+        let needs = preflight::needs(self.shared, &grant.tenant, &grant.container, name, &portrait)
+            .await
+            .map_err(|error| error.message)?;
+        let image = mobility.image(&portrait.image_id).await.map_err(say)?;
+        let image = image.ok_or_else(|| format!("the image {} of the container is gone", portrait.image))?;
+        let plan = Plan::of(needs, &portrait, image.layers);
+        self.record.before = Some(Before {
+            engine_id,
+            was_running: portrait.is_running,
+            restart: portrait.restart.clone(),
+            volumes: portrait.volumes.iter().map(|(name, _)| name.clone()).collect(),
+            address: plan.address,
+        });
+        self.write().map_err(|error| format!("the move cannot be written down: {error}"))?;
+
+        let channels = &self.shared.channels;
+        let reached = channels.reach(&grant.destination, &self.record.addresses, &self.record.signed).await;
+        let (channel, is_relayed) = reached.map_err(|error| error.to_string())?;
+        tracing::info!(migration = %grant.migration, destination = %grant.destination, is_relayed, "the two ends have met");
+        let control = self.open(&channel, Opening::Control).await?;
+        self.line = Some((channel, control, is_relayed));
+
+        let path = self.journal.folder().join(PLAN);
+        let text = serde_json::to_vec(&plan).map_err(|error| error.to_string())?;
+        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+        self.send(Lot::Plan, vec![files::item(PLAN, Content::File(path)).map_err(text_of)?]).await?;
+        let (wants_image, held) = match self.answer().await? {
+            FromDestination::Wants { image, layers_held } => (image, layers_held),
+            other => return Err(unexpected(&other)),
+        };
+        if wants_image {
+            self.progress.phase(MigrationPhase::Copying);
+            let path = self.journal.folder().join(IMAGE);
+            let held = held.min(plan.layers.len());
+            self.shared.mobility.save_image(&portrait.image_id, held, &path).await.map_err(say)?;
+            let item = files::item(IMAGE, Content::File(path.clone())).map_err(text_of)?;
+            self.send(Lot::Image, vec![item]).await?;
+            fs::remove_file(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        match self.answer().await? {
+            FromDestination::Prepared => {}
+            other => return Err(unexpected(&other)),
+        }
+        // Freezing is for nothing where nobody can decide.
+        match self.authority.try_decide(Decision::Ask, None).await {
+            Ok(Standing::Pending) => Ok(()),
+            Ok(_) => Err("the move was given up meanwhile".to_owned()),
+            Err(error) => Err(format!("the control plane cannot be reached to decide: {error}")),
+        }
+    }
+
+    /// From here on the container does not run.
+    async fn freeze_and_deliver(&mut self) -> Result<(), Why> {
+        let grant = self.grant().clone();
+        let before = self.record.before.clone().ok_or("the container was not looked at")?;
+        let mobility = &self.shared.mobility;
+        self.progress.phase(MigrationPhase::Freezing);
+        self.frozen_at = Some(Instant::now());
+        // Whatever ends the container from now on, the engine must not start it afresh.
+        mobility.set_restart(&before.engine_id, None).await.map_err(say)?;
+        let mut items = Vec::new();
+        if grant.mode == Mode::Live && before.was_running {
+            let images = self.save(&before).await?;
+            items.extend(files::images(&images).map_err(text_of)?);
+        } else if before.was_running {
+            self.shared.engine.stop(&before.engine_id, STOP_GRACE).await.map_err(say)?;
+        }
+        self.progress.phase(MigrationPhase::Sending);
+        let portrait = mobility.portrait(&grant.tenant, &before.engine_id, false).await.map_err(say)?;
+        let on_disk = files::on_disk(portrait.upper.as_deref(), &portrait.volumes, portrait.log.as_deref());
+        items.extend(on_disk.map_err(text_of)?);
+        self.send(Lot::State, items).await?;
+        loop {
+            match self.answer().await? {
+                FromDestination::At(phase) => self.progress.phase(phase),
+                FromDestination::Restored => break,
+                other => return Err(unexpected(&other)),
+            }
+        }
+        self.progress.phase(MigrationPhase::Committing);
+        self.delivered_at = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Freezes it, cuts it off and saves it; answers the folder with CRIU's images.
+    async fn save(&mut self, before: &Before) -> Result<PathBuf, Why> {
+        let mobility = self.shared.mobility.clone();
+        let tenant = self.grant().tenant.clone();
+        let mut attempt = 1;
+        loop {
+            mobility.pause(&before.engine_id).await.map_err(say)?;
+            let portrait = mobility.portrait(&tenant, &before.engine_id, false).await.map_err(say)?;
+            let pid = portrait.pid.ok_or("the container has ended by itself")?;
+            self.progress.phase(MigrationPhase::Saving);
+            let folder = self.journal.folder().join(format!("dump-{attempt}"));
+            let (id, into) = (before.engine_id.clone(), folder.clone());
+            let saved = spawn_blocking(move || save_blocking(&id, pid, &into)).await;
+            match saved.map_err(|error| error.to_string())? {
+                Ok(images) => return Ok(images),
+                Err(Failure { is_passing: true, .. }) if attempt < DUMP_ATTEMPTS => {
+                    network::reconnect(pid).map_err(|error| error.to_string())?;
+                    mobility.unpause(&before.engine_id).await.map_err(say)?;
+                    sleep(ASK_EVERY).await;
+                    attempt += 1;
+                }
+                Err(Failure { why, .. }) => return Err(why),
+            }
+        }
+    }
+
+    /// Asks the authority until it has decided.
+    async fn ask(&mut self, abort: bool, failure: Option<&str>) -> Input {
+        if abort {
+            return Input::Answer(self.authority.decide(Decision::Abort, failure).await);
+        }
+        // The destination says when it lets its copy out; the authority's word is what counts.
+        let said = timeout(ASK_EVERY, self.answer()).await;
+        if let Ok(Ok(FromDestination::Out)) = said
+            && let Some(frozen_at) = self.frozen_at.take()
+        {
+            self.progress.downtime(frozen_at.elapsed());
+        }
+        if matches!(said, Ok(Err(_))) {
+            sleep(ASK_EVERY).await;
+        }
+        match self.authority.decide(Decision::Ask, None).await {
+            Standing::Pending if self.delivered_at.is_some_and(|at| at.elapsed() > DECISION_LIMIT) => {
+                Input::Overdue
+            }
+            standing => Input::Answer(standing),
+        }
+    }
+
+    /// The container goes on here; this must succeed.
+    async fn resume(&mut self) {
+        // The destination hears of it by the end of the line, too.
+        self.line = None;
+        self.insist(Duty::Resume).await;
+    }
+
+    async fn try_resume(&self) -> Result<(), Why> {
+        let Some(before) = &self.record.before else { return Ok(()) };
+        let (mobility, tenant) = (&self.shared.mobility, &self.grant().tenant);
+        let portrait = match mobility.portrait(tenant, &before.engine_id, false).await {
+            Ok(portrait) => portrait,
+            // Somebody deleted it at the engine itself.
+            Err(EngineError::NotFound(_)) => return Ok(()),
+            Err(error) => return Err(say(error)),
+        };
+        match portrait.pid {
+            Some(pid) => {
+                match network::reconnect(pid) {
+                    // It was never cut, and cannot be.
+                    Ok(()) | Err(network::NetworkError::Shared | network::NetworkError::NoCable(_)) => {}
+                    Err(error) => return Err(error.to_string()),
+                }
+                if portrait.is_paused {
+                    mobility.unpause(&before.engine_id).await.map_err(say)?;
+                }
+            }
+            None if before.was_running => {
+                self.shared.engine.start(&before.engine_id).await.map_err(say)?;
+            }
+            None => {}
+        }
+        mobility.set_restart(&before.engine_id, before.restart.clone()).await.map_err(say)
+    }
+
+    /// The destination has the container: this copy goes while it is still cut off; this must succeed.
+    async fn remove(&mut self) {
+        self.progress.phase(MigrationPhase::Finishing);
+        self.lead_on().await;
+        if let Some(frozen_at) = self.frozen_at.take()
+            && let Ok(Ok(FromDestination::Out)) = timeout(OUT_LIMIT, self.answer()).await
+        {
+            self.progress.downtime(frozen_at.elapsed());
+        }
+        self.line = None;
+        self.insist(Duty::Remove).await;
+    }
+
+    /// Whoever reaches the container through this device is sent on.
+    async fn lead_on(&self) {
+        let grant = self.grant();
+        let address = self.record.before.as_ref().and_then(|before| before.address);
+        let sockets = self.record.addresses.iter().filter_map(|address| address.parse().ok());
+        let to = sockets.filter_map(|socket: std::net::SocketAddr| match socket.ip() {
+            std::net::IpAddr::V4(ip) => Some(ip),
+            std::net::IpAddr::V6(_) => None,
+        });
+        if let (Some(address), Some(to)) = (address, to.into_iter().next()) {
+            self.shared.networks.left(&grant.tenant, &grant.container, address, to).await;
+        }
+    }
+
+    async fn try_remove(&self) -> Result<(), Why> {
+        let Some(before) = &self.record.before else { return Ok(()) };
+        match self.shared.engine.remove(&before.engine_id, true).await {
+            Ok(()) | Err(EngineError::NotFound(_)) => {}
+            Err(error) => return Err(say(error)),
+        }
+        for volume in &before.volumes {
+            self.shared.mobility.remove_volume(volume).await.map_err(say)?;
+        }
+        Ok(())
+    }
+
+    async fn end(mut self, outcome: &Outcome) {
+        if *outcome == Outcome::Moved {
+            self.progress.phase(MigrationPhase::Finishing);
+        }
+        let grant = self.grant().clone();
+        tracing::info!(migration = %grant.migration, container = %grant.container, ?outcome, "move ended at its source");
+        if let Some(before) = &self.record.before {
+            // The inventory hears of it by events too; this is sooner.
+            drop(self.shared.inventory.look(&before.engine_id).await);
+        }
+        self.clear_up().await;
+        self.progress.end();
+    }
+
+    async fn clear_up(&self) {
+        self.insist(Duty::ClearUp).await;
+    }
+
+    /// Tries until it succeeds; the log has each new reason once.
+    async fn insist(&self, duty: Duty) {
+        let mut last = None;
+        loop {
+            let outcome = match duty {
+                Duty::Resume => self.try_resume().await,
+                Duty::Remove => self.try_remove().await,
+                Duty::ClearUp => self.journal.remove().map_err(text_of),
+            };
+            let Err(why) = outcome else { return };
+            if last.as_ref() != Some(&why) {
+                tracing::warn!(migration = %self.grant().migration, ?duty, %why, "cannot do this yet; trying again");
+            }
+            last = Some(why);
+            sleep(RETRY_EVERY).await;
+        }
+    }
+
+    async fn open(&self, channel: &Channel, opening: Opening) -> Result<ChannelStream, Why> {
+        let header = Header::Migration { grant: self.record.signed.clone() };
+        let mut stream = channel.open(&header).await.map_err(|error| error.to_string())?;
+        write_message(&mut stream, &opening).await.map_err(|error| error.to_string())?;
+        Ok(stream)
+    }
+
+    /// Sends a lot of files and says so.
+    async fn send(&mut self, lot: Lot, items: Vec<Item>) -> Result<(), Why> {
+        let (channel, is_relayed) = match &self.line {
+            Some((channel, _, is_relayed)) => (channel.clone(), *is_relayed),
+            None => return Err("the line to the destination is lost".to_owned()),
+        };
+        let stream = self.open(&channel, Opening::Items(lot)).await?;
+        // Through the cloud the link is slower than the processor.
+        let options = Options { compress: is_relayed, throttle: Throttle::new(None) };
+        let sizes = items.iter().map(|item| match &item.source {
+            Content::File(path) => fs::metadata(path).map(|file| file.len()).unwrap_or_default(),
+            Content::Tree(_) => 0,
+        });
+        self.progress.total(sizes.sum());
+        let progress = &mut self.progress;
+        let mut tell = |step: transfer::Progress| {
+            progress.bytes(step.done, step.phase == transfer::Phase::Stored);
+        };
+        transfer::send(stream, &items, &options, &mut tell).await.map_err(|error| error.to_string())?;
+        let Some((_, control, _)) = &mut self.line else {
+            return Err("the line to the destination is lost".to_owned());
+        };
+        write_message(control, &FromSource::Sent(lot)).await.map_err(|error| error.to_string())
+    }
+
+    async fn answer(&mut self) -> Result<FromDestination, Why> {
+        let Some((_, control, _)) = &mut self.line else {
+            return Err("the line to the destination is lost".to_owned());
+        };
+        let answer = timeout(ANSWER_LIMIT, read_message(control)).await;
+        match answer.map_err(|_| "the destination does not answer".to_owned())? {
+            Ok(FromDestination::Failed(why)) => Err(format!("the destination gave up: {why}")),
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(format!("the line to the destination broke: {error}")),
+        }
+    }
+}
+
+struct Failure {
+    why: Why,
+    is_passing: bool,
+}
+
+/// Cuts a paused container off and dumps it.
+fn save_blocking(id: &str, pid: i32, folder: &std::path::Path) -> Result<PathBuf, Failure> {
+    let failed = |why: String| Failure { why, is_passing: false };
+    match network::cut(pid) {
+        // A network of its own without a cable: nothing passes anyway.
+        Ok(()) | Err(network::NetworkError::NoCable(_)) => {}
+        Err(error) => return Err(failed(error.to_string())),
+    }
+    drop(fs::remove_dir_all(folder));
+    fs::create_dir(folder).map_err(|error| failed(format!("{}: {error}", folder.display())))?;
+    let folders =
+        Folders::create(folder).map_err(|error| failed(format!("{}: {error}", folder.display())))?;
+    let runc = runc::find().ok_or_else(|| failed("runc is not on the agent's PATH".to_owned()))?;
+    let root = runc::find_root_of(pid, id)
+        .ok_or_else(|| failed("runc's state of the container cannot be found".to_owned()))?;
+    let request = Request {
+        runc: &runc,
+        root: &root,
+        id,
+        pid,
+        images: &folders.images,
+        work: &folders.work,
+        criu: None,
+        limit: DUMP_LIMIT,
+    };
+    match dump::dump(&request) {
+        Ok(_) => Ok(folders.images),
+        Err(error) => {
+            let is_passing =
+                matches!(&error, DumpError::Refused { cause: Some(cause), .. } if cause.is_passing);
+            Err(Failure { why: first_line(&error), is_passing })
+        }
+    }
+}
+
+fn first_line(error: &DumpError) -> String {
+    let text = error.to_string();
+    tracing::debug!(%text, "a dump failed");
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+fn unexpected(answer: &FromDestination) -> Why {
+    format!("the destination answered out of turn ({answer:?}); do both devices have the same version?")
+}
+
+fn say(error: EngineError) -> Why {
+    error.into_api().message
+}
+
+fn text_of(error: io::Error) -> Why {
+    error.to_string()
+}

@@ -1,0 +1,82 @@
+//! What the two ends of a move say to each other: one control stream for the whole move, and a stream for each lot of
+//! files. The source opens all of them; the grant in their headers says which move they belong to.
+
+use ecep_proto::api::migration::MigrationPhase;
+use serde::{Deserialize, Serialize};
+
+/// The first message on a stream, from the source: what it is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Opening {
+    /// [`FromSource`] and [`FromDestination`].
+    Control,
+    /// Files.
+    Items(Lot),
+}
+
+/// A lot of files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Lot {
+    /// The plan.
+    Plan,
+    /// The image.
+    Image,
+    /// Memory, processes, files.
+    State,
+}
+
+impl Lot {
+    /// The folder in the destination's inbox.
+    pub(super) fn folder(self) -> &'static str {
+        match self {
+            Lot::Plan => "plan",
+            Lot::Image => "image",
+            Lot::State => "state",
+        }
+    }
+}
+
+/// From the source, after a lot has arrived.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum FromSource {
+    /// The lot is there, go on with it.
+    Sent(Lot),
+}
+
+/// From the destination.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum FromDestination {
+    /// What it lacks.
+    Wants {
+        /// Whether it needs the image.
+        image: bool,
+        /// How many of the image's layers it has, from the lowest on.
+        layers_held: usize,
+    },
+    /// The container is made; let the state come.
+    Prepared,
+    /// It is at this now.
+    At(MigrationPhase),
+    /// The copy stands, cut off.
+    Restored,
+    /// The container runs here now.
+    Out,
+    /// It gave up.
+    Failed(String),
+}
+
+/// The names of items.
+pub(super) const PLAN: &str = "plan.json";
+/// As `docker save` writes it.
+pub(super) const IMAGE: &str = "image.tar";
+/// CRIU's images.
+pub(super) const IMAGES: &str = "images";
+/// The writable layer.
+pub(super) const UPPER: &str = "upper";
+/// The named volumes, numbered as in the plan.
+pub(super) const VOLUMES: &str = "volumes";
+/// The output, the youngest file first.
+pub(super) const LOGS: &str = "logs";

@@ -1,0 +1,181 @@
+//! The tenants' networks on this device: routes to containers on other devices, firewall rules, forwards of ports that
+//! containers left behind, and the names of the tenant's containers in each container's hosts file.
+//!
+//! The control plane's table is the truth; it is applied whole, and doing so twice changes nothing. A move that ends here
+//! does not wait for the next table: see [`Networks::arrived`] and [`Networks::left`].
+
+mod hosts;
+mod rules;
+mod system;
+
+use std::{
+    collections::BTreeMap,
+    net::Ipv4Addr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use ecep_proto::api::{
+    name::{ContainerId, DeviceId, TenantSlug},
+    network::{NetworkTable, Subnet, TenantNetwork},
+};
+
+use crate::{engine::Engine, inventory::Inventory};
+
+/// The interface of a tenant's network; at most 15 characters (Linux, IFNAMSIZ).
+pub fn bridge_name(subnet: &Subnet) -> String {
+    format!("ecep{}", subnet.number)
+}
+
+/// The engine's name of a tenant's network. A slug cannot hold the `_`.
+pub fn network_name(tenant: &TenantSlug) -> String {
+    format!("ecep_{tenant}")
+}
+
+/// All networks of this device.
+pub struct Networks<E> {
+    device: DeviceId,
+    engine: Arc<E>,
+    inventory: Arc<Inventory<E>>,
+    /// The table that was applied last. Held while one is applied: one at a time.
+    table: tokio::sync::Mutex<NetworkTable>,
+    revision: AtomicU64,
+}
+
+impl<E: Engine> Networks<E> {
+    /// Knows no table yet, and changes nothing until there is one.
+    pub fn new(device: DeviceId, engine: Arc<E>, inventory: Arc<Inventory<E>>) -> Self {
+        let table = tokio::sync::Mutex::new(NetworkTable { revision: 0, networks: Vec::new() });
+        Self { device, engine, inventory, table, revision: AtomicU64::new(0) }
+    }
+
+    /// The revision of the table that is applied; 0 if none is.
+    pub fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Relaxed)
+    }
+
+    /// Applies a table. What cannot be done is logged, and the revision not taken over, so that it comes again.
+    pub async fn apply(&self, table: NetworkTable) {
+        let mut current = self.table.lock().await;
+        let moved = moved_addresses(&current, &table);
+        *current = table;
+        if let Err(error) = self.set_up(&current).await {
+            tracing::warn!(%error, "the tenants' networks cannot be set up; trying again");
+            return;
+        }
+        self.write_hosts(&current).await;
+        for (tenant, address) in moved {
+            self.forget_neighbour(&tenant, address).await;
+        }
+        self.revision.store(current.revision, Ordering::Relaxed);
+    }
+
+    /// A container was started here: it gets the others' names, and the rules are set up if its network is new.
+    pub async fn started(&self) {
+        let current = self.table.lock().await;
+        if let Err(error) = self.set_up(&current).await {
+            tracing::warn!(%error, "the tenants' networks cannot be set up");
+        }
+        self.write_hosts(&current).await;
+    }
+
+    /// A container has moved here: its address is no longer reached through another device.
+    pub async fn arrived(&self, tenant: &TenantSlug, container: &ContainerId, address: Ipv4Addr) {
+        let mut current = self.table.lock().await;
+        let mut places = current.networks.iter_mut().flat_map(|network| &mut network.places);
+        if let Some(place) = places.find(|place| place.container == *container) {
+            place.device = self.device.clone();
+            place.via = None;
+        }
+        if let Err(error) = system::delete_route(address).await {
+            tracing::warn!(%container, %error, "a route is left over");
+        }
+        self.forget_neighbour(tenant, address).await;
+    }
+
+    /// A container has moved from here to the device with that address: whoever speaks to it through this device is sent
+    /// on.
+    pub async fn left(&self, tenant: &TenantSlug, container: &ContainerId, address: Ipv4Addr, to: Ipv4Addr) {
+        let mut current = self.table.lock().await;
+        let mut places = current.networks.iter_mut().flat_map(|network| &mut network.places);
+        if let Some(place) = places.find(|place| place.container == *container) {
+            place.via = Some(to);
+        }
+        if let Err(error) = system::set_route(address, to).await {
+            tracing::warn!(%container, %error, "a container that left has no route");
+        }
+        self.forget_neighbour(tenant, address).await;
+    }
+
+    /// The tenant's network, if the control plane has told.
+    pub async fn subnet(&self, tenant: &TenantSlug) -> Option<Subnet> {
+        let table = self.table.lock().await;
+        let of_tenant = table.networks.iter().find(|network| network.subnet.tenant == *tenant);
+        of_tenant.map(|network| network.subnet.clone())
+    }
+
+    async fn set_up(&self, table: &NetworkTable) -> Result<(), system::SystemError> {
+        let networks: Vec<&TenantNetwork> = table.networks.iter().collect();
+        let routes: BTreeMap<Ipv4Addr, Ipv4Addr> = networks
+            .iter()
+            .flat_map(|network| &network.places)
+            .filter(|place| place.device != self.device)
+            .filter_map(|place| Some((place.address, place.via?)))
+            .collect();
+        system::set_routes(&routes).await?;
+        system::set_rules(&rules::filter(&networks), &rules::nat(&networks)).await?;
+        system::set_switches(networks.iter().map(|network| bridge_name(&network.subnet))).await
+    }
+
+    async fn write_hosts(&self, table: &NetworkTable) {
+        for container in self.inventory.containers() {
+            let of_tenant = |network: &&TenantNetwork| network.subnet.tenant == container.tenant;
+            let Some(network) = table.networks.iter().find(of_tenant) else { continue };
+            let Some(path) = self.engine.hosts_file(&container.detail.engine_id).await else { continue };
+            let lines = hosts::lines(&network.places, &container.view().id);
+            if let Err(error) = tokio::task::spawn_blocking(move || hosts::write(&path, &lines))
+                .await
+                .unwrap_or_else(|error| Err(std::io::Error::other(error)))
+            {
+                tracing::warn!(container = %container.view().id, %error, "a hosts file cannot be written");
+            }
+        }
+    }
+
+    /// Containers here that have spoken to that address know where it was: on this bridge, or behind it.
+    async fn forget_neighbour(&self, tenant: &TenantSlug, address: Ipv4Addr) {
+        let containers = self.inventory.containers();
+        let pids = containers.iter().filter(|container| container.tenant == *tenant);
+        let pids: Vec<i32> = pids.filter_map(|container| i32::try_from(container.detail.pid?).ok()).collect();
+        let done = tokio::task::spawn_blocking(move || {
+            for pid in pids {
+                if let Err(error) = ecep_runtime::network::forget_neighbour(pid, address) {
+                    tracing::debug!(pid, %error, "a neighbour is not forgotten");
+                }
+            }
+        });
+        // Its panic would be a defect of one packet's worth: ARP mends it some seconds later.
+        drop(done.await);
+    }
+}
+
+/// Addresses that are somewhere else in the new table.
+fn moved_addresses(old: &NetworkTable, new: &NetworkTable) -> Vec<(TenantSlug, Ipv4Addr)> {
+    let places = |table: &NetworkTable| -> BTreeMap<ContainerId, (TenantSlug, Ipv4Addr, DeviceId)> {
+        let of = |network: &TenantNetwork| {
+            let tenant = network.subnet.tenant.clone();
+            let entry = move |place: &ecep_proto::api::network::Place| {
+                (place.container.clone(), (tenant.clone(), place.address, place.device.clone()))
+            };
+            network.places.iter().map(entry).collect::<Vec<_>>()
+        };
+        table.networks.iter().flat_map(of).collect()
+    };
+    let (old, new) = (places(old), places(new));
+    let moved = new.into_iter().filter(|(container, (_, _, device))| {
+        old.get(container).is_some_and(|(_, _, before)| before != device)
+    });
+    moved.map(|(_, (tenant, address, _))| (tenant, address)).collect()
+}

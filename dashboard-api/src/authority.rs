@@ -1,0 +1,411 @@
+//! The authority: who has each container, under which address, and which move is under way. Every change is one step:
+//! written to disk, then seen. The rules of it are `ecep_fleet::migration::authority`.
+//!
+//! It must not know how containers are moved, nor speak to devices.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::Ipv4Addr,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use ecep_fleet::migration::authority::Holding;
+use ecep_proto::api::{
+    container::PortMapping,
+    error::{ApiError, ErrorKind},
+    fleet::TenantContainer,
+    migration::{DecideRequest, Decision, Standing},
+    name::{ContainerId, ContainerName, DeviceId, OperationId, TenantSlug},
+    network::{AssignAddress, AssignedAddress, Forward, NetworkTable, Place, Subnet, TenantNetwork},
+};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    clock::unix_ms,
+    store::{Placement, Store, StoreError},
+    subnets::{self, Pool},
+};
+
+/// A container that was given an address but never seen is forgotten after this time: creating one takes seconds.
+const UNSEEN_MS: u64 = 10 * 60 * 1_000;
+/// A move that neither of its devices knows of any more is given up after this time: it takes a report or two to tell.
+const LOST_MOVE_MS: u64 = 15_000;
+
+/// All placements.
+pub struct Authority {
+    store: Store,
+    pool: Pool,
+    known: Mutex<Known>,
+    /// One change at a time, over its write to disk.
+    changing: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Known {
+    placements: BTreeMap<ContainerId, Placement>,
+    /// Counts the changes of each tenant's network.
+    revisions: HashMap<TenantSlug, u64>,
+    /// The address that was given last in each tenant's network.
+    last: HashMap<TenantSlug, Ipv4Addr>,
+}
+
+/// A move that has been decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// The move.
+    pub migration: OperationId,
+    /// Whose container.
+    pub tenant: TenantSlug,
+    /// Whether the destination has it now.
+    pub is_committed: bool,
+    /// Why it was given up.
+    pub reason: Option<String>,
+}
+
+impl Authority {
+    /// Reads what is stored.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn load(store: Store, pool: Pool) -> Result<Self, StoreError> {
+        let placements = store.placements()?;
+        let placements = placements.into_iter().map(|placement| (placement.container.clone(), placement));
+        let known = Known { placements: placements.collect(), ..Known::default() };
+        Ok(Self { store, pool, known: Mutex::new(known), changing: tokio::sync::Mutex::default() })
+    }
+
+    /// One container.
+    pub fn placement(&self, container: &ContainerId) -> Option<Placement> {
+        self.known().placements.get(container).cloned()
+    }
+
+    /// Whether the device's copy of a container is the one that people should see.
+    pub fn is_visible(&self, container: &ContainerId, device: &DeviceId) -> bool {
+        self.known().placements.get(container).is_none_or(|placement| placement.holding.holder == *device)
+    }
+
+    /// Gives a container that is about to be created on this device an address.
+    ///
+    /// # Errors
+    /// `Conflict` where the container is elsewhere, `Limit` where no address is left, `Unavailable` if the store fails.
+    pub async fn assign(
+        &self,
+        device: &DeviceId,
+        request: AssignAddress,
+    ) -> Result<AssignedAddress, ApiError> {
+        let _one = self.changing.lock().await;
+        let subnet = self.subnet(&request.tenant).await?;
+        if let Some(known) = self.placement(&request.container) {
+            let address = known.address.filter(|_| known.tenant == request.tenant);
+            return match address {
+                Some(address) if known.holding.holder == *device => Ok(AssignedAddress { address, subnet }),
+                _ => Err(ApiError::new(
+                    ErrorKind::Conflict,
+                    format!("container {} is not this device's to create", request.container),
+                )),
+            };
+        }
+        let address = {
+            let known = self.known();
+            let of_tenant = known.placements.values().filter(|placement| placement.tenant == request.tenant);
+            let taken: BTreeSet<Ipv4Addr> = of_tenant.filter_map(|placement| placement.address).collect();
+            let last = known.last.get(&request.tenant).copied().or_else(|| taken.last().copied());
+            subnets::next_free(&subnet, &taken, last)
+        };
+        let address = address.ok_or_else(|| {
+            ApiError::new(ErrorKind::Limit, "No address is left in the tenant's network; delete containers.")
+        })?;
+        let placement = Placement {
+            tenant: request.tenant.clone(),
+            container: request.container,
+            name: request.name,
+            address: Some(address),
+            holding: Holding::new(device.clone()),
+            is_seen: false,
+            since: unix_ms(),
+            left: Vec::new(),
+        };
+        self.write(placement).await?;
+        self.known().last.insert(request.tenant, address);
+        Ok(AssignedAddress { address, subnet })
+    }
+
+    /// A container was not created after all, or was deleted by its holder.
+    ///
+    /// # Errors
+    /// `Unavailable` if the store fails.
+    pub async fn release(&self, device: &DeviceId, container: &ContainerId) -> Result<(), ApiError> {
+        let _one = self.changing.lock().await;
+        match self.placement(container) {
+            Some(known) if known.holding.holder == *device && known.holding.moving.is_none() => {
+                Ok(self.forget(&known).await?)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Begins a move; answers the placement with it. A container that was made before there were placements gets one.
+    ///
+    /// # Errors
+    /// `Conflict` where the container is elsewhere or moves already, `Unavailable` if the store fails.
+    pub async fn begin(
+        &self,
+        tenant: &TenantSlug,
+        container: (&ContainerId, &ContainerName),
+        migration: &OperationId,
+        ends: (&DeviceId, &DeviceId),
+    ) -> Result<Placement, ApiError> {
+        let _one = self.changing.lock().await;
+        let known = self.placement(container.0).unwrap_or_else(|| Placement {
+            tenant: tenant.clone(),
+            container: container.0.clone(),
+            name: container.1.clone(),
+            address: None,
+            holding: Holding::new(ends.0.clone()),
+            is_seen: true,
+            since: 0,
+            left: Vec::new(),
+        });
+        let holding = known
+            .holding
+            .begin(migration, ends.0, ends.1)
+            .map_err(|error| ApiError::new(ErrorKind::Conflict, error.to_string()))?;
+        let next = Placement { holding, since: unix_ms(), ..known };
+        self.write(next.clone()).await?;
+        Ok(next)
+    }
+
+    /// A device commits, gives up, or asks. The second value is what has just been decided by it. `ports` are those that
+    /// the container had at its source.
+    ///
+    /// # Errors
+    /// `Unavailable` if the store fails.
+    pub async fn decide(
+        &self,
+        device: &DeviceId,
+        request: &DecideRequest,
+        ports: impl FnOnce(&Placement) -> Vec<PortMapping>,
+    ) -> Result<(Standing, Option<Decided>), ApiError> {
+        let _one = self.changing.lock().await;
+        // A container that nobody knows of belongs to nobody.
+        let Some(known) = self.placement(&request.container) else { return Ok((Standing::NotHolder, None)) };
+        let holding = match request.decision {
+            Decision::Commit => known.holding.commit(&request.migration, device),
+            // Only the two ends of a move may give it up.
+            Decision::Abort if is_end_of(&known.holding, device) => known.holding.abort(&request.migration),
+            Decision::Abort | Decision::Ask => known.holding.clone(),
+        };
+        let decided = (holding != known.holding).then(|| Decided {
+            migration: request.migration.clone(),
+            tenant: known.tenant.clone(),
+            is_committed: holding.generation != known.holding.generation,
+            reason: request.reason.clone(),
+        });
+        let standing = holding.standing(&request.migration, device, request.generation);
+        if let Some(decided) = &decided {
+            let mut next = Placement { holding, ..known.clone() };
+            if decided.is_committed {
+                let ports = ports(&known);
+                next.left.retain(|(of, _)| of != device && *of != known.holding.holder);
+                if !ports.is_empty() {
+                    next.left.push((known.holding.holder.clone(), ports));
+                }
+                next.is_seen = false;
+                next.since = unix_ms();
+            }
+            self.write(next).await?;
+        }
+        Ok((standing, decided))
+    }
+
+    /// A device told all that it has, and which moves it takes part in. Containers that are gone are forgotten; moves that
+    /// both their ends have lost are given up, and answered.
+    ///
+    /// # Errors
+    /// `Unavailable` if the store fails.
+    pub async fn reported(
+        &self,
+        device: &DeviceId,
+        containers: &[TenantContainer],
+        migrations: &[OperationId],
+    ) -> Result<Vec<Decided>, ApiError> {
+        let reported: BTreeSet<&ContainerId> = containers.iter().map(|one| &one.container.id).collect();
+        let now = unix_ms();
+        let is_news = |placement: &&Placement| {
+            placement.holding.holder == *device
+                && news_of(placement, reported.contains(&placement.container), migrations, now) != News::None
+        };
+        if self.known().placements.values().find(is_news).is_none() {
+            return Ok(Vec::new());
+        }
+        let _one = self.changing.lock().await;
+        let own: Vec<Placement> = self.known().placements.values().filter(is_news).cloned().collect();
+        let mut decided = Vec::new();
+        for known in own {
+            match news_of(&known, reported.contains(&known.container), migrations, now) {
+                News::None => {}
+                News::Seen => self.write(Placement { is_seen: true, ..known }).await?,
+                News::Gone => self.forget(&known).await?,
+                News::LostMove(migration) => {
+                    let holding = known.holding.abort(&migration);
+                    decided.push(Decided {
+                        migration,
+                        tenant: known.tenant.clone(),
+                        is_committed: false,
+                        reason: Some("the source does not know of the move any more".to_owned()),
+                    });
+                    self.write(Placement { holding, ..known }).await?;
+                }
+            }
+        }
+        Ok(decided)
+    }
+
+    /// A device was removed: what it had is gone with it.
+    ///
+    /// # Errors
+    /// `Unavailable` if the store fails.
+    pub async fn remove_device(&self, device: &DeviceId) -> Result<(), ApiError> {
+        let _one = self.changing.lock().await;
+        let known = self.known().placements.values().cloned().collect::<Vec<_>>();
+        for placement in known.into_iter().filter(|placement| placement.holding.holder == *device) {
+            self.forget(&placement).await?;
+        }
+        Ok(())
+    }
+
+    /// What decides whether a device's table is old.
+    pub fn revision(&self, tenants: &[TenantSlug]) -> u64 {
+        let known = self.known();
+        let mut hasher = Sha256::new();
+        for tenant in tenants {
+            let revision = known.revisions.get(tenant).copied().unwrap_or_default();
+            hasher.update(format!("{tenant} {revision}\n"));
+        }
+        drop(known);
+        // 48 bits, which every JSON reader holds exactly; never 0, which a device says that has no table.
+        hasher.finalize().iter().take(6).fold(0, |number, byte| number << 8 | u64::from(*byte)) | 1
+    }
+
+    /// The networks as this device has to set them up. `via` tells a device's address for its neighbours.
+    ///
+    /// # Errors
+    /// `Unavailable` if the store fails.
+    pub fn table(
+        &self,
+        device: &DeviceId,
+        tenants: &[TenantSlug],
+        via: impl Fn(&DeviceId) -> Option<Ipv4Addr>,
+    ) -> Result<NetworkTable, ApiError> {
+        let revision = self.revision(tenants);
+        let mut networks = Vec::new();
+        for tenant in tenants {
+            let number = self.store.known_network_number(tenant)?;
+            let Some(subnet) = number.and_then(|number| self.pool.subnet(tenant, number)) else { continue };
+            let known = self.known();
+            let of_tenant: Vec<&Placement> =
+                known.placements.values().filter(|placement| placement.tenant == *tenant).collect();
+            let place = |placement: &&Placement| {
+                let holder = &placement.holding.holder;
+                Some(Place {
+                    container: placement.container.clone(),
+                    name: placement.name.clone(),
+                    address: placement.address?,
+                    device: holder.clone(),
+                    via: via(holder),
+                })
+            };
+            networks.push(TenantNetwork {
+                places: of_tenant.iter().filter_map(place).collect(),
+                forwards: of_tenant.iter().flat_map(|placement| forwards(placement, device)).collect(),
+                subnet,
+            });
+        }
+        Ok(NetworkTable { revision, networks })
+    }
+
+    /// The devices' addresses have changed.
+    pub fn touch(&self, tenant: &TenantSlug) {
+        bump(&mut self.known(), tenant);
+    }
+
+    async fn subnet(&self, tenant: &TenantSlug) -> Result<Subnet, ApiError> {
+        let number = self.store.network_number(tenant, self.pool.tenants()).await?;
+        number.and_then(|number| self.pool.subnet(tenant, number)).ok_or_else(|| {
+            ApiError::new(
+                ErrorKind::Limit,
+                "No network is left for this tenant; give the control plane a larger --address-pool.",
+            )
+        })
+    }
+
+    async fn write(&self, placement: Placement) -> Result<(), StoreError> {
+        self.store.put_placement(&placement).await?;
+        let mut known = self.known();
+        bump(&mut known, &placement.tenant);
+        known.placements.insert(placement.container.clone(), placement);
+        Ok(())
+    }
+
+    async fn forget(&self, placement: &Placement) -> Result<(), StoreError> {
+        self.store.remove_placement(&placement.container).await?;
+        let mut known = self.known();
+        bump(&mut known, &placement.tenant);
+        known.placements.remove(&placement.container);
+        Ok(())
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // Changed in one step each, so it is sound also after a panic elsewhere.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn bump(known: &mut Known, tenant: &TenantSlug) {
+    // Counted from the start's time, so that no revision comes twice over restarts.
+    let revision = known.revisions.entry(tenant.clone()).or_insert_with(unix_ms);
+    *revision += 1;
+}
+
+fn is_end_of(holding: &Holding, device: &DeviceId) -> bool {
+    holding.holder == *device || holding.moving.as_ref().is_some_and(|moving| moving.destination == *device)
+}
+
+fn forwards(placement: &Placement, device: &DeviceId) -> Vec<Forward> {
+    let Some(address) = placement.address.filter(|_| placement.holding.holder != *device) else {
+        return Vec::new();
+    };
+    let here = placement.left.iter().filter(|(of, _)| of == device).flat_map(|(_, ports)| ports);
+    here.filter_map(|port| {
+        Some(Forward {
+            container: placement.container.clone(),
+            protocol: port.protocol,
+            host_port: port.host?,
+            container_port: port.container,
+            address,
+        })
+    })
+    .collect()
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum News {
+    None,
+    Seen,
+    Gone,
+    LostMove(OperationId),
+}
+
+/// What its holder's report means for a container.
+fn news_of(placement: &Placement, is_there: bool, migrations: &[OperationId], now: u64) -> News {
+    let age = now.saturating_sub(placement.since);
+    match &placement.holding.moving {
+        Some(moving) if !migrations.contains(&moving.migration) && age > LOST_MOVE_MS => {
+            News::LostMove(moving.migration.clone())
+        }
+        Some(_) => News::None,
+        None if is_there && !placement.is_seen => News::Seen,
+        None if !is_there && (placement.is_seen || age > UNSEEN_MS) => News::Gone,
+        None => News::None,
+    }
+}
