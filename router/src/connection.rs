@@ -1,7 +1,7 @@
 //! One client's connection, from its first byte to its last: greeting, then a reader and a writer.
 //!
-//! The reader stops reading while the realm's inbox is full, while the queues that it sends to are congested (for
-//! their grace), and while its own client does not read what it is sent. The writer pings, and gives up on a client
+//! The reader stops reading while the realm's inbox is full, while the queues that it sends to are congested (until
+//! their grace ends), and while its own client does not read what it is sent. The writer pings, and gives up on a client
 //! that gives no sign of life or takes no bytes.
 
 use std::io;

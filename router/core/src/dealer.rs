@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use ecep_proto::error::{
-    CANCELED, NO_SUCH_PROCEDURE, NO_SUCH_REGISTRATION, OPTION_NOT_ALLOWED, PAYLOAD_SIZE_EXCEEDED,
-    PROCEDURE_ALREADY_EXISTS, SESSION_COUNT, TIMEOUT,
+    CANCELED, NO_SUCH_PROCEDURE, NO_SUCH_REGISTRATION, OPTION_NOT_ALLOWED, PROCEDURE_ALREADY_EXISTS,
+    SESSION_COUNT, TIMEOUT,
 };
 use ecep_proto::id::{RegistrationId, RequestId};
 use ecep_proto::message::{
@@ -253,15 +253,17 @@ impl Dealer {
         }
     }
 
-    /// The message is larger than the session takes: whoever waits for it is told.
+    /// The callee does not get the message: whoever waits for its answer is told why.
     pub(crate) fn undeliverable_invocation(
         &mut self,
         cx: &mut Context,
         callee: SessionKey,
         invocation: RequestId,
+        error: &str,
+        message: &str,
     ) {
         if let Some(key) = self.by_callee.get(&(callee, invocation)).copied() {
-            self.end(cx, key, PAYLOAD_SIZE_EXCEEDED, "the call is larger than its callee takes");
+            self.end(cx, key, error, message);
         }
     }
 

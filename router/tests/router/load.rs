@@ -74,7 +74,7 @@ async fn a_slow_subscriber_delays_nobody() {
     server.stop().await;
 }
 
-/// A flood of calls slows its caller; the callee keeps its session and every call gets its own answer.
+/// A flood of calls slows its caller; a callee that reads keeps its session and every call gets its own answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_calls_is_answered() {
     const CALLS: u64 = 20_000;
@@ -113,6 +113,55 @@ async fn a_flood_of_calls_is_answered() {
     }
     within("the caller", calling).await.unwrap();
     within("the callee", answering).await.unwrap();
+    server.stop().await;
+}
+
+/// Calls to a callee that does not read are refused after a grace: the caller's calls to others are answered, and
+/// who floods a callee does not cost it its session.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stalled_callee_holds_up_nobody() {
+    const CALLS: u64 = 1_000;
+    let limits = Limits { max_message_bytes: 64 << 10, max_queue_bytes: 1 << 20, ..Limits::default() };
+    let server = Server::start(Config { limits, ..Config::default() }).await;
+    let mut stalled = join(&server).await;
+    stalled.register("com.stalled").await;
+    let mut healthy = join(&server).await;
+    healthy.register("com.healthy").await;
+    let answering = tokio::spawn(async move {
+        let Invocation { request, payload, .. } = healthy.invocation().await;
+        healthy.send(Yield { request, options: Dict::new(), payload }).await;
+        healthy
+    });
+    let (mut sending, mut receiving) = join(&server).await.split();
+    let calling = tokio::spawn(async move {
+        // Together more than the operating system and the queue can hold.
+        for _ in 0..CALLS {
+            sending.begin_call("com.stalled", Payload::of("x".repeat(32 << 10))).await;
+        }
+        let healthy = sending.begin_call("com.healthy", Payload::of("hello")).await;
+        (sending, healthy)
+    });
+    let mut refused = 0;
+    let answered = loop {
+        match receiving.receive().await {
+            Message::Error(error) => {
+                assert_eq!(error.error, "wamp.error.unavailable");
+                assert!(error.payload.args()[0].as_str().unwrap().contains("try again"));
+                refused += 1;
+            }
+            Message::CallResult(result) => break result.request,
+            other => panic!("{other:?}"),
+        }
+    };
+    let (sending, healthy) = within("the calls to be sent", calling).await.unwrap();
+    assert_eq!(answered, healthy);
+    // The others wait, and reach the callee when it reads again.
+    for _ in refused..CALLS {
+        stalled.invocation().await;
+    }
+    let again = stalled.session_count().await;
+    assert_eq!(again, 3, "the callee has kept its session");
+    drop((sending, within("the healthy callee", answering).await.unwrap()));
     server.stop().await;
 }
 

@@ -322,6 +322,20 @@ fn too_large() {
     assert_eq!((error.request, error.error.as_str()), (request, "wamp.error.payload_size_exceeded"));
 }
 
+/// A call that is not sent to a callee with too much to read is answered, once.
+#[test]
+fn stalled() {
+    let mut world = world(&["callee", "caller"]);
+    world.register("callee", "com.sum");
+    let request = world.call("caller", "com.sum", Dict::new(), Payload::default());
+    let invocation = world.invocation("callee").request;
+    world.input(Input::Stalled { callee: world.key("callee"), invocation });
+    let error = world.error("caller");
+    assert_eq!((error.request, error.error.as_str()), (request, "wamp.error.unavailable"));
+    world.lose("callee");
+    world.nothing("caller");
+}
+
 /// The one procedure of the router itself: our clients see by it whether the router still answers.
 #[test]
 fn session_count() {
