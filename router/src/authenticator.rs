@@ -16,7 +16,7 @@ use ecep_proto::id::RequestId;
 use ecep_proto::message::{Abort, Call, Message};
 use ecep_proto::payload::Payload;
 use ecep_proto::value::{Dict, Value};
-use ecep_router_core::{Identity, SessionKey, abort};
+use ecep_router_core::{Identity, MAX_PENDING_CALLS, SessionKey, abort};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Limits;
@@ -82,7 +82,7 @@ async fn run(seat: Seat, outbound: Arc<Outbound>, mut questions: mpsc::Receiver<
     let mut next = RequestId::FIRST;
     loop {
         tokio::select! {
-            question = questions.recv() => {
+            question = questions.recv(), if pending.len() < MAX_PENDING_CALLS => {
                 let Some(Question { request, answer }) = question else { break };
                 ask(&seat, session, next, request).await;
                 pending.insert(next, answer);

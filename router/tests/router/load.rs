@@ -1,10 +1,13 @@
 //! More than a client can take: nobody else pays for it, and nothing is lost in silence.
 
+use std::sync::Arc;
+
 use ecep_proto::codec::Serializer;
 use ecep_proto::message::*;
 use ecep_proto::payload::Payload;
 use ecep_proto::value::{Dict, Value};
 use ecep_router::{Config, Limits, TransportKind};
+use tokio::sync::Semaphore;
 
 use crate::client::{Client, within};
 use crate::server::{REALM, Server};
@@ -78,6 +81,8 @@ async fn a_slow_subscriber_delays_nobody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_calls_is_answered() {
     const CALLS: u64 = 20_000;
+    /// Enough to congest the callee's queue, fewer than a session may have.
+    const AT_ONCE: usize = 1_000;
     let limits = Limits { max_queue_messages: 4096, ..Limits::default() };
     let server = Server::start(Config { limits, ..Config::default() }).await;
     let mut callee = join(&server).await;
@@ -97,8 +102,11 @@ async fn a_flood_of_calls_is_answered() {
         callee
     });
     let (mut sending, mut receiving) = caller.split();
+    let room = Arc::new(Semaphore::new(AT_ONCE));
+    let places = room.clone();
     let calling = tokio::spawn(async move {
         for number in 0..CALLS {
+            places.acquire().await.unwrap().forget();
             sending.begin_call("com.echo", Payload::of(number)).await;
         }
         sending
@@ -107,6 +115,7 @@ async fn a_flood_of_calls_is_answered() {
         match receiving.receive().await {
             Message::CallResult(result) => {
                 assert_eq!((result.request.get(), result.payload), (number + 1, Payload::of(number)));
+                room.add_permits(1);
             }
             other => panic!("{other:?} as the answer to call {number}"),
         }
