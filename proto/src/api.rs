@@ -82,6 +82,8 @@ pub enum Server {
     Device,
     /// The control plane.
     ControlPlane,
+    /// The router itself.
+    Router,
 }
 
 /// What the permissions, the documentation and the tests need to know of a procedure.
@@ -175,6 +177,7 @@ const READERS: &[Role] = &[Role::Owner, Role::Operator, Role::Viewer, Role::Cont
 const WRITERS: &[Role] = &[Role::Owner, Role::Operator, Role::ControlPlane];
 const WATCHERS: &[Role] = &[Role::Owner, Role::Operator, Role::Viewer, Role::Telemetry, Role::ControlPlane];
 const DEVICES: &[Role] = &[Role::Device];
+const CONTROL_PLANE: &[Role] = &[Role::ControlPlane];
 /// Only the router itself calls it.
 const ROUTER: &[Role] = &[];
 
@@ -213,6 +216,8 @@ procedures! {
     FleetReport = Control ControlPlane "ecep.fleet.report" (fleet::Report) -> fleet::ReportReply, callers DEVICES;
     /// The router asks whether a client may join a realm, and in which role.
     Authenticate = Control ControlPlane "ecep.auth.authenticate" (auth::AuthenticateRequest) -> auth::AuthenticateReply, callers ROUTER;
+    /// The control plane has all sessions of an authid ended, whose access has ended.
+    EndSessions = Control Router "ecep.router.end_sessions" (auth::EndSessionsRequest) -> auth::EndSessionsReply, callers CONTROL_PLANE;
 }
 
 topics! {

@@ -25,7 +25,9 @@ use crate::auth::{Admission, Gatekeeper};
 use crate::config::{Limits, TransportKind};
 use crate::hub::{Hub, Seat};
 use crate::outbound::{Frame, Outbound, Pushed};
+use crate::platform::is_platform_realm;
 use crate::realm_task::{Gate, ToRealm};
+use crate::revocations::Mark;
 use crate::transport::{FrameReader, FrameWriter, Incoming};
 
 /// How long a client may take to read the last words that it is sent. One that stopped reading is not waited for.
@@ -73,12 +75,13 @@ impl From<Abort> for Rejection {
 impl<R: FrameReader, W: FrameWriter> Connection<R, W> {
     /// Serves the client until it is gone.
     pub(crate) async fn serve(mut self, shared: Arc<Shared>) {
+        let mark = shared.hub.revocations.mark();
         let greeted = tokio::select! {
             greeted = self.greet(&shared) => greeted,
             () = shared.shutdown.cancelled() => return,
         };
         match greeted {
-            Ok((identity, seat)) => self.join(&shared, identity, seat).await,
+            Ok((identity, seat)) => self.join(&shared, identity, seat, mark).await,
             Err(Rejection::Silent(reason)) => {
                 tracing::debug!(peer = %self.peer, reason, "client did not join");
             }
@@ -147,7 +150,7 @@ impl<R: FrameReader, W: FrameWriter> Connection<R, W> {
         timeout_at(self.deadline, sent).await?
     }
 
-    async fn join(self, shared: &Shared, identity: Identity, seat: Seat) {
+    async fn join(self, shared: &Shared, identity: Identity, seat: Seat, mark: Mark) {
         let Self { mut reader, writer, serializer, peer_limit, peer, kind, .. } = self;
         let outbound = Arc::new(Outbound::new(serializer, peer_limit, &shared.limits));
         let gate = Arc::new(Gate::default());
@@ -156,6 +159,10 @@ impl<R: FrameReader, W: FrameWriter> Connection<R, W> {
         seat.tell(ToRealm::Join { outbound: outbound.clone(), gate: gate.clone(), identity, key }).await;
         let Ok(session) = joined.await else { return };
         tracing::info!(%peer, transport = kind.name(), realm = seat.realm(), authid, authrole, "session joins");
+        if is_platform_realm(seat.realm()) && shared.hub.revocations.since(mark, &authid) {
+            let reason = "the access of this client was ended while it joined".to_owned();
+            seat.tell(ToRealm::End { session, reason }).await;
+        }
         let pulse = Arc::new(Pulse::default());
         let writing =
             tokio::spawn(write(writer, outbound.clone(), pulse.clone(), shared.limits.ping_interval()));

@@ -54,6 +54,10 @@ pub(crate) enum ToRealm {
     Received { session: SessionKey, message: Message, permit: OwnedSemaphorePermit },
     /// A client sent something else.
     Malformed { session: SessionKey, reason: String },
+    /// A client's session is to end.
+    End { session: SessionKey, reason: String },
+    /// All sessions of this authid are to end; their number is answered.
+    EndSessions { authid: String, reason: String, ended: oneshot::Sender<u64> },
     /// A client's connection is gone.
     Lost { session: SessionKey },
     /// Say good-bye to everybody.
@@ -115,6 +119,19 @@ impl RealmTask {
             ToRealm::Malformed { session, reason } => {
                 self.core.handle(now, Input::Malformed { session, reason });
                 self.flush(now, None);
+            }
+            ToRealm::End { session, reason } => {
+                self.core.handle(now, Input::Expel { session, reason });
+                self.flush(now, None);
+            }
+            ToRealm::EndSessions { authid, reason, ended } => {
+                let sessions = self.core.sessions_of(&authid);
+                let count = sessions.len() as u64;
+                for session in sessions {
+                    self.handle(now, ToRealm::End { session, reason: reason.clone() });
+                }
+                // The router's own session may have ended meanwhile; they are ended all the same.
+                let _ = ended.send(count);
             }
             ToRealm::Lost { session } => {
                 self.core.handle(now, Input::Lost { session });

@@ -193,6 +193,12 @@ impl Realm {
         self.sessions.len()
     }
 
+    /// The sessions of this authid.
+    pub fn sessions_of(&self, authid: &str) -> Vec<SessionKey> {
+        let of_authid = self.sessions.iter().filter(|(_, session)| session.identity.authid == authid);
+        of_authid.map(|(key, _)| key).collect()
+    }
+
     /// Takes what happened. Messages of sessions that have left are ignored.
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
