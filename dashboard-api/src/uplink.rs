@@ -3,6 +3,7 @@
 //! Owns the links, what they serve and what they publish. Must not know WAMP's framing (`ecep-link` does).
 
 mod procedures;
+mod revoker;
 mod teller;
 
 use std::{
@@ -14,12 +15,14 @@ use std::{
 use ecep_link::{Credentials, CredentialsError, Link, LinkState};
 use ecep_proto::api::{
     Authenticate, DeviceList, FleetContainerList, FleetHello, FleetReport, Procedure,
+    auth::EndSessionsRequest,
     name::TenantSlug,
     realm::{self, CONTROL_PLANE_AUTHID},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{control::ControlPlane, fleet_view::Change};
+use revoker::Revoker;
 use teller::{Teller, Told};
 
 /// The watch looks at the fleet at least this often; the first deadline of a device that just reported is later.
@@ -30,6 +33,7 @@ pub struct Uplink {
     control: Arc<ControlPlane>,
     stop: CancellationToken,
     control_link: OnceLock<Link>,
+    revoker: OnceLock<Revoker>,
     tenants: Mutex<HashMap<TenantSlug, Tenant>>,
 }
 
@@ -48,9 +52,15 @@ impl Uplink {
         stop: CancellationToken,
     ) -> Result<Arc<Self>, crate::store::StoreError> {
         let tenants = control.store.tenants()?;
-        let uplink =
-            Arc::new(Self { control, stop, control_link: OnceLock::new(), tenants: Mutex::default() });
+        let uplink = Arc::new(Self {
+            control,
+            stop,
+            control_link: OnceLock::new(),
+            revoker: OnceLock::new(),
+            tenants: Mutex::default(),
+        });
         let link = uplink.spawn_control_link();
+        uplink.revoker.get_or_init(|| Revoker::spawn(link.clone(), uplink.stop.clone()));
         uplink.control_link.get_or_init(|| link);
         for tenant in tenants {
             uplink.add_tenant(&tenant.slug);
@@ -82,6 +92,14 @@ impl Uplink {
     /// Tells a tenant something that a person should know.
     pub fn notice(&self, tenant: &TenantSlug, text: String) {
         self.queue(tenant, Told::Notice(text));
+    }
+
+    /// Has the router end all sessions of this authid, on this realm or on all. The sentence is for whoever is
+    /// behind them.
+    pub fn end_sessions(&self, authid: String, realm: Option<String>, reason: &str) {
+        if let Some(revoker) = self.revoker.get() {
+            revoker.end(EndSessionsRequest { authid, realm, reason: reason.to_owned() });
+        }
     }
 
     fn queue(&self, tenant: &TenantSlug, told: Told) {
