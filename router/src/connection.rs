@@ -16,12 +16,12 @@ use ecep_proto::error::{NO_SUCH_REALM, PROTOCOL_VIOLATION};
 use ecep_proto::message::{Abort, Challenge, Message};
 use ecep_proto::value::Dict;
 use ecep_router_core::greeting::{self, TICKET};
-use ecep_router_core::{Identity, SessionKey, abort};
+use ecep_router_core::{SessionKey, abort};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Admission, Gatekeeper};
+use crate::auth::{Admission, Admitted, Gatekeeper};
 use crate::config::{Limits, TransportKind};
 use crate::hub::{Hub, Seat};
 use crate::outbound::{Frame, Outbound, Pushed};
@@ -81,7 +81,7 @@ impl<R: FrameReader, W: FrameWriter> Connection<R, W> {
             () = shared.shutdown.cancelled() => return,
         };
         match greeted {
-            Ok((identity, seat)) => self.join(&shared, identity, seat, mark).await,
+            Ok((admitted, seat)) => self.join(&shared, admitted, seat, mark).await,
             Err(Rejection::Silent(reason)) => {
                 tracing::debug!(peer = %self.peer, reason, "client did not join");
             }
@@ -101,10 +101,10 @@ impl<R: FrameReader, W: FrameWriter> Connection<R, W> {
         }
     }
 
-    async fn greet(&mut self, shared: &Shared) -> Result<(Identity, Seat), Rejection> {
+    async fn greet(&mut self, shared: &Shared) -> Result<(Admitted, Seat), Rejection> {
         let greeting = greeting::read_hello(self.message().await?)?;
-        let identity = match shared.gatekeeper.admit(&greeting)? {
-            Admission::Welcome(identity) => identity,
+        let admitted = match shared.gatekeeper.admit(&greeting)? {
+            Admission::Welcome(admitted) => admitted,
             Admission::ProveByTicket => {
                 let challenge = Challenge { method: TICKET.to_owned(), extra: Dict::new() };
                 let challenge = Frame::encode(self.serializer, &Message::Challenge(challenge));
@@ -118,7 +118,7 @@ impl<R: FrameReader, W: FrameWriter> Connection<R, W> {
         let seat = shared.hub.enter(&greeting.realm).ok_or_else(|| {
             abort(NO_SUCH_REALM, &format!("realm {} is not served at the moment", greeting.realm))
         })?;
-        Ok((identity, seat))
+        Ok((admitted, seat))
     }
 
     /// The next message, before the client's time is up.
@@ -150,7 +150,8 @@ impl<R: FrameReader, W: FrameWriter> Connection<R, W> {
         timeout_at(self.deadline, sent).await?
     }
 
-    async fn join(self, shared: &Shared, identity: Identity, seat: Seat, mark: Mark) {
+    async fn join(self, shared: &Shared, admitted: Admitted, seat: Seat, mark: Mark) {
+        let Admitted { identity, until } = admitted;
         let Self { mut reader, writer, serializer, peer_limit, peer, kind, .. } = self;
         let outbound = Arc::new(Outbound::new(serializer, peer_limit, &shared.limits));
         let gate = Arc::new(Gate::default());
@@ -168,7 +169,13 @@ impl<R: FrameReader, W: FrameWriter> Connection<R, W> {
             tokio::spawn(write(writer, outbound.clone(), pulse.clone(), shared.limits.ping_interval()));
         let reading = Reading { session, seat: &seat, outbound: &outbound, gate: &gate, pulse: &pulse };
         let realm = seat.realm().to_owned();
-        reading.run(&mut reader).await;
+        tokio::select! {
+            () = reading.run(&mut reader) => {}
+            () = end_of(until) => {
+                let reason = "the access of this client has ended: what it joined with is no longer valid".to_owned();
+                seat.tell(ToRealm::End { session, reason }).await;
+            }
+        }
         seat.leave(session).await;
         // The writer ends by itself: its queue is closed now, and every wait of it has an end.
         if let Ok(true) = writing.await {
@@ -307,6 +314,14 @@ async fn bounded(
     tokio::select! {
         written = timeout(limit, writing) => matches!(written, Ok(Ok(()))),
         () = hurry => false,
+    }
+}
+
+/// Waits until then; for ever if there is no end.
+async fn end_of(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -100,6 +100,32 @@ async fn deleting_an_api_token_ends_its_sessions() {
     other.call(DeviceList::URI, json!({})).await.unwrap();
 }
 
+/// An API token that expires must not go on working in a session that it opened before.
+#[tokio::test]
+async fn an_expired_api_token_ends_its_sessions() {
+    let (router, server, _maria) = platform().await;
+    let folder = server.stop().await;
+    let store = open_store(&folder).await;
+    let token = ApiToken {
+        id: "brief".to_owned(),
+        tenant: "acme".parse().unwrap(),
+        name: "brief".to_owned(),
+        role: Role::Viewer,
+        secret: SecretHash::of("secret"),
+        expires_at: now() + 10_000,
+    };
+    store.add_api_token(&token).await.unwrap();
+    drop(store);
+    let server = Server::start_in(folder, &router.url(), None).await;
+    joined(&server).await;
+    let mut session = Session::join(&router.url(), &acme(), "brief", "secret").await.unwrap();
+    let end = session.ended().await;
+    assert!(now() >= token.expires_at, "ended before its time");
+    assert!(end.message.contains("no longer valid"), "{end:?}");
+    let refused = Session::join(&router.url(), &acme(), "brief", "secret").await.err().unwrap();
+    assert!(refused.message.contains("expired on"), "{refused:?}");
+}
+
 /// Whoever logs out leaves nothing open behind them: neither a session, nor a ticket for one. Another person stays.
 #[tokio::test]
 async fn logging_out_ends_the_sessions() {

@@ -36,6 +36,10 @@ pub struct AuthenticateReply {
     pub authid: String,
     /// In which role.
     pub authrole: Role,
+    /// In how many milliseconds its access ends, and with it the session; never if it is left out. A span, since the
+    /// clocks of router and control plane may differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_in_ms: Option<u64>,
 }
 
 /// Whose access has ended.

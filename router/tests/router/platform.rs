@@ -306,6 +306,38 @@ async fn the_control_plane_ends_sessions() {
     platform.server.stop().await;
 }
 
+/// Access that ends at a set time must end for a session that is open too, with a reason.
+#[tokio::test]
+async fn a_session_ends_with_its_access() {
+    let platform = Platform::start().await;
+    let mut control_plane = platform.join(CONTROL, CONTROL_PLANE_AUTHID, CONTROL_TICKET).await;
+    control_plane.register(Authenticate::URI).await;
+    let mut clients = Vec::new();
+    for ends_in_ms in [Some(300_u64), None, Some(u64::MAX >> 12)] {
+        let joining = async { platform.join(&tenant("acme"), "ann", "owner ann").await };
+        let deciding = async {
+            let question = control_plane.invocation().await;
+            let mut welcome = dict(&[("authid", "ann".into()), ("authrole", "owner".into())]);
+            welcome.extend(ends_in_ms.map(|span| ("ends_in_ms".to_owned(), span.into())));
+            let payload = Payload::new(vec![], dict(&[("ok", Value::Map(welcome))]));
+            control_plane.send(Yield { request: question.request, options: Dict::new(), payload }).await;
+        };
+        clients.push(tokio::join!(joining, deciding).0);
+    }
+    match clients[0].receive().await {
+        Message::Goodbye(goodbye) => {
+            assert_eq!(goodbye.reason, "wamp.close.killed");
+            assert!(goodbye.details["message"].as_str().unwrap().contains("no longer valid"));
+        }
+        other => panic!("{other:?} instead of GOODBYE"),
+    }
+    clients[0].hung_up().await;
+    for client in &mut clients[1..] {
+        still_there(client).await;
+    }
+    platform.server.stop().await;
+}
+
 /// Nobody but the control plane ends sessions, on the control realm only, and nobody takes the order in its place.
 #[tokio::test]
 async fn nobody_else_ends_sessions() {
