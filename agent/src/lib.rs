@@ -25,6 +25,7 @@ pub mod orders;
 pub mod outbox;
 pub mod policy;
 pub mod procedures;
+mod pulls;
 pub mod random;
 mod reporter;
 pub mod stats;

@@ -35,14 +35,13 @@ use crate::{
     operations::{Begun, Locks, Operations, Progress, What},
     outbox::Outbox,
     policy::{AllowedBody, Policy},
+    pulls::Pulls,
     random,
     reporter::{Ended, Reporter},
 };
 
 /// Steps at the engine at once; the others wait. A small device's disk serves no more.
 const MAX_AT_WORK: usize = 8;
-/// Pulls at once, counted apart: they take minutes, and nothing else may wait for them.
-const MAX_PULLS: usize = 2;
 /// Progress of a pull is told at most this often.
 const TELL_EVERY: Duration = Duration::from_millis(250);
 /// Seconds between SIGTERM and SIGKILL unless the order says otherwise: Docker's own default.
@@ -64,7 +63,7 @@ pub struct Orders<E> {
     pub(crate) moving: Arc<Moving>,
     locks: Locks,
     at_work: Semaphore,
-    pulls: Semaphore,
+    pulls: Pulls,
 }
 
 type Work = Pin<Box<dyn Future<Output = Ended> + Send>>;
@@ -117,7 +116,7 @@ impl<E: Engine> Orders<E> {
             moving,
             locks: Locks::default(),
             at_work: Semaphore::new(MAX_AT_WORK),
-            pulls: Semaphore::new(MAX_PULLS),
+            pulls: Pulls::default(),
         }
     }
 
@@ -475,9 +474,10 @@ impl<E: Engine> Orders<E> {
                 format!("the device has no image {image}, and an id cannot be pulled; give its name and tag"),
             ));
         }
+        let _place = self.pulls.enter(&report.tenant)?;
         // Two pulls of one image at once would load it twice on some engines.
         let _held = self.locks.hold(&format!("image/{image}")).await;
-        let _permit = permit(&self.pulls).await?;
+        let _turn = self.pulls.turn().await?;
         report.phase("pulling", container, Some(PullProgress::default()));
         let mut told: Option<Instant> = None;
         let pulled = self.engine.pull(image.as_str(), |progress| {

@@ -156,6 +156,46 @@ async fn a_slow_pull_answers_in_time_and_goes_on() {
     assert_eq!(done.container.unwrap().state, ContainerState::Running);
 }
 
+/// A registry that does not answer must not use up the operations of a device: other orders pass, and other tenants
+/// pull, whether the pulls were ordered as such or for a new container.
+#[tokio::test]
+async fn held_pulls_leave_room_for_other_orders() {
+    const MORE_THAN_RUN_AT_ONCE: usize = 80;
+    let device = device();
+    let container = device.made("acme", json!({})).await;
+    device.engine.hold_pulls(true);
+    let mut accepted = Vec::new();
+    for number in 0..MORE_THAN_RUN_AT_ONCE / 2 {
+        let image = json!({"image": format!("silent.example/p{number}:1")});
+        let pull = serde_json::from_value(image).unwrap();
+        accepted.push(device.orders.pull(&tenant("acme"), pull).expect("a place"));
+        let create = json!({"image": format!("silent.example/c{number}:1"), "name": format!("c{number}")});
+        accepted.push(device.orders.create(&tenant("acme"), order(create)).expect("a place"));
+        // Whoever finds no place is told, and is not under way any more.
+        tokio::task::yield_now().await;
+    }
+    let stopped = device.orders.stop(&tenant("acme"), stop(&container)).expect("a place");
+    assert_eq!(stopped.answer().await.unwrap().state, OperationState::Done);
+    let other = serde_json::from_value(json!({"image": "silent.example/other:1"})).unwrap();
+    let other = device.orders.pull(&tenant("other"), other).expect("a place");
+    device.engine.hold_pulls(false);
+    assert_eq!(other.answer().await.unwrap().state, OperationState::Done);
+    let mut refused = 0;
+    for accepted in accepted {
+        match accepted.answer().await {
+            Ok(reply) => assert_eq!(reply.state, OperationState::Done),
+            Err(error) => {
+                assert_eq!(error.uri, ErrorKind::Limit);
+                assert!(error.message.contains("acme"), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!((1..MORE_THAN_RUN_AT_ONCE).contains(&refused), "{refused} were refused");
+    let again = serde_json::from_value(json!({"image": "silent.example/again:1"})).unwrap();
+    device.orders.pull(&tenant("acme"), again).unwrap().answer().await.expect("a place again");
+}
+
 /// A container that cannot start would only hold its name and its id.
 #[tokio::test]
 async fn a_create_that_fails_leaves_nothing() {

@@ -41,19 +41,22 @@ impl ControlPlane {
         }
         let spent = self.tickets().spend(self.clock.now(), &request.authid, &request.realm, &request.ticket);
         if let Some(authrole) = spent {
-            return Ok(AuthenticateReply { authid: request.authid.clone(), authrole });
+            return Ok(AuthenticateReply { authid: request.authid.clone(), authrole, ends_in_ms: None });
         }
         let Some(tenant) = tenant else {
             return Err(forbidden(
                 "This ticket is not good: it was used already, has expired, or was never made. Ask the control plane for a new one.",
             ));
         };
+        let now = unix_ms();
         let token = self.store.api_token(&request.authid)?;
         let token = token.filter(|token| token.tenant == tenant && token.secret.matches(&request.ticket));
         match token {
-            Some(token) if token.expires_at > unix_ms() => {
-                Ok(AuthenticateReply { authid: token.id, authrole: token.role })
-            }
+            Some(token) if token.expires_at > now => Ok(AuthenticateReply {
+                authid: token.id,
+                authrole: token.role,
+                ends_in_ms: Some(token.expires_at - now),
+            }),
             Some(token) => Err(forbidden(format!(
                 "This API token expired on {}. An owner of the tenant can make a new one on the dashboard.",
                 readable(token.expires_at)

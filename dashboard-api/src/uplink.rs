@@ -4,6 +4,7 @@
 
 mod migration;
 mod procedures;
+mod revoker;
 mod teller;
 
 use std::{
@@ -17,6 +18,7 @@ use ecep_proto::api::{
     AddressAssign, AddressRelease, Authenticate, ContainerMigrate, ContainerPreflight, DeviceList,
     FleetContainerList, FleetHello, FleetReport, MigrationCancel, MigrationDecide, MigrationHistory,
     MigrationTell, Procedure,
+    auth::EndSessionsRequest,
     migration::{MigrationList, MigrationQuery, MigrationView},
     name::TenantSlug,
     realm::{self, CONTROL_PLANE_AUTHID},
@@ -24,6 +26,7 @@ use ecep_proto::api::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{control::ControlPlane, fleet_view::Change};
+use revoker::Revoker;
 use teller::{Teller, Told};
 
 /// The watch looks at the fleet at least this often; the first deadline of a device that just reported is later.
@@ -34,6 +37,7 @@ pub struct Uplink {
     control: Arc<ControlPlane>,
     stop: CancellationToken,
     control_link: OnceLock<Link>,
+    revoker: OnceLock<Revoker>,
     tenants: Mutex<HashMap<TenantSlug, Tenant>>,
 }
 
@@ -52,9 +56,15 @@ impl Uplink {
         stop: CancellationToken,
     ) -> Result<Arc<Self>, crate::store::StoreError> {
         let tenants = control.store.tenants()?;
-        let uplink =
-            Arc::new(Self { control, stop, control_link: OnceLock::new(), tenants: Mutex::default() });
+        let uplink = Arc::new(Self {
+            control,
+            stop,
+            control_link: OnceLock::new(),
+            revoker: OnceLock::new(),
+            tenants: Mutex::default(),
+        });
         let link = uplink.spawn_control_link();
+        uplink.revoker.get_or_init(|| Revoker::spawn(link.clone(), uplink.stop.clone()));
         uplink.control_link.get_or_init(|| link);
         for tenant in tenants {
             uplink.add_tenant(&tenant.slug);
@@ -91,6 +101,14 @@ impl Uplink {
     /// Tells a tenant something that a person should know.
     pub fn notice(&self, tenant: &TenantSlug, text: String) {
         self.queue(tenant, Told::Notice(text));
+    }
+
+    /// Has the router end all sessions of this authid, on this realm or on all. The sentence is for whoever is
+    /// behind them.
+    pub fn end_sessions(&self, authid: String, realm: Option<String>, reason: &str) {
+        if let Some(revoker) = self.revoker.get() {
+            revoker.end(EndSessionsRequest { authid, realm, reason: reason.to_owned() });
+        }
     }
 
     fn queue(&self, tenant: &TenantSlug, told: Told) {

@@ -84,6 +84,8 @@ pub enum Server {
     Device,
     /// The control plane.
     ControlPlane,
+    /// The router itself.
+    Router,
 }
 
 /// What the permissions, the documentation and the tests need to know of a procedure.
@@ -242,6 +244,8 @@ procedures! {
     FleetReport = Control ControlPlane "ecep.fleet.report" (fleet::Report) -> fleet::ReportReply, callers DEVICES;
     /// The router asks whether a client may join a realm, and in which role.
     Authenticate = Control ControlPlane "ecep.auth.authenticate" (auth::AuthenticateRequest) -> auth::AuthenticateReply, callers ROUTER;
+    /// The control plane has all sessions of an authid ended, whose access has ended.
+    EndSessions = Control Router "ecep.router.end_sessions" (auth::EndSessionsRequest) -> auth::EndSessionsReply, callers CONTROL_PLANE;
 }
 
 topics! {

@@ -36,6 +36,8 @@ pub const OPTION_NOT_ALLOWED: &str = "wamp.error.option_not_allowed";
 pub const CANCELED: &str = "wamp.error.canceled";
 /// The callee did not answer in the time that the caller gave it.
 pub const TIMEOUT: &str = "wamp.error.timeout";
+/// The callee can't take the call at the moment.
+pub const UNAVAILABLE: &str = "wamp.error.unavailable";
 /// The message is larger than its receiver takes.
 pub const PAYLOAD_SIZE_EXCEEDED: &str = "wamp.error.payload_size_exceeded";
 /// A session holds as many of these as one may. Not in the specification, which has no URI for it.

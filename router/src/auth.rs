@@ -1,6 +1,7 @@
 //! Who may join: the decision after HELLO, and after AUTHENTICATE.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use ecep_proto::api::auth::{AuthenticateRequest, Transport};
 use ecep_proto::api::realm::CONTROL_PLANE_AUTHID;
@@ -10,6 +11,7 @@ use ecep_proto::message::Abort;
 use ecep_router_core::greeting::{ANONYMOUS, Greeting, TICKET};
 use ecep_router_core::{Identity, abort};
 use subtle::ConstantTimeEq;
+use tokio::time::Instant;
 
 use crate::authenticator::Authenticator;
 use crate::config::{Config, ConfigError, read_ticket};
@@ -46,11 +48,25 @@ struct PlatformPolicy {
     authenticator: Authenticator,
 }
 
+/// Who may join, and how long it may stay.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    pub(crate) identity: Identity,
+    /// When its access ends, if it does.
+    pub(crate) until: Option<Instant>,
+}
+
+impl Admitted {
+    fn for_good(identity: Identity) -> Self {
+        Self { identity, until: None }
+    }
+}
+
 /// What the client has to do next.
 #[derive(Debug)]
 pub(crate) enum Admission {
     /// Nothing: it may join as this.
-    Welcome(Identity),
+    Welcome(Admitted),
     /// Send a ticket.
     ProveByTicket,
 }
@@ -99,12 +115,12 @@ impl Gatekeeper {
             offered.push(TICKET);
         }
         match (greeting.choose(&offered)?, &policy.anonymous_role) {
-            (ANONYMOUS, Some(role)) => Ok(Admission::Welcome(Identity {
+            (ANONYMOUS, Some(role)) => Ok(Admission::Welcome(Admitted::for_good(Identity {
                 authid: ANONYMOUS.to_owned(),
                 authrole: role.clone(),
                 authmethod: ANONYMOUS.to_owned(),
                 authprovider: "static".to_owned(),
-            })),
+            }))),
             _ => Ok(Admission::ProveByTicket),
         }
     }
@@ -118,7 +134,7 @@ impl Gatekeeper {
         greeting: &Greeting,
         ticket: String,
         transport: Transport,
-    ) -> Result<Identity, Abort> {
+    ) -> Result<Admitted, Abort> {
         let identity = |authid: &str, authrole: &str, authprovider: &str| Identity {
             authid: authid.to_owned(),
             authrole: authrole.to_owned(),
@@ -129,7 +145,7 @@ impl Gatekeeper {
         if let Some(platform) = self.platform.as_ref().filter(|_| platform::is_platform_realm(realm)) {
             if authid == CONTROL_PLANE_AUTHID {
                 return if platform.control_ticket.is(&ticket) {
-                    Ok(identity(authid, Role::ControlPlane.as_str(), "static"))
+                    Ok(Admitted::for_good(identity(authid, Role::ControlPlane.as_str(), "static")))
                 } else {
                     Err(denied())
                 };
@@ -142,12 +158,16 @@ impl Gatekeeper {
                 transport,
             };
             let reply = platform.authenticator.ask(request).await?;
-            return Ok(identity(&reply.authid, reply.authrole.as_str(), "dynamic"));
+            // An end beyond what the clock can tell is none.
+            let span = reply.ends_in_ms.map(Duration::from_millis);
+            let until = span.and_then(|span| Instant::now().checked_add(span));
+            let identity = identity(&reply.authid, reply.authrole.as_str(), "dynamic");
+            return Ok(Admitted { identity, until });
         }
         let principal = self.realms.get(realm).and_then(|policy| policy.principals.get(authid));
         match principal {
             Some(principal) if principal.ticket.is(&ticket) => {
-                Ok(identity(authid, &principal.role, "static"))
+                Ok(Admitted::for_good(identity(authid, &principal.role, "static")))
             }
             // The same answer for an unknown name, so that names can't be tried out.
             _ => Err(denied()),

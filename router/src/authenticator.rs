@@ -1,7 +1,7 @@
-//! The question to the control plane whether a client may join a platform realm.
+//! The router's own session on the control realm: asks the control plane whether a client may join a platform realm.
 //!
-//! The router is a session of the control realm itself and calls the procedure that the control plane registers
-//! there, like any other caller.
+//! It calls the procedure that the control plane registers there, like any other caller, and registers the one that
+//! the router serves itself (`end_sessions`), like any other callee.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,17 +9,18 @@ use std::time::Duration;
 
 use ecep_proto::api::auth::{AuthenticateReply, AuthenticateRequest};
 use ecep_proto::api::error::ErrorKind;
-use ecep_proto::api::{Authenticate, Procedure};
+use ecep_proto::api::{Authenticate, EndSessions, Procedure};
 use ecep_proto::codec::Serializer;
 use ecep_proto::error::{AUTHENTICATION_DENIED, AUTHENTICATION_FAILED};
 use ecep_proto::id::RequestId;
-use ecep_proto::message::{Abort, Call, Message};
+use ecep_proto::message::{Abort, Call, Message, Register};
 use ecep_proto::payload::Payload;
 use ecep_proto::value::{Dict, Value};
-use ecep_router_core::{Identity, SessionKey, abort};
+use ecep_router_core::{Identity, MAX_PENDING_CALLS, SessionKey, abort};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Limits;
+use crate::end_sessions;
 use crate::hub::{Hub, Seat};
 use crate::outbound::Outbound;
 use crate::platform::{CONTROL, ROUTER};
@@ -50,7 +51,7 @@ impl Authenticator {
         let seat = hub.enter(CONTROL)?;
         let outbound = Arc::new(Outbound::new(Serializer::MsgPack, usize::MAX, limits));
         let (sender, questions) = mpsc::channel(QUESTIONS);
-        Some((Self(sender), run(seat, outbound, questions)))
+        Some((Self(sender), run(hub.clone(), seat, outbound, questions)))
     }
 
     /// Whether the client may join.
@@ -67,7 +68,7 @@ impl Authenticator {
     }
 }
 
-async fn run(seat: Seat, outbound: Arc<Outbound>, mut questions: mpsc::Receiver<Question>) {
+async fn run(hub: Arc<Hub>, seat: Seat, outbound: Arc<Outbound>, mut questions: mpsc::Receiver<Question>) {
     let identity = Identity {
         authid: ROUTER.to_owned(),
         authrole: ROUTER.to_owned(),
@@ -80,9 +81,12 @@ async fn run(seat: Seat, outbound: Arc<Outbound>, mut questions: mpsc::Receiver<
     let Ok(session) = joined.await else { return };
     let mut pending = HashMap::new();
     let mut next = RequestId::FIRST;
+    let procedure = EndSessions::URI.to_owned();
+    send(&seat, session, Register { request: next, options: Dict::new(), procedure }).await;
+    next = next.next();
     loop {
         tokio::select! {
-            question = questions.recv() => {
+            question = questions.recv(), if pending.len() < MAX_PENDING_CALLS => {
                 let Some(Question { request, answer }) = question else { break };
                 ask(&seat, session, next, request).await;
                 pending.insert(next, answer);
@@ -91,11 +95,19 @@ async fn run(seat: Seat, outbound: Arc<Outbound>, mut questions: mpsc::Receiver<
             batch = outbound.take() => {
                 let Some(batch) = batch else { break };
                 for frame in &batch.frames {
-                    if let Some((request, result)) = read(frame.as_bytes())
-                        && let Some(answer) = pending.remove(&request)
-                    {
-                        // A client that has gone does not want the answer any more.
-                        let _ = answer.send(result);
+                    match Serializer::MsgPack.decode(frame.as_bytes()) {
+                        Ok(Message::Invocation(invocation)) => {
+                            send(&seat, session, end_sessions::serve(&hub, invocation).await).await;
+                        }
+                        Ok(message) => {
+                            if let Some((request, result)) = read(message)
+                                && let Some(answer) = pending.remove(&request)
+                            {
+                                // A client that has gone does not want the answer any more.
+                                let _ = answer.send(result);
+                            }
+                        }
+                        Err(error) => tracing::error!(%error, "the router cannot read its own message"),
                     }
                 }
             }
@@ -108,20 +120,25 @@ async fn ask(seat: &Seat, session: SessionKey, request: RequestId, question: Aut
     let kwargs =
         serde_json::to_value(question).ok().and_then(|json| serde_json::from_value::<Dict>(json).ok());
     let milliseconds = ANSWER_TIMEOUT.as_millis() as u64;
-    let message = Message::Call(Call {
+    let call = Call {
         request,
         options: Dict::from([("timeout".to_owned(), Value::from(milliseconds))]),
         procedure: Authenticate::URI.to_owned(),
         payload: Payload::new(Vec::new(), kwargs.unwrap_or_default()),
-    });
+    };
+    send(seat, session, call).await;
+}
+
+async fn send(seat: &Seat, session: SessionKey, message: impl Into<Message>) {
+    let message = message.into();
     if let Some(permit) = seat.room(0).await {
         seat.tell(ToRealm::Received { session, message, permit }).await;
     }
 }
 
-/// The answer to a question, if that is what the bytes are.
-fn read(bytes: &[u8]) -> Option<(RequestId, Answer)> {
-    match Serializer::MsgPack.decode(bytes).ok()? {
+/// The answer to a question, if that is what the message is.
+fn read(message: Message) -> Option<(RequestId, Answer)> {
+    match message {
         Message::CallResult(result) => Some((result.request, accepted(&result.payload))),
         Message::Error(error) => {
             let said = error.payload.args().first().and_then(Value::as_str);

@@ -1,7 +1,7 @@
 //! One client's connection, from its first byte to its last: greeting, then a reader and a writer.
 //!
-//! The reader stops reading while the realm's inbox is full, while the queues that it sends to are congested (for
-//! their grace), and while its own client does not read what it is sent. The writer pings, and gives up on a client
+//! The reader stops reading while the realm's inbox is full, while the queues that it sends to are congested (until
+//! their grace ends), and while its own client does not read what it is sent. The writer pings, and gives up on a client
 //! that gives no sign of life or takes no bytes.
 
 use std::io;
@@ -16,16 +16,18 @@ use ecep_proto::error::{NO_SUCH_REALM, PROTOCOL_VIOLATION};
 use ecep_proto::message::{Abort, Challenge, Message};
 use ecep_proto::value::Dict;
 use ecep_router_core::greeting::{self, TICKET};
-use ecep_router_core::{Identity, SessionKey, abort};
+use ecep_router_core::{SessionKey, abort};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Admission, Gatekeeper};
+use crate::auth::{Admission, Admitted, Gatekeeper};
 use crate::config::{Limits, TransportKind};
 use crate::hub::{Hub, Seat};
 use crate::outbound::{Frame, Outbound, Pushed};
+use crate::platform::is_platform_realm;
 use crate::realm_task::{Gate, ToRealm};
+use crate::revocations::Mark;
 use crate::transport::{FrameReader, FrameWriter, Incoming};
 
 /// How long a client may take to read the last words that it is sent. One that stopped reading is not waited for.
@@ -73,12 +75,13 @@ impl From<Abort> for Rejection {
 impl<R: FrameReader, W: FrameWriter> Connection<R, W> {
     /// Serves the client until it is gone.
     pub(crate) async fn serve(mut self, shared: Arc<Shared>) {
+        let mark = shared.hub.revocations.mark();
         let greeted = tokio::select! {
             greeted = self.greet(&shared) => greeted,
             () = shared.shutdown.cancelled() => return,
         };
         match greeted {
-            Ok((identity, seat)) => self.join(&shared, identity, seat).await,
+            Ok((admitted, seat)) => self.join(&shared, admitted, seat, mark).await,
             Err(Rejection::Silent(reason)) => {
                 tracing::debug!(peer = %self.peer, reason, "client did not join");
             }
@@ -98,10 +101,10 @@ impl<R: FrameReader, W: FrameWriter> Connection<R, W> {
         }
     }
 
-    async fn greet(&mut self, shared: &Shared) -> Result<(Identity, Seat), Rejection> {
+    async fn greet(&mut self, shared: &Shared) -> Result<(Admitted, Seat), Rejection> {
         let greeting = greeting::read_hello(self.message().await?)?;
-        let identity = match shared.gatekeeper.admit(&greeting)? {
-            Admission::Welcome(identity) => identity,
+        let admitted = match shared.gatekeeper.admit(&greeting)? {
+            Admission::Welcome(admitted) => admitted,
             Admission::ProveByTicket => {
                 let challenge = Challenge { method: TICKET.to_owned(), extra: Dict::new() };
                 let challenge = Frame::encode(self.serializer, &Message::Challenge(challenge));
@@ -115,7 +118,7 @@ impl<R: FrameReader, W: FrameWriter> Connection<R, W> {
         let seat = shared.hub.enter(&greeting.realm).ok_or_else(|| {
             abort(NO_SUCH_REALM, &format!("realm {} is not served at the moment", greeting.realm))
         })?;
-        Ok((identity, seat))
+        Ok((admitted, seat))
     }
 
     /// The next message, before the client's time is up.
@@ -147,7 +150,8 @@ impl<R: FrameReader, W: FrameWriter> Connection<R, W> {
         timeout_at(self.deadline, sent).await?
     }
 
-    async fn join(self, shared: &Shared, identity: Identity, seat: Seat) {
+    async fn join(self, shared: &Shared, admitted: Admitted, seat: Seat, mark: Mark) {
+        let Admitted { identity, until } = admitted;
         let Self { mut reader, writer, serializer, peer_limit, peer, kind, .. } = self;
         let outbound = Arc::new(Outbound::new(serializer, peer_limit, &shared.limits));
         let gate = Arc::new(Gate::default());
@@ -156,12 +160,22 @@ impl<R: FrameReader, W: FrameWriter> Connection<R, W> {
         seat.tell(ToRealm::Join { outbound: outbound.clone(), gate: gate.clone(), identity, key }).await;
         let Ok(session) = joined.await else { return };
         tracing::info!(%peer, transport = kind.name(), realm = seat.realm(), authid, authrole, "session joins");
+        if is_platform_realm(seat.realm()) && shared.hub.revocations.since(mark, &authid) {
+            let reason = "the access of this client was ended while it joined".to_owned();
+            seat.tell(ToRealm::End { session, reason }).await;
+        }
         let pulse = Arc::new(Pulse::default());
         let writing =
             tokio::spawn(write(writer, outbound.clone(), pulse.clone(), shared.limits.ping_interval()));
         let reading = Reading { session, seat: &seat, outbound: &outbound, gate: &gate, pulse: &pulse };
         let realm = seat.realm().to_owned();
-        reading.run(&mut reader).await;
+        tokio::select! {
+            () = reading.run(&mut reader) => {}
+            () = end_of(until) => {
+                let reason = "the access of this client has ended: what it joined with is no longer valid".to_owned();
+                seat.tell(ToRealm::End { session, reason }).await;
+            }
+        }
         seat.leave(session).await;
         // The writer ends by itself: its queue is closed now, and every wait of it has an end.
         if let Ok(true) = writing.await {
@@ -300,6 +314,14 @@ async fn bounded(
     tokio::select! {
         written = timeout(limit, writing) => matches!(written, Ok(Ok(()))),
         () = hurry => false,
+    }
+}
+
+/// Waits until then; for ever if there is no end.
+async fn end_of(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ecep_router_core::{RealmConfig, SessionKey};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
 use crate::platform;
 use crate::realm_task::{self, INBOX_MESSAGES, ToRealm};
+use crate::revocations::Revocations;
 
 /// How many bytes of messages may wait for a realm, at least: a message that alone is larger has room too.
 const INBOX_BYTES: usize = 16 << 20;
@@ -21,6 +22,8 @@ pub(crate) struct Hub {
     /// Whether the platform's realms are served.
     platform: bool,
     running: Mutex<Running>,
+    /// Whose sessions on platform realms were ended.
+    pub(crate) revocations: Revocations,
     tasks: TaskTracker,
 }
 
@@ -50,7 +53,8 @@ impl Hub {
         platform: bool,
         tasks: TaskTracker,
     ) -> Arc<Self> {
-        Arc::new(Self { configured, platform, running: Mutex::default(), tasks })
+        let (running, revocations) = (Mutex::default(), Revocations::default());
+        Arc::new(Self { configured, platform, running, revocations, tasks })
     }
 
     fn running(&self) -> MutexGuard<'_, Running> {
@@ -83,6 +87,27 @@ impl Hub {
         };
         entry.seats += 1;
         Some(Seat { hub: self.clone(), realm: name.to_owned(), inbox: entry.inbox.clone() })
+    }
+
+    /// Ends all sessions of this authid on that platform realm, or on all of them; how many there were.
+    pub(crate) async fn end_sessions(&self, authid: &str, realm: Option<&str>, reason: &str) -> u64 {
+        self.revocations.add(authid);
+        let wanted =
+            |name: &str| platform::is_platform_realm(name) && realm.is_none_or(|realm| realm == name);
+        let inboxes: Vec<Inbox> = {
+            let running = self.running();
+            let realms = running.realms.iter().filter(|(name, _)| wanted(name));
+            realms.map(|(_, entry)| entry.inbox.clone()).collect()
+        };
+        let mut sum = 0;
+        for inbox in inboxes {
+            let (ended, counted) = oneshot::channel();
+            let (authid, reason) = (authid.to_owned(), reason.to_owned());
+            // A realm that has ended has no sessions.
+            let _ = inbox.sender.send(ToRealm::EndSessions { authid, reason, ended }).await;
+            sum += counted.await.unwrap_or(0);
+        }
+        sum
     }
 
     /// Says good-bye to every session; nobody enters any more.

@@ -8,10 +8,12 @@ mod auth;
 mod authenticator;
 pub mod config;
 mod connection;
+mod end_sessions;
 mod hub;
 mod outbound;
 mod platform;
 mod realm_task;
+mod revocations;
 mod server;
 mod transport;
 

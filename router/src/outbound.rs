@@ -1,9 +1,9 @@
 //! The queue of frames that wait for one client, between its realm and the task that writes to its socket.
 //!
 //! Policy: bounded in bytes and messages. Nobody ever waits to put something in. Past a low mark the queue is
-//! *congested*, and who sends into it is slowed afterwards: callers until it is calm again, publishers for a short
-//! grace only, so that a subscriber that does not read delays nobody for long. Past the limit the client is closed
-//! with a reason; nothing is dropped in silence.
+//! *congested*, and who sends into it is slowed afterwards, for a grace: a client that does not read delays nobody for
+//! long. A call to a callee whose grace is over, or whose queue has no room for it, is refused; for anything else
+//! that has no room the client is closed with a reason. Nothing is dropped in silence.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,7 +25,11 @@ const CONGESTED_PART: usize = 16;
 
 /// How long one spell of congestion may slow publishers. A healthy client empties its queue many times
 /// in this; one that does not has no claim on other people's time.
-const GRACE: Duration = Duration::from_millis(250);
+pub(crate) const EVENT_GRACE: Duration = Duration::from_millis(250);
+
+/// How long one spell of congestion may slow callers, whose calls to others wait as well; after it calls are refused.
+/// A callee on a slow line gets through a burst in this; one that still has too much to read gains nothing by more.
+pub(crate) const CALL_GRACE: Duration = Duration::from_secs(1);
 
 /// How many bytes the writer takes at once: large enough to spare system calls, small enough to see progress.
 const BATCH_BYTES: usize = 64 << 10;
@@ -72,7 +76,7 @@ pub(crate) enum Pushed {
     Queued,
     /// It waits, and whoever caused it should be slowed.
     Congested,
-    /// It did not fit: the client has to go.
+    /// It did not fit.
     Overflow,
 }
 
@@ -202,13 +206,21 @@ impl Outbound {
         }
     }
 
-    /// Waits while the queue is congested and within its grace.
-    pub(crate) async fn grace(&self) {
-        let since = self.state().congested_since;
-        if let Some(since) = since {
-            // The time-out is the point: after it the senders go on.
-            let _ = tokio::time::timeout_at(since + GRACE, self.calm()).await;
-        }
+    /// When the grace of this spell of congestion ends; none without one, or after it.
+    pub(crate) fn grace_end(&self, grace: Duration) -> Option<Instant> {
+        let end = self.state().congested_since? + grace;
+        (end > Instant::now()).then_some(end)
+    }
+
+    /// Whether callers have waited long enough for this spell of congestion to end.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.state().congested_since.is_some_and(|since| since.elapsed() >= CALL_GRACE)
+    }
+
+    /// Waits while the queue is congested, but no longer than that.
+    pub(crate) async fn calm_until(&self, end: Instant) {
+        // The time-out is the point: after it the senders go on.
+        let _ = tokio::time::timeout_at(end, self.calm()).await;
     }
 
     /// Waits while the queue is congested, however long that takes.
@@ -223,11 +235,6 @@ impl Outbound {
             }
             relieved.await;
         }
-    }
-
-    /// Whether publishers are to be slowed now.
-    pub(crate) fn wants_grace(&self) -> bool {
-        self.state().congested_since.is_some_and(|since| since.elapsed() < GRACE)
     }
 }
 

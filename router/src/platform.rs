@@ -1,7 +1,7 @@
 //! The platform's realms: which they are, and their roles as the catalogue of `ecep-proto` defines them.
 
 use ecep_proto::api::roles::{self, Matching};
-use ecep_proto::api::{Authenticate, Home, Procedure, realm};
+use ecep_proto::api::{Authenticate, EndSessions, Home, Procedure, realm};
 use ecep_proto::uri::{Match, Strictness};
 use ecep_router_core::RealmConfig;
 use ecep_router_core::permissions::{Action, Role, Rule};
@@ -23,8 +23,9 @@ pub(crate) fn realm_config(name: &str) -> Option<RealmConfig> {
     let mut roles: Vec<Role> = roles::Role::ALL.iter().map(|role| platform_role(*role, home)).collect();
     if home == Home::Control {
         let rule =
-            Rule { uri: Authenticate::URI.to_owned(), matching: Match::Exact, actions: vec![Action::Call] };
-        roles.push(Role { name: ROUTER.to_owned(), profile: Profile::Standard, rules: vec![rule] });
+            |uri: &str, action| Rule { uri: uri.to_owned(), matching: Match::Exact, actions: vec![action] };
+        let rules = vec![rule(Authenticate::URI, Action::Call), rule(EndSessions::URI, Action::Register)];
+        roles.push(Role { name: ROUTER.to_owned(), profile: Profile::Standard, rules });
     }
     Some(RealmConfig { name: name.to_owned(), roles, strictness: Strictness::Loose })
 }

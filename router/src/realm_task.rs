@@ -12,43 +12,35 @@ use ecep_router_core::{Identity, Input, Output, Realm, RealmConfig, SessionKey};
 use slab::Slab;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use crate::outbound::{Frame, Outbound, Pushed};
+use crate::outbound::{CALL_GRACE, EVENT_GRACE, Frame, Outbound, Pushed};
 
 /// How many inputs may wait for a realm.
 pub(crate) const INBOX_MESSAGES: usize = 1024;
 
-/// Who slows a session down: the congested queues that it sent to last.
-///
-/// A caller waits until its callee's queue is calm, however long: only a flood of calls congests one, and it must
-/// not cost the callee its session. A publisher waits for a subscriber's grace only, as others may be waiting for
-/// the publisher.
+/// Who slows a session down, and for how long: the congested queues that it sent to last, until their grace ends.
 #[derive(Debug, Default)]
 pub(crate) struct Gate(Mutex<Vec<Slowed>>);
 
 #[derive(Debug)]
 struct Slowed {
     by: Arc<Outbound>,
-    patient: bool,
+    until: tokio::time::Instant,
 }
 
 impl Gate {
-    fn wait_for(&self, by: &Arc<Outbound>, patient: bool) {
+    fn wait_for(&self, by: &Arc<Outbound>, until: tokio::time::Instant) {
         let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match queues.iter_mut().find(|known| Arc::ptr_eq(&known.by, by)) {
-            Some(known) => known.patient |= patient,
-            None => queues.push(Slowed { by: by.clone(), patient }),
+            Some(known) => known.until = known.until.max(until),
+            None => queues.push(Slowed { by: by.clone(), until }),
         }
     }
 
     /// Waits for the queues that the session has congested.
     pub(crate) async fn pass(&self) {
         let queues = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        for Slowed { by, patient } in queues {
-            if patient {
-                by.calm().await;
-            } else {
-                by.grace().await;
-            }
+        for Slowed { by, until } in queues {
+            by.calm_until(until).await;
         }
     }
 }
@@ -62,6 +54,10 @@ pub(crate) enum ToRealm {
     Received { session: SessionKey, message: Message, permit: OwnedSemaphorePermit },
     /// A client sent something else.
     Malformed { session: SessionKey, reason: String },
+    /// A client's session is to end.
+    End { session: SessionKey, reason: String },
+    /// All sessions of this authid are to end; their number is answered.
+    EndSessions { authid: String, reason: String, ended: oneshot::Sender<u64> },
     /// A client's connection is gone.
     Lost { session: SessionKey },
     /// Say good-bye to everybody.
@@ -124,6 +120,19 @@ impl RealmTask {
                 self.core.handle(now, Input::Malformed { session, reason });
                 self.flush(now, None);
             }
+            ToRealm::End { session, reason } => {
+                self.core.handle(now, Input::Expel { session, reason });
+                self.flush(now, None);
+            }
+            ToRealm::EndSessions { authid, reason, ended } => {
+                let sessions = self.core.sessions_of(&authid);
+                let count = sessions.len() as u64;
+                for session in sessions {
+                    self.handle(now, ToRealm::End { session, reason: reason.clone() });
+                }
+                // The router's own session may have ended meanwhile; they are ended all the same.
+                let _ = ended.send(count);
+            }
             ToRealm::Lost { session } => {
                 self.core.handle(now, Input::Lost { session });
                 self.flush(now, None);
@@ -175,21 +184,37 @@ impl RealmTask {
             self.core.handle(now, Input::TooLarge { session: to, message: message.clone() });
             return;
         }
-        match client.outbound.push(frame) {
-            Pushed::Queued => {}
-            Pushed::Congested => {
-                // Results go to who asked for them, and only as many as were asked for: who does not take those has
-                // itself to blame, and must not slow the callee.
-                let patient = matches!(message, Message::Invocation(_));
-                let slows = patient || matches!(message, Message::Event(_)) && client.outbound.wants_grace();
-                if slows
+        let invocation = match message {
+            Message::Invocation(message) => Some(message.request),
+            _ => None,
+        };
+        let pushed = if invocation.is_some() && client.outbound.is_stalled() {
+            Pushed::Overflow
+        } else {
+            client.outbound.push(frame)
+        };
+        match (pushed, invocation) {
+            (Pushed::Queued, _) => {}
+            (Pushed::Congested, _) => {
+                let grace = match message {
+                    Message::Invocation(_) => CALL_GRACE,
+                    Message::Event(_) => EVENT_GRACE,
+                    // Results go to who asked for them, and only as many as were asked for: who does not take those
+                    // has itself to blame, and must not slow the callee.
+                    _ => return,
+                };
+                if let Some(until) = client.outbound.grace_end(grace)
                     && let Some(sender) = cause.filter(|cause| *cause != to)
                     && let Some(sender) = self.clients.get(sender.0)
                 {
-                    sender.gate.wait_for(&client.outbound, patient);
+                    sender.gate.wait_for(&client.outbound, until);
                 }
             }
-            Pushed::Overflow => {
+            // A flood of calls must not cost the callee its session.
+            (Pushed::Overflow, Some(invocation)) => {
+                self.core.handle(now, Input::Stalled { callee: to, invocation });
+            }
+            (Pushed::Overflow, None) => {
                 tracing::warn!(session = to.0, "closing a session that does not read what is sent to it");
                 client.outbound.clear();
                 let reason = "this session does not read fast enough: what waited for it passed the limit";

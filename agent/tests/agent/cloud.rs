@@ -57,10 +57,10 @@ impl State {
     fn authenticate(&self, request: AuthenticateRequest) -> Result<AuthenticateReply, ApiError> {
         let authid = request.authid;
         if authid == DEVICE && self.tickets.lock().expect("nobody panicked with it").remove(&request.ticket) {
-            return Ok(AuthenticateReply { authid, authrole: Role::Device });
+            return Ok(AuthenticateReply { authid, authrole: Role::Device, ends_in_ms: None });
         }
         if request.ticket == OPERATOR_TICKET {
-            return Ok(AuthenticateReply { authid, authrole: Role::Operator });
+            return Ok(AuthenticateReply { authid, authrole: Role::Operator, ends_in_ms: None });
         }
         Err(ApiError::new(ErrorKind::Forbidden, "this ticket is not known, or spent"))
     }

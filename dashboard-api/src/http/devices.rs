@@ -50,6 +50,7 @@ pub(super) async fn device(slug: String, id: String, request: Request) -> Answer
     if !request.app.control.remove_device(&tenant, &device).await? {
         return Err(none());
     }
+    request.app.uplink.end_sessions(id, None, "This device was removed from the platform.");
     request.app.uplink.notice(&tenant, format!("Device {device} was removed."));
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -10,7 +10,7 @@ use warp::{
     reply::{Reply, Response},
 };
 
-use super::{Answer, Refusal, cookie, guard::LoggedIn, request::Request};
+use super::{Answer, App, Refusal, cookie, guard::LoggedIn, request::Request};
 use crate::{
     clock::unix_ms,
     naming::normal_email,
@@ -42,7 +42,11 @@ pub(super) async fn login(mut request: Request) -> Answer {
         ));
     };
     if let Some(old) = request.cookie() {
-        control.store.close_session(old).await?;
+        if control.store.session(old)?.is_some_and(|old| old.account == account.id) {
+            control.store.close_session(old).await?;
+        } else {
+            end_login(&request.app, old).await?;
+        }
     }
     let secret = random_secret();
     let expires_at = unix_ms().saturating_add(cookie::SESSION_SECONDS * 1_000);
@@ -60,9 +64,22 @@ pub(super) async fn logout(request: Request) -> Answer {
     }
     request.check_same_site()?;
     if let Some(cookie) = request.cookie() {
-        request.app.control.store.close_session(cookie).await?;
+        end_login(&request.app, cookie).await?;
     }
     Ok(with_cookie(StatusCode::NO_CONTENT.into_response(), cookie::clear(request.secure())))
+}
+
+/// Ends a login, and with it whatever its person has open at the router. Other browsers of theirs join again by
+/// themselves, with their own logins.
+async fn end_login(app: &App, cookie: SecretHash) -> Result<(), Refusal> {
+    let App { control, uplink, .. } = app;
+    let session = control.store.session(cookie)?;
+    control.store.close_session(cookie).await?;
+    if let Some(Session { account, .. }) = session {
+        control.tickets().revoke(&account);
+        uplink.end_sessions(account, None, "This login has ended.");
+    }
+    Ok(())
 }
 
 /// `GET` answers a [`SessionView`].

@@ -2,6 +2,7 @@
 
 use ecep_proto::api::{
     http::{CreatedToken, NewApiToken, NewJoinToken, TokenView},
+    realm,
     roles::Role,
 };
 use warp::{
@@ -117,7 +118,13 @@ pub(super) async fn api_token(slug: String, id: String, request: Request) -> Ans
         return Err(Refusal::method("DELETE"));
     }
     let tenant = request.owner_of(&slug)?;
-    deleted(request.app.control.store.remove_api_token(&tenant, &id).await?, &id)
+    let was_there = request.app.control.store.remove_api_token(&tenant, &id).await?;
+    if was_there {
+        let reason =
+            "This API token was deleted. An owner of the tenant can make a new one on the dashboard.";
+        request.app.uplink.end_sessions(id.clone(), Some(realm::of_tenant(&tenant)), reason);
+    }
+    deleted(was_there, &id)
 }
 
 fn created(token: CreatedToken) -> Answer {

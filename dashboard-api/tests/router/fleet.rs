@@ -4,7 +4,6 @@ use ecep_link::{CallError, Credentials, Link, LinkState};
 use ecep_proto::api::{
     DeviceList, DeviceStatusEvents, FleetContainerList, FleetHello, FleetReport, Notices, Procedure, Topic,
     container::{ContainerState, ContainerView},
-    error::ErrorKind,
     fleet::{Hello, Report, TenantContainer},
     realm,
 };
@@ -205,16 +204,20 @@ async fn a_silent_device_is_told_offline_and_back() {
     browser.event(notice("Edge 1 is connected")).await;
 }
 
-/// A removed device is refused what it calls, though its session still stands.
+/// A removed device loses its sessions in all realms, and gets no others.
 #[tokio::test]
-async fn a_removed_device_is_refused() {
+async fn a_removed_device_is_thrown_out() {
     let (router, server, maria) = platform().await;
     let agent = Agent::enrol(&router, &server, &maria).await;
-    agent.report(&[], vec![]).await.unwrap();
+    let grants = agent.link.call::<FleetHello>(FleetHello::URI, &Hello { facts: facts() }).await.unwrap();
+    let grant = &grants.tenants[0];
+    let mut on_tenant = Session::join(&router.url(), &grant.realm, &agent.id, &grant.ticket).await.unwrap();
     assert_eq!(maria.delete(&format!("/api/tenants/acme/devices/{}", agent.id)).await.status, 204);
-    let refused = agent.report(&[], vec![]).await.unwrap_err();
-    let CallError::Remote { uri, message } = refused else { panic!("{refused:?}") };
-    assert_eq!(uri, ErrorKind::Forbidden.uri());
-    assert!(message.contains("Enrol it again"), "{message}");
-    assert!(agent.link.call::<FleetHello>(FleetHello::URI, &Hello { facts: facts() }).await.is_err());
+    let end = on_tenant.ended().await;
+    assert!(end.uri.ends_with("killed") && end.message.contains("was removed"), "{end:?}");
+    let mut state = agent.link.state();
+    let lost = state.wait_for(|state| *state == LinkState::Connecting);
+    tokio::time::timeout(PATIENCE, lost).await.expect("the device is thrown out in time").unwrap();
+    let request = Device::new(1).session(&agent.id, now(), [9; 16]);
+    server.visitor().post("/api/device/session", request).await.problem(403);
 }

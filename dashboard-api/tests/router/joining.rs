@@ -4,12 +4,12 @@ use ecep_dashboard_api::{
     secret::SecretHash,
     store::{ApiToken, JoinToken},
 };
-use ecep_proto::api::{DeviceList, Procedure, realm, roles::Role};
+use ecep_proto::api::{DeviceList, EndSessions, Procedure, realm, roles::Role};
 use serde_json::json;
 
 use crate::{
     join, joined, platform,
-    support::{Device, Server, now, open_store, wamp::Session},
+    support::{Device, ROUTER_TICKET, Server, now, open_store, wamp::Session},
     ticket,
 };
 
@@ -75,6 +75,92 @@ async fn an_api_token_opens_its_realm_until_it_is_deleted() {
     maria.delete(&format!("/api/tenants/acme/api-tokens/{id}")).await;
     let refused = Session::join(&router.url(), &acme(), id, secret).await.err().unwrap();
     assert!(refused.message.contains("revoked"), "{refused:?}");
+}
+
+/// A deleted API token must not go on working in the program that holds it; other programs are left alone.
+#[tokio::test]
+async fn deleting_an_api_token_ends_its_sessions() {
+    let (router, _server, maria) = platform().await;
+    let mut tokens = Vec::new();
+    for name in ["leaked", "other"] {
+        let wanted = json!({ "name": name, "role": "viewer", "valid_seconds": 600 });
+        tokens.push(maria.post("/api/tenants/acme/api-tokens", wanted).await.json());
+    }
+    let text = |token: &serde_json::Value, key: &str| token[key].as_str().unwrap().to_owned();
+    let join_by = async |token| {
+        Session::join(&router.url(), &acme(), &text(token, "id"), &text(token, "secret")).await.unwrap()
+    };
+    let (mut leaked, mut again) = (join_by(&tokens[0]).await, join_by(&tokens[0]).await);
+    let mut other = join_by(&tokens[1]).await;
+    maria.delete(&format!("/api/tenants/acme/api-tokens/{}", text(&tokens[0], "id"))).await;
+    for session in [&mut leaked, &mut again] {
+        let end = session.ended().await;
+        assert!(end.uri.ends_with("killed") && end.message.contains("was deleted"), "{end:?}");
+    }
+    other.call(DeviceList::URI, json!({})).await.unwrap();
+}
+
+/// An API token that expires must not go on working in a session that it opened before.
+#[tokio::test]
+async fn an_expired_api_token_ends_its_sessions() {
+    let (router, server, _maria) = platform().await;
+    let folder = server.stop().await;
+    let store = open_store(&folder).await;
+    let token = ApiToken {
+        id: "brief".to_owned(),
+        tenant: "acme".parse().unwrap(),
+        name: "brief".to_owned(),
+        role: Role::Viewer,
+        secret: SecretHash::of("secret"),
+        expires_at: now() + 10_000,
+    };
+    store.add_api_token(&token).await.unwrap();
+    drop(store);
+    let server = Server::start_in(folder, &router.url(), None).await;
+    joined(&server).await;
+    let mut session = Session::join(&router.url(), &acme(), "brief", "secret").await.unwrap();
+    let end = session.ended().await;
+    assert!(now() >= token.expires_at, "ended before its time");
+    assert!(end.message.contains("no longer valid"), "{end:?}");
+    let refused = Session::join(&router.url(), &acme(), "brief", "secret").await.err().unwrap();
+    assert!(refused.message.contains("expired on"), "{refused:?}");
+}
+
+/// Whoever logs out leaves nothing open behind them: neither a session, nor a ticket for one. Another person stays.
+#[tokio::test]
+async fn logging_out_ends_the_sessions() {
+    let (router, server, maria) = platform().await;
+    let viewer = json!([{ "tenant": "acme", "role": "viewer" }]);
+    let vera = server.add_person(&maria, "vera@example.org", viewer).await;
+    let mut stays = join(&router, &ticket(&maria, "acme").await).await.unwrap();
+    let mut goes = join(&router, &ticket(&vera, "acme").await).await.unwrap();
+    let unused = ticket(&vera, "acme").await;
+    assert_eq!(vera.post("/api/logout", json!({})).await.status, 204);
+    let end = goes.ended().await;
+    assert!(end.uri.ends_with("killed") && end.message.contains("login has ended"), "{end:?}");
+    assert!(join(&router, &unused).await.is_err());
+    stays.call(DeviceList::URI, json!({})).await.unwrap();
+}
+
+/// Access that ends while the router is out of reach must end there too, as soon as it is back.
+#[tokio::test]
+async fn sessions_are_ended_once_the_router_can_be_reached() {
+    let (router, server, maria) = platform().await;
+    let wanted = json!({ "name": "leaked", "role": "viewer", "valid_seconds": 600 });
+    let token = maria.post("/api/tenants/acme/api-tokens", wanted).await.json();
+    let (id, secret) = (token["id"].as_str().unwrap(), token["secret"].as_str().unwrap());
+    let mut leaked = Session::join(&router.url(), &acme(), id, secret).await.unwrap();
+    // The control plane loses its sessions, and with them the one that asks for it.
+    let authid = realm::CONTROL_PLANE_AUTHID;
+    let mut rival = Session::join(&router.url(), realm::CONTROL, authid, ROUTER_TICKET).await.unwrap();
+    rival.begin_call(EndSessions::URI, json!({ "authid": authid, "reason": "a test" })).await;
+    rival.ended().await;
+    let deadline = std::time::Instant::now() + crate::support::wamp::PATIENCE;
+    while server.visitor().get("/healthz").await.json()["router"] == "joined" {
+        assert!(std::time::Instant::now() < deadline, "it keeps its sessions");
+    }
+    maria.delete(&format!("/api/tenants/acme/api-tokens/{id}")).await;
+    leaked.ended().await;
 }
 
 /// What has expired is refused, and whoever holds the real thing is told when and what to do.

@@ -19,6 +19,7 @@ const WELCOME: u64 = 2;
 const ABORT: u64 = 3;
 const CHALLENGE: u64 = 4;
 const AUTHENTICATE: u64 = 5;
+const GOODBYE: u64 = 6;
 const ERROR: u64 = 8;
 const SUBSCRIBE: u64 = 32;
 const SUBSCRIBED: u64 = 33;
@@ -34,7 +35,7 @@ pub struct Session {
     events: Vec<Value>,
 }
 
-/// An ABORT or ERROR: its URI and its sentence.
+/// An ABORT, ERROR or GOODBYE: its URI and its sentence.
 #[derive(Debug, PartialEq)]
 pub struct Refused {
     pub uri: String,
@@ -74,8 +75,7 @@ impl Session {
 
     /// Calls with keyword arguments; gives the one positional result.
     pub async fn call(&mut self, uri: &str, kwargs: Value) -> Result<Value, Refused> {
-        let request = self.next();
-        self.send(json!([CALL, request, {}, uri, [], kwargs])).await;
+        let request = self.begin_call(uri, kwargs).await;
         loop {
             let message = self.receive().await;
             match message[0].as_u64() {
@@ -90,6 +90,13 @@ impl Session {
                 _ => panic!("not expected while calling: {message}"),
             }
         }
+    }
+
+    /// Calls without waiting for the answer.
+    pub async fn begin_call(&mut self, uri: &str, kwargs: Value) -> u64 {
+        let request = self.next();
+        self.send(json!([CALL, request, {}, uri, [], kwargs])).await;
+        request
     }
 
     /// Subscribes by `exact` or `wildcard`.
@@ -116,6 +123,20 @@ impl Session {
             if message[0] == EVENT && wanted(&message[5]) {
                 return message[5].clone();
             }
+        }
+    }
+
+    /// The router ends the session; why.
+    pub async fn ended(&mut self) -> Refused {
+        loop {
+            let message = self.receive().await;
+            if message[0] == GOODBYE {
+                return Refused {
+                    uri: message[2].as_str().unwrap().to_owned(),
+                    message: message[1]["message"].as_str().unwrap_or_default().to_owned(),
+                };
+            }
+            assert_eq!(message[0], EVENT, "not expected before GOODBYE: {message}");
         }
     }
 

@@ -81,7 +81,7 @@ fn control_plane(address: SocketAddr, reports: Arc<AtomicU64>, cancel: &Cancella
 
 async fn authenticate(_: Caller, request: AuthenticateRequest) -> Result<AuthenticateReply, ApiError> {
     if request.ticket == SECRET {
-        Ok(AuthenticateReply { authid: request.authid, authrole: Role::Device })
+        Ok(AuthenticateReply { authid: request.authid, authrole: Role::Device, ends_in_ms: None })
     } else {
         Err(ApiError::new(ErrorKind::Forbidden, "this ticket is not known"))
     }

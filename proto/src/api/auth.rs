@@ -1,4 +1,5 @@
-//! What the router asks the control plane about a client that wants to join a platform realm.
+//! What the router asks the control plane about a client that wants to join a platform realm, and how the control
+//! plane has its sessions ended again.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,4 +36,27 @@ pub struct AuthenticateReply {
     pub authid: String,
     /// In which role.
     pub authrole: Role,
+    /// In how many milliseconds its access ends, and with it the session; never if it is left out. A span, since the
+    /// clocks of router and control plane may differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_in_ms: Option<u64>,
+}
+
+/// Whose access has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndSessionsRequest {
+    /// Who.
+    pub authid: String,
+    /// On which platform realm; on all of them if it is left out.
+    #[serde(default)]
+    pub realm: Option<String>,
+    /// A sentence for whoever is behind the sessions.
+    pub reason: String,
+}
+
+/// They have been told and are gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndSessionsReply {
+    /// How many sessions there were.
+    pub ended: u64,
 }

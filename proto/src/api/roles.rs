@@ -108,7 +108,7 @@ pub fn rules(role: Role, home: Home) -> Vec<Rule> {
             if serves(role, topic.server) {
                 rules.push(match topic.server {
                     Server::Device => own_rule(topic.uri, Action::Publish),
-                    Server::ControlPlane => rule_for_any_device(topic.uri, Action::Publish),
+                    Server::ControlPlane | Server::Router => rule_for_any_device(topic.uri, Action::Publish),
                 });
             }
         }

@@ -4,10 +4,11 @@
 //! a request id alone. Every call ends in exactly one RESULT or ERROR to its caller, unless the caller has gone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use ecep_proto::error::{
-    CANCELED, NO_SUCH_PROCEDURE, NO_SUCH_REGISTRATION, OPTION_NOT_ALLOWED, PAYLOAD_SIZE_EXCEEDED,
+    CANCELED, LIMIT_EXCEEDED, NO_SUCH_PROCEDURE, NO_SUCH_REGISTRATION, OPTION_NOT_ALLOWED,
     PROCEDURE_ALREADY_EXISTS, SESSION_COUNT, TIMEOUT,
 };
 use ecep_proto::id::{RegistrationId, RequestId};
@@ -24,6 +25,14 @@ use crate::permissions::Action;
 use crate::profile::{self, Outcome, Profile};
 use crate::realm::Context;
 use crate::session::SessionKey;
+
+/// Registrations of one session. An agent has about a dozen, a program one for each of its procedures; each costs
+/// the router about half a kilobyte.
+pub const MAX_REGISTRATIONS: usize = 1024;
+
+/// Calls of one session that wait for their answer. A dashboard has a few; each costs the router about a quarter of
+/// a kilobyte, for as long as its callee keeps silent.
+pub const MAX_PENDING_CALLS: usize = 1024;
 
 /// The longest time-out that is kept track of. Who asks for more gets this.
 const MAX_CALL_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -98,6 +107,11 @@ impl Dealer {
         let procedure = options::uri(message.procedure, kind, cx.strictness)?;
         options::unreserved(&procedure)?;
         cx.permit(from, Action::Register, kind, procedure.as_str())?;
+        if self.by_owner.range(of_session(from, RegistrationId::FIRST)).count() >= MAX_REGISTRATIONS {
+            let text =
+                format!("this session has {MAX_REGISTRATIONS} registrations already: unregister some first");
+            return Err(Failure::refused(LIMIT_EXCEEDED, text));
+        }
         if let Some(old) = self.by_procedure.get(&procedure).copied() {
             if !self.may_take_over(cx, from, old, force) {
                 let text = format!("{procedure} is registered by another session");
@@ -161,6 +175,12 @@ impl Dealer {
             let count = session_count(cx, &message.payload);
             cx.send(from, CallResult { request: message.request, details: Dict::new(), payload: count });
             return Ok(());
+        }
+        if self.by_caller.range(of_session(from, RequestId::FIRST)).count() >= MAX_PENDING_CALLS {
+            let text = format!(
+                "{MAX_PENDING_CALLS} calls of this session wait for their answers already: wait for some of them first"
+            );
+            return Err(Failure::refused(LIMIT_EXCEEDED, text));
         }
         let registered = self.by_procedure.get(&procedure);
         let registered = registered.and_then(|id| Some((*id, self.registrations.get(id)?)));
@@ -253,15 +273,17 @@ impl Dealer {
         }
     }
 
-    /// The message is larger than the session takes: whoever waits for it is told.
+    /// The callee does not get the message: whoever waits for its answer is told why.
     pub(crate) fn undeliverable_invocation(
         &mut self,
         cx: &mut Context,
         callee: SessionKey,
         invocation: RequestId,
+        error: &str,
+        message: &str,
     ) {
         if let Some(key) = self.by_callee.get(&(callee, invocation)).copied() {
-            self.end(cx, key, PAYLOAD_SIZE_EXCEEDED, "the call is larger than its callee takes");
+            self.end(cx, key, error, message);
         }
     }
 
@@ -279,13 +301,12 @@ impl Dealer {
 
     /// Drops what the session offered and ends the calls that it was in.
     pub(crate) fn forget(&mut self, cx: &mut Context, session: SessionKey) {
-        let after = SessionKey(session.0 + 1);
-        let owned = (session, RegistrationId::FIRST)..(after, RegistrationId::FIRST);
+        let owned = of_session(session, RegistrationId::FIRST);
         let owned: Vec<RegistrationId> = self.by_owner.range(owned).map(|(_, id)| *id).collect();
         for id in owned {
             self.drop_registration(id);
         }
-        let range = (session, RequestId::FIRST)..(after, RequestId::FIRST);
+        let range = of_session(session, RequestId::FIRST);
         let made: Vec<usize> = self.by_caller.range(range.clone()).map(|(_, key)| *key).collect();
         for key in made {
             self.take(key);
@@ -316,6 +337,14 @@ impl Dealer {
         }
         call
     }
+}
+
+/// All keys of an index that begin with this session.
+fn of_session<Id>(session: SessionKey, first: Id) -> Range<(SessionKey, Id)>
+where
+    Id: Copy,
+{
+    (session, first)..(SessionKey(session.0 + 1), first)
 }
 
 /// `wamp.session.count`: of all sessions, or of those whose role is in the list that the caller gave.

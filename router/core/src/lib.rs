@@ -22,6 +22,7 @@ mod realm;
 mod session;
 
 pub use broker::MAX_SUBSCRIPTIONS;
+pub use dealer::{MAX_PENDING_CALLS, MAX_REGISTRATIONS};
 pub use greeting::abort;
 pub use realm::{Input, Output, Realm, RealmConfig};
 pub use session::{Identity, SessionKey};

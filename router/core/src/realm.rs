@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use ecep_proto::error::{
     CLOSE_GOODBYE_AND_OUT, CLOSE_KILLED, CLOSE_SYSTEM_SHUTDOWN, NO_SUCH_ROLE, NOT_AUTHORIZED,
-    PAYLOAD_SIZE_EXCEEDED, PROTOCOL_VIOLATION,
+    PAYLOAD_SIZE_EXCEEDED, PROTOCOL_VIOLATION, UNAVAILABLE,
 };
 use ecep_proto::id::RequestId;
 use ecep_proto::message::{Call, Error, Goodbye, Message, Welcome};
@@ -66,6 +66,13 @@ pub enum Input {
         session: SessionKey,
         /// What.
         message: Message,
+    },
+    /// An INVOCATION that [`Output::Send`] asked for was not sent: its callee has too much to read already.
+    Stalled {
+        /// Who does not read.
+        callee: SessionKey,
+        /// Which.
+        invocation: RequestId,
     },
     /// The session is to end, for this reason: it reads too slowly, for instance.
     Expel {
@@ -186,6 +193,12 @@ impl Realm {
         self.sessions.len()
     }
 
+    /// The sessions of this authid.
+    pub fn sessions_of(&self, authid: &str) -> Vec<SessionKey> {
+        let of_authid = self.sessions.iter().filter(|(_, session)| session.identity.authid == authid);
+        of_authid.map(|(key, _)| key).collect()
+    }
+
     /// Takes what happened. Messages of sessions that have left are ignored.
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
@@ -193,6 +206,11 @@ impl Realm {
             Input::Received { session, message } => self.received(now, session, message),
             Input::Malformed { session, reason } => self.violation(now, session, &reason),
             Input::TooLarge { session, message } => self.too_large(now, session, &message),
+            Input::Stalled { callee, invocation } => {
+                let text = "the callee does not read its calls fast enough at the moment; try again in a few seconds";
+                let (_, dealer, mut cx) = self.parts(now);
+                dealer.undeliverable_invocation(&mut cx, callee, invocation, UNAVAILABLE, text);
+            }
             Input::Expel { session, reason } => self.expel(now, session, &reason),
             Input::Lost { session } => self.forget(now, session),
             Input::Shutdown => self.shutdown(),
@@ -333,7 +351,9 @@ impl Realm {
         let text = "the answer is larger than this session takes";
         match message {
             Message::Invocation(message) => {
-                dealer.undeliverable_invocation(&mut cx, session, message.request)
+                let text = "the call is larger than its callee takes";
+                let error = PAYLOAD_SIZE_EXCEEDED;
+                dealer.undeliverable_invocation(&mut cx, session, message.request, error, text);
             }
             Message::CallResult(message) => {
                 let error = PAYLOAD_SIZE_EXCEEDED.to_owned();

@@ -1,10 +1,13 @@
 //! More than a client can take: nobody else pays for it, and nothing is lost in silence.
 
+use std::sync::Arc;
+
 use ecep_proto::codec::Serializer;
 use ecep_proto::message::*;
 use ecep_proto::payload::Payload;
 use ecep_proto::value::{Dict, Value};
 use ecep_router::{Config, Limits, TransportKind};
+use tokio::sync::Semaphore;
 
 use crate::client::{Client, within};
 use crate::server::{REALM, Server};
@@ -74,10 +77,12 @@ async fn a_slow_subscriber_delays_nobody() {
     server.stop().await;
 }
 
-/// A flood of calls slows its caller; the callee keeps its session and every call gets its own answer.
+/// A flood of calls slows its caller; a callee that reads keeps its session and every call gets its own answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_calls_is_answered() {
     const CALLS: u64 = 20_000;
+    /// Enough to congest the callee's queue, fewer than a session may have.
+    const AT_ONCE: usize = 1_000;
     let limits = Limits { max_queue_messages: 4096, ..Limits::default() };
     let server = Server::start(Config { limits, ..Config::default() }).await;
     let mut callee = join(&server).await;
@@ -97,8 +102,11 @@ async fn a_flood_of_calls_is_answered() {
         callee
     });
     let (mut sending, mut receiving) = caller.split();
+    let room = Arc::new(Semaphore::new(AT_ONCE));
+    let places = room.clone();
     let calling = tokio::spawn(async move {
         for number in 0..CALLS {
+            places.acquire().await.unwrap().forget();
             sending.begin_call("com.echo", Payload::of(number)).await;
         }
         sending
@@ -107,12 +115,62 @@ async fn a_flood_of_calls_is_answered() {
         match receiving.receive().await {
             Message::CallResult(result) => {
                 assert_eq!((result.request.get(), result.payload), (number + 1, Payload::of(number)));
+                room.add_permits(1);
             }
             other => panic!("{other:?} as the answer to call {number}"),
         }
     }
     within("the caller", calling).await.unwrap();
     within("the callee", answering).await.unwrap();
+    server.stop().await;
+}
+
+/// Calls to a callee that does not read are refused after a grace: the caller's calls to others are answered, and
+/// who floods a callee does not cost it its session.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stalled_callee_holds_up_nobody() {
+    const CALLS: u64 = 1_000;
+    let limits = Limits { max_message_bytes: 64 << 10, max_queue_bytes: 1 << 20, ..Limits::default() };
+    let server = Server::start(Config { limits, ..Config::default() }).await;
+    let mut stalled = join(&server).await;
+    stalled.register("com.stalled").await;
+    let mut healthy = join(&server).await;
+    healthy.register("com.healthy").await;
+    let answering = tokio::spawn(async move {
+        let Invocation { request, payload, .. } = healthy.invocation().await;
+        healthy.send(Yield { request, options: Dict::new(), payload }).await;
+        healthy
+    });
+    let (mut sending, mut receiving) = join(&server).await.split();
+    let calling = tokio::spawn(async move {
+        // Together more than the operating system and the queue can hold.
+        for _ in 0..CALLS {
+            sending.begin_call("com.stalled", Payload::of("x".repeat(32 << 10))).await;
+        }
+        let healthy = sending.begin_call("com.healthy", Payload::of("hello")).await;
+        (sending, healthy)
+    });
+    let mut refused = 0;
+    let answered = loop {
+        match receiving.receive().await {
+            Message::Error(error) => {
+                assert_eq!(error.error, "wamp.error.unavailable");
+                assert!(error.payload.args()[0].as_str().unwrap().contains("try again"));
+                refused += 1;
+            }
+            Message::CallResult(result) => break result.request,
+            other => panic!("{other:?}"),
+        }
+    };
+    let (sending, healthy) = within("the calls to be sent", calling).await.unwrap();
+    assert_eq!(answered, healthy);
+    // The others wait, and reach the callee when it reads again.
+    for _ in refused..CALLS {
+        stalled.invocation().await;
+    }
+    let again = stalled.session_count().await;
+    assert_eq!(again, 3, "the callee has kept its session");
+    drop((sending, within("the healthy callee", answering).await.unwrap()));
     server.stop().await;
 }
 

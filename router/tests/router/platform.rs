@@ -3,7 +3,7 @@
 use ecep_proto::api::error::ErrorKind;
 use ecep_proto::api::name::DeviceId;
 use ecep_proto::api::realm::{CONTROL, CONTROL_PLANE_AUTHID, TENANT_PREFIX, of_tenant};
-use ecep_proto::api::{Authenticate, DeviceInfo, DeviceStats, FleetReport, Procedure, Topic};
+use ecep_proto::api::{Authenticate, DeviceInfo, DeviceStats, EndSessions, FleetReport, Procedure, Topic};
 use ecep_proto::codec::Serializer;
 use ecep_proto::message::*;
 use ecep_proto::payload::Payload;
@@ -15,6 +15,7 @@ use crate::client::{Client, dict, reason};
 use crate::server::Server;
 
 const CONTROL_TICKET: &str = "the control plane's own ticket";
+const REASON: &str = "this token was deleted";
 
 struct Platform {
     server: Server,
@@ -80,6 +81,34 @@ impl Platform {
             questions
         })
     }
+}
+
+/// Asks as the control plane; how many sessions there were.
+async fn end_sessions(control_plane: &mut Client, authid: &str, realm: Option<&str>) -> u64 {
+    let realm = realm.map_or(Value::Null, Value::from);
+    let order = dict(&[("authid", authid.into()), ("realm", realm), ("reason", REASON.into())]);
+    match control_plane.call(EndSessions::URI, Payload::new(vec![], order)).await {
+        Message::CallResult(result) => result.payload.args()[0].as_map().unwrap()["ended"].as_u64().unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The client is told why its session has ended.
+async fn ended(client: &mut Client) {
+    match client.receive().await {
+        Message::Goodbye(goodbye) => {
+            assert_eq!(goodbye.reason, "wamp.close.killed");
+            assert_eq!(goodbye.details["message"], REASON.into());
+        }
+        other => panic!("{other:?} instead of GOODBYE"),
+    }
+    client.hung_up().await;
+}
+
+/// Whatever the answer is, there is one.
+async fn still_there(client: &mut Client) {
+    let answer = client.call("wamp.session.count", Payload::default()).await;
+    assert!(matches!(answer, Message::CallResult(_) | Message::Error(_)), "{answer:?}");
 }
 
 fn tenant(slug: &str) -> String {
@@ -245,5 +274,120 @@ async fn tenants_are_apart() {
             message => panic!("{message:?}"),
         }
     }
+    platform.server.stop().await;
+}
+
+/// Whose access has ended must be gone at once, with a reason: on the realm that is named or on all of them, and
+/// nobody else.
+#[tokio::test]
+async fn the_control_plane_ends_sessions() {
+    let platform = Platform::start().await;
+    let _control_plane = platform.control_plane().await;
+    let mut control_plane = platform.join(CONTROL, CONTROL_PLANE_AUTHID, CONTROL_TICKET).await;
+    let (acme, other) = (tenant("acme"), tenant("other"));
+    let mut first = platform.join(&acme, "ann", "owner ann").await;
+    let mut second = platform.join(&acme, "ann", "viewer ann").await;
+    let mut elsewhere = platform.join(&other, "ann", "owner ann").await;
+    let mut bob = platform.join(&acme, "bob", "owner bob").await;
+    assert_eq!(end_sessions(&mut control_plane, "ann", Some(&acme)).await, 2);
+    ended(&mut first).await;
+    ended(&mut second).await;
+    still_there(&mut elsewhere).await;
+    assert_eq!(end_sessions(&mut control_plane, "ann", None).await, 1);
+    ended(&mut elsewhere).await;
+    assert_eq!(end_sessions(&mut control_plane, "ann", None).await, 0);
+    still_there(&mut bob).await;
+    // It says who was meant, not who may come: that is asked anew.
+    platform.join(&acme, "ann", "owner ann").await;
+    match control_plane.call(EndSessions::URI, Payload::default()).await {
+        Message::Error(error) => assert_eq!(error.error, "wamp.error.invalid_argument"),
+        other => panic!("{other:?}"),
+    }
+    platform.server.stop().await;
+}
+
+/// Access that ends at a set time must end for a session that is open too, with a reason.
+#[tokio::test]
+async fn a_session_ends_with_its_access() {
+    let platform = Platform::start().await;
+    let mut control_plane = platform.join(CONTROL, CONTROL_PLANE_AUTHID, CONTROL_TICKET).await;
+    control_plane.register(Authenticate::URI).await;
+    let mut clients = Vec::new();
+    for ends_in_ms in [Some(300_u64), None, Some(u64::MAX >> 12)] {
+        let joining = async { platform.join(&tenant("acme"), "ann", "owner ann").await };
+        let deciding = async {
+            let question = control_plane.invocation().await;
+            let mut welcome = dict(&[("authid", "ann".into()), ("authrole", "owner".into())]);
+            welcome.extend(ends_in_ms.map(|span| ("ends_in_ms".to_owned(), span.into())));
+            let payload = Payload::new(vec![], dict(&[("ok", Value::Map(welcome))]));
+            control_plane.send(Yield { request: question.request, options: Dict::new(), payload }).await;
+        };
+        clients.push(tokio::join!(joining, deciding).0);
+    }
+    match clients[0].receive().await {
+        Message::Goodbye(goodbye) => {
+            assert_eq!(goodbye.reason, "wamp.close.killed");
+            assert!(goodbye.details["message"].as_str().unwrap().contains("no longer valid"));
+        }
+        other => panic!("{other:?} instead of GOODBYE"),
+    }
+    clients[0].hung_up().await;
+    for client in &mut clients[1..] {
+        still_there(client).await;
+    }
+    platform.server.stop().await;
+}
+
+/// Nobody but the control plane ends sessions, on the control realm only, and nobody takes the order in its place.
+#[tokio::test]
+async fn nobody_else_ends_sessions() {
+    let platform = Platform::start().await;
+    let _control_plane = platform.control_plane().await;
+    let acme = tenant("acme");
+    for (realm, authid, ticket) in [
+        (CONTROL, "d1", "device d1"),
+        (&acme, "d1", "device d1"),
+        (&acme, "ann", "owner ann"),
+        (&acme, CONTROL_PLANE_AUTHID, CONTROL_TICKET),
+    ] {
+        let mut client = platform.join(realm, authid, ticket).await;
+        let order = dict(&[("authid", "ann".into()), ("reason", REASON.into())]);
+        match client.call(EndSessions::URI, Payload::new(vec![], order)).await {
+            Message::Error(error) => assert_eq!(error.error, "wamp.error.not_authorized", "{authid}"),
+            other => panic!("{authid} got {other:?}"),
+        }
+    }
+    for (authid, ticket) in [("d1", "device d1"), (CONTROL_PLANE_AUTHID, CONTROL_TICKET)] {
+        let mut client = platform.join(CONTROL, authid, ticket).await;
+        let request = client.request();
+        client.send(Register { request, options: Dict::new(), procedure: EndSessions::URI.into() }).await;
+        match client.receive().await {
+            Message::Error(error) => assert_eq!(error.error, "wamp.error.not_authorized", "{authid}"),
+            other => panic!("{authid} got {other:?}"),
+        }
+    }
+    platform.server.stop().await;
+}
+
+/// Who was let in just before the access ended must not stay because it joins just after.
+#[tokio::test]
+async fn nobody_slips_in_while_access_ends() {
+    let platform = Platform::start().await;
+    let mut control_plane = platform.join(CONTROL, CONTROL_PLANE_AUTHID, CONTROL_TICKET).await;
+    control_plane.register(Authenticate::URI).await;
+    let joining = async { platform.join(&tenant("acme"), "ann", "owner ann").await };
+    let ending = async {
+        let question = control_plane.invocation().await;
+        assert_eq!(end_sessions(&mut control_plane, "ann", None).await, 0);
+        let welcome = dict(&[("authid", "ann".into()), ("authrole", "owner".into())]);
+        let payload = Payload::new(vec![], dict(&[("ok", Value::Map(welcome))]));
+        control_plane.send(Yield { request: question.request, options: Dict::new(), payload }).await;
+    };
+    let (mut ann, ()) = tokio::join!(joining, ending);
+    match ann.receive().await {
+        Message::Goodbye(goodbye) => assert_eq!(goodbye.reason, "wamp.close.killed"),
+        other => panic!("{other:?} instead of GOODBYE"),
+    }
+    ann.hung_up().await;
     platform.server.stop().await;
 }

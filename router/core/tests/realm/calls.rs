@@ -6,7 +6,7 @@ use ecep_proto::id::RequestId;
 use ecep_proto::message::*;
 use ecep_proto::payload::Payload;
 use ecep_proto::value::{Dict, Value};
-use ecep_router_core::Input;
+use ecep_router_core::{Input, MAX_PENDING_CALLS, MAX_REGISTRATIONS};
 
 use crate::world::{World, dict, text};
 
@@ -320,6 +320,66 @@ fn too_large() {
     world.input(Input::TooLarge { session: world.key("caller"), message: result.into() });
     let error = world.error("caller");
     assert_eq!((error.request, error.error.as_str()), (request, "wamp.error.payload_size_exceeded"));
+}
+
+/// A call that is not sent to a callee with too much to read is answered, once.
+#[test]
+fn stalled() {
+    let mut world = world(&["callee", "caller"]);
+    world.register("callee", "com.sum");
+    let request = world.call("caller", "com.sum", Dict::new(), Payload::default());
+    let invocation = world.invocation("callee").request;
+    world.input(Input::Stalled { callee: world.key("callee"), invocation });
+    let error = world.error("caller");
+    assert_eq!((error.request, error.error.as_str()), (request, "wamp.error.unavailable"));
+    world.lose("callee");
+    world.nothing("caller");
+}
+
+/// One client must not make the router remember any number of registrations.
+#[test]
+fn registrations_are_bounded() {
+    let mut world = world(&["alice", "bob"]);
+    let first = world.register("alice", "com.procedure.0");
+    for number in 1..MAX_REGISTRATIONS {
+        world.register("alice", &format!("com.procedure.{number}"));
+    }
+    let request = world.request();
+    world.send("alice", Register { request, options: Dict::new(), procedure: "com.more".into() });
+    let error = world.error("alice");
+    assert_eq!((error.request, error.error.as_str()), (request, "wamp.error.limit_exceeded"));
+    assert!(text(&error.payload).contains("unregister some"), "{error:?}");
+    world.register("bob", "com.bobs");
+    let request = world.request();
+    world.send("alice", Unregister { request, registration: first });
+    world.receive("alice");
+    world.register("alice", "com.more");
+}
+
+/// One client must not make the router remember any number of calls to a callee that does not answer. Whether the
+/// router still answers, it can ask all the same.
+#[test]
+fn pending_calls_are_bounded() {
+    let mut world = world(&["callee", "caller", "other"]);
+    world.register("callee", "com.slow");
+    let first = world.call("caller", "com.slow", Dict::new(), Payload::default());
+    for _ in 1..MAX_PENDING_CALLS {
+        world.call("caller", "com.slow", Dict::new(), Payload::default());
+    }
+    world.nothing("caller");
+    let request = world.call("caller", "com.slow", Dict::new(), Payload::default());
+    let error = world.error("caller");
+    assert_eq!((error.request, error.error.as_str()), (request, "wamp.error.limit_exceeded"));
+    assert!(text(&error.payload).contains("wait for some"), "{error:?}");
+    world.call("caller", "wamp.session.count", Dict::new(), Payload::default());
+    world.result("caller");
+    world.call("other", "com.slow", Dict::new(), Payload::default());
+    world.nothing("other");
+    let invocation = world.invocation("callee").request;
+    world.answer("callee", invocation, Payload::default());
+    assert_eq!(world.result("caller").request, first);
+    world.call("caller", "com.slow", Dict::new(), Payload::default());
+    world.nothing("caller");
 }
 
 /// The one procedure of the router itself: our clients see by it whether the router still answers.
