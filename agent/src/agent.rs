@@ -66,7 +66,8 @@ struct Agent<E> {
     storage: watch::Sender<PathBuf>,
     /// Tickets for tenant realms that came with the last hello and were not used yet.
     tickets: Mutex<HashMap<TenantSlug, (Credentials, Instant)>>,
-    tenants: Mutex<BTreeMap<TenantSlug, CancellationToken>>,
+    /// Each tenant's link, and what ends it.
+    tenants: Mutex<BTreeMap<TenantSlug, (CancellationToken, Link)>>,
     /// The router's address, as the control plane last told it.
     router: Mutex<String>,
     /// One hello at a time: it brings tickets for all tenants, so whoever waited finds its own already there.
@@ -182,9 +183,12 @@ pub async fn run<E: Engine>(
         )
     };
     stop.run_until_cancelled(work).await;
-    let mut state = control.state();
-    // The link's own task ends at once; its channel closing says so too.
-    let _ = state.wait_for(|state| *state == LinkState::Closed).await;
+    // Callers are told that it is gone, rather than left with a session that answers nothing.
+    let links = lock(&agent.tenants).values().map(|(_, link)| link.clone()).collect::<Vec<_>>();
+    for link in links.into_iter().chain([control]) {
+        // Its channel closing says so too.
+        let _ = link.state().wait_for(|state| *state == LinkState::Closed).await;
+    }
     tracing::info!("agent stopped; containers go on");
     Ok(())
 }
@@ -408,7 +412,7 @@ impl<E: Engine> Agent<E> {
         for tenant in gone {
             tracing::info!(%tenant, "the tenant has no share in this device any more");
             self.outbox.close(&tenant);
-            if let Some(cancel) = tenants.remove(&tenant) {
+            if let Some((cancel, _)) = tenants.remove(&tenant) {
                 cancel.cancel();
             }
         }
@@ -426,8 +430,8 @@ impl<E: Engine> Agent<E> {
             });
             let link = procedures::serve(builder, &self.orders, &tenant, self.facts.subscribe())
                 .spawn(cancel.clone());
-            self.outbox.open(&self.identity.enrolled.device, &tenant, link, cancel.clone());
-            tenants.insert(tenant, cancel);
+            self.outbox.open(&self.identity.enrolled.device, &tenant, link.clone(), cancel.clone());
+            tenants.insert(tenant, (cancel, link));
         }
     }
 
