@@ -7,6 +7,7 @@
 pub mod addresses;
 pub mod agent;
 pub mod channel;
+mod checkpoints;
 pub mod clock;
 pub mod cloud;
 pub mod control_procedures;

@@ -321,7 +321,7 @@ impl<E: Engine> Orders<E> {
     }
 
     /// An order about one container: finds it, holds it against other orders, does it, looks at what came of it.
-    fn with_container<F>(
+    pub(crate) fn with_container<F>(
         self: &Arc<Self>,
         tenant: &TenantSlug,
         operation: Option<OperationId>,

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use ecep_link::LinkBuilder;
 use ecep_proto::api::{
-    ContainerCreate, ContainerDelete, ContainerInspect, ContainerList, ContainerLogs, ContainerRestart,
-    ContainerStart, ContainerStop, DeviceInfo, ImageDelete, ImageList, ImagePull, Procedure,
+    CheckpointDelete, CheckpointListing, ContainerCheckpoint, ContainerCreate, ContainerDelete,
+    ContainerInspect, ContainerList, ContainerLogs, ContainerRestart, ContainerRestore, ContainerStart,
+    ContainerStop, DeviceInfo, ImageDelete, ImageList, ImagePull, Procedure,
+    checkpoint::{CheckpointContainer, CheckpointList, CheckpointQuery, DeleteCheckpoint, RestoreContainer},
     container::{
         ContainerDetail, ContainerList as Containers, ContainerOrder, ContainerRef, CreateContainer,
         DeleteContainer, LogLines, LogQuery, StopContainer,
@@ -75,6 +77,10 @@ pub fn serve<E: Engine>(
         ContainerDelete => delete(DeleteContainer);
         ContainerInspect => inspect(ContainerRef);
         ContainerLogs => logs(LogQuery);
+        ContainerCheckpoint => checkpoint(CheckpointContainer);
+        ContainerRestore => restore(RestoreContainer);
+        CheckpointListing => checkpoints(CheckpointQuery);
+        CheckpointDelete => delete_checkpoint(DeleteCheckpoint);
         ImageList => images(Nothing);
         ImagePull => pull(PullImage);
         ImageDelete => delete_image(DeleteImage);
@@ -150,6 +156,34 @@ impl<E: Engine> Share<E> {
         let container = order.container.clone();
         let accepted = self.orders.delete(&self.tenant, order);
         self.answer(&caller, "container.delete", Some(container), accepted).await
+    }
+
+    async fn checkpoint(
+        self,
+        caller: Caller,
+        order: CheckpointContainer,
+    ) -> Result<OperationReply, ApiError> {
+        let container = order.container.clone();
+        let accepted = self.orders.checkpoint(&self.tenant, order);
+        self.answer(&caller, "container.checkpoint", Some(container), accepted).await
+    }
+
+    async fn restore(self, caller: Caller, order: RestoreContainer) -> Result<OperationReply, ApiError> {
+        let container = order.into.clone().unwrap_or_else(|| order.container.clone());
+        let accepted = self.orders.restore(&self.tenant, order);
+        self.answer(&caller, "container.restore", Some(container), accepted).await
+    }
+
+    async fn checkpoints(self, _: Caller, query: CheckpointQuery) -> Result<CheckpointList, ApiError> {
+        self.orders.checkpoints(&self.tenant, query).await
+    }
+
+    async fn delete_checkpoint(self, caller: Caller, order: DeleteCheckpoint) -> Result<Nothing, ApiError> {
+        let (container, name) = (order.container.clone(), order.name.clone());
+        self.orders.delete_checkpoint(&self.tenant, order).await?;
+        let (tenant, caller_id) = (&self.tenant, &caller.authid);
+        tracing::info!(%container, checkpoint = %name, %tenant, caller = %caller_id, "checkpoint deleted");
+        Ok(Nothing {})
     }
 
     async fn pull(self, caller: Caller, order: PullImage) -> Result<OperationReply, ApiError> {

@@ -8,6 +8,7 @@
 //! A result travels as the one positional argument of RESULT.
 
 pub mod auth;
+pub mod checkpoint;
 pub mod container;
 pub mod device;
 pub mod enrol;
@@ -202,6 +203,14 @@ procedures! {
     ContainerInspect = Tenant Device "ecep.device.{device}.container.inspect" (container::ContainerRef) -> container::ContainerDetail, callers READERS;
     /// The last lines of a container's output.
     ContainerLogs = Tenant Device "ecep.device.{device}.container.logs" (container::LogQuery) -> container::LogLines, callers READERS;
+    /// Saves a running container with its memory, processes, files and volumes. An order.
+    ContainerCheckpoint = Tenant Device "ecep.device.{device}.container.checkpoint" (checkpoint::CheckpointContainer) -> operation::OperationReply, callers WRITERS;
+    /// Brings a stopped container back as it was saved, or makes another one of the same image go on from there. An order.
+    ContainerRestore = Tenant Device "ecep.device.{device}.container.restore" (checkpoint::RestoreContainer) -> operation::OperationReply, callers WRITERS;
+    /// The tenant's checkpoints on this device.
+    CheckpointListing = Tenant Device "ecep.device.{device}.container.checkpoint.list" (checkpoint::CheckpointQuery) -> checkpoint::CheckpointList, callers READERS;
+    /// Deletes a checkpoint.
+    CheckpointDelete = Tenant Device "ecep.device.{device}.container.checkpoint.delete" (checkpoint::DeleteCheckpoint) -> reply::Nothing, callers WRITERS;
     /// The images on the device's engine.
     ImageList = Tenant Device "ecep.device.{device}.image.list" (reply::Nothing) -> image::ImageList, callers READERS;
     /// Pulls an image; progress is told on the operation topic. An order.

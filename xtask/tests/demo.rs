@@ -7,7 +7,7 @@ use xtask::stack::Programs;
 use xtask::{demo, lab};
 
 /// Every step of the tour, in its order.
-const STEPS: [&str; 46] = [
+const STEPS: [&str; 50] = [
     "set-up",
     "build",
     "lab",
@@ -50,6 +50,10 @@ const STEPS: [&str; 46] = [
     "refused: malformed request",
     "refused: another tenant's container",
     "refused: expired API token",
+    "outside client",
+    "moved to edge-2",
+    "moved to edge-1",
+    "outside client counted on",
     "the agent's log names the caller",
     "nothing crashed",
     "take-down",

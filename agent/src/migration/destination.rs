@@ -104,7 +104,7 @@ pub(super) async fn run<E: Engine>(
                 this.end(&outcome).await;
                 return;
             }
-            Action::Receive => match this.receive(&mut streams).await {
+            Action::Receive => match this.receive_unless_decided(&mut streams).await {
                 Ok(()) => Input::Restored,
                 Err(why) => {
                     tracing::warn!(migration = %grant.migration, container = %grant.container, %why, "move fails at its destination");
@@ -147,6 +147,14 @@ impl<E: Engine> Move<'_, E> {
 
     fn inbox(&self, lot: Lot) -> PathBuf {
         self.journal.folder().join(INBOX).join(lot.folder())
+    }
+
+    async fn receive_unless_decided(&mut self, streams: &mut Streams) -> Result<(), Why> {
+        let authority = self.authority.clone();
+        tokio::select! {
+            received = self.receive(streams) => received,
+            () = authority.decided() => Err("the move was given up".to_owned()),
+        }
     }
 
     async fn receive(&mut self, streams: &mut Streams) -> Result<(), Why> {

@@ -118,7 +118,7 @@ fn move_to(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Bytes of a tree's files on disk.
-pub(super) fn size(tree: &Path) -> io::Result<u64> {
+pub(crate) fn size(tree: &Path) -> io::Result<u64> {
     let mut total = 0;
     let mut folders = vec![tree.to_owned()];
     while let Some(folder) = folders.pop() {

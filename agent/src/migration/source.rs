@@ -57,6 +57,9 @@ const DUMP_ATTEMPTS: u32 = 4;
 /// Seconds between SIGTERM and SIGKILL in a cold move: Docker's own default.
 const STOP_GRACE: u32 = 10;
 
+/// Said where this end works for a move that is decided already.
+const GIVEN_UP: &str = "the move was given up meanwhile";
+
 /// Why a step failed: a sentence.
 type Why = String;
 
@@ -108,6 +111,7 @@ pub(super) async fn run<E: Engine>(
         this.clear_up().await;
         return;
     };
+    let authority = this.authority.clone();
     let mut failure = None;
     loop {
         let input = match action.clone() {
@@ -116,15 +120,19 @@ pub(super) async fn run<E: Engine>(
                 return;
             }
             Action::Prepare => tokio::select! {
+                () = authority.decided() => Input::Failed(GIVEN_UP.to_owned()),
                 prepared = this.prepare() => match prepared {
                     Ok(()) => Input::Prepared,
                     Err(why) => Input::Failed(why),
                 },
                 Ok(_) = stop.wait_for(|stop| *stop) => Input::Cancel,
             },
-            Action::FreezeAndDeliver => match this.freeze_and_deliver().await {
-                Ok(()) => Input::Delivered,
-                Err(why) => Input::Failed(why),
+            Action::FreezeAndDeliver => tokio::select! {
+                () = authority.decided() => Input::Failed(GIVEN_UP.to_owned()),
+                delivered = this.freeze_and_deliver() => match delivered {
+                    Ok(()) => Input::Delivered,
+                    Err(why) => Input::Failed(why),
+                },
             },
             Action::Ask { abort } => this.ask(abort, failure.as_deref()).await,
             Action::Resume => {
@@ -484,13 +492,14 @@ struct Failure {
 /// Cuts a paused container off and dumps it.
 fn save_blocking(id: &str, pid: i32, folder: &std::path::Path) -> Result<PathBuf, Failure> {
     let failed = |why: String| Failure { why, is_passing: false };
+    drop(fs::remove_dir_all(folder));
+    fs::create_dir(folder).map_err(|error| failed(format!("{}: {error}", folder.display())))?;
+    // After the folder, which is gone where the move has ended meanwhile.
     match network::cut(pid) {
         // A network of its own without a cable: nothing passes anyway.
         Ok(()) | Err(network::NetworkError::NoCable(_)) => {}
         Err(error) => return Err(failed(error.to_string())),
     }
-    drop(fs::remove_dir_all(folder));
-    fs::create_dir(folder).map_err(|error| failed(format!("{}: {error}", folder.display())))?;
     let folders =
         Folders::create(folder).map_err(|error| failed(format!("{}: {error}", folder.display())))?;
     let runc = runc::find().ok_or_else(|| failed("runc is not on the agent's PATH".to_owned()))?;

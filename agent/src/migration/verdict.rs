@@ -13,6 +13,9 @@ use tokio::time::sleep;
 /// Between two questions while the authority is out of reach.
 const RETRY_EVERY: Duration = Duration::from_millis(500);
 
+/// Whoever works for a move that was given up meanwhile notices it after this time.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
+
 /// One end's way to the authority.
 #[derive(Clone)]
 pub(super) struct Authority {
@@ -36,6 +39,16 @@ impl Authority {
                     told = true;
                     sleep(RETRY_EVERY).await;
                 }
+            }
+        }
+    }
+
+    /// Comes back when the move is decided, which this end has not asked for: the other one, or a person, gave it up.
+    pub(super) async fn decided(&self) {
+        loop {
+            sleep(LOOK_EVERY).await;
+            if let Ok(Standing::Holder | Standing::NotHolder) = self.try_decide(Decision::Ask, None).await {
+                return;
             }
         }
     }

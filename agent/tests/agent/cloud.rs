@@ -218,15 +218,21 @@ fn control_plane(state: &Arc<State>, stop: &CancellationToken) -> Link {
             AddressAssign::URI.to_owned(),
             move |_: Caller, request: AssignAddress| {
                 let last = addresses.fetch_add(1, Ordering::Relaxed);
+                // Tenants of several tests share an engine, which keeps their networks apart by their addresses.
+                let number =
+                    request.tenant.as_str().bytes().fold(7_u8, |sum, byte| sum.wrapping_mul(31) ^ byte);
+                let network = Ipv4Addr::new(10, 250 + number / 128, number % 128 * 2, 0);
+                let pool = Ipv4Addr::new(10, 250, 0, 0);
                 let subnet = Subnet {
                     tenant: request.tenant,
-                    number: 0,
-                    address: Ipv4Addr::new(10, 250, 0, 0),
-                    prefix: 20,
-                    pool: Ipv4Addr::new(10, 250, 0, 0),
-                    pool_prefix: 16,
+                    number: number.into(),
+                    address: network,
+                    prefix: 23,
+                    pool,
+                    pool_prefix: 15,
                 };
-                std::future::ready(Ok(AssignedAddress { address: Ipv4Addr::new(10, 250, 0, last), subnet }))
+                let address = Ipv4Addr::from(u32::from(network) + u32::from(last));
+                std::future::ready(Ok(AssignedAddress { address, subnet }))
             },
         )
         .procedure::<AddressRelease, _, _>(AddressRelease::URI.to_owned(), |_: Caller, _: ReleaseAddress| {

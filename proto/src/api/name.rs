@@ -117,6 +117,8 @@ names! {
     ContainerName, "the container's name";
     /// A name of an application.
     ApplicationName, "the application's name";
+    /// A checkpoint's name, and a folder's of checkpoints: unique for a container on a device.
+    CheckpointName, "the checkpoint's name";
     /// An operation's id. Whoever orders may choose it: the same id again is the same order.
     OperationId, "the operation id";
 }

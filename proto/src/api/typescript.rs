@@ -3,8 +3,8 @@
 use ts_rs::{Config, TS};
 
 use super::{
-    PROCEDURES, Server, TOPICS, container, device, error, fleet, http, image, migration, name, notice,
-    operation, roles, stats,
+    PROCEDURES, Server, TOPICS, checkpoint, container, device, error, fleet, http, image, migration, name,
+    notice, operation, roles, stats,
 };
 
 /// The whole file.
@@ -27,6 +27,7 @@ pub fn generate() -> String {
         name::ContainerName,
         name::ApplicationName,
         name::OperationId,
+        name::CheckpointName,
         roles::Role,
         error::ErrorKind,
         error::ApiError,
@@ -54,6 +55,12 @@ pub fn generate() -> String {
         container::LogStream,
         container::ContainerChange,
         container::ContainerEvent,
+        checkpoint::CheckpointContainer,
+        checkpoint::RestoreContainer,
+        checkpoint::DeleteCheckpoint,
+        checkpoint::CheckpointQuery,
+        checkpoint::CheckpointView,
+        checkpoint::CheckpointList,
         image::PullImage,
         image::DeleteImage,
         image::ImageView,

@@ -6,6 +6,7 @@ export type TenantSlug = string;
 export type ContainerName = string;
 export type ApplicationName = string;
 export type OperationId = string;
+export type CheckpointName = string;
 export type Role = "owner" | "operator" | "viewer" | "telemetry" | "device" | "control-plane";
 export type ErrorKind = "ecep.error.not_found" | "ecep.error.conflict" | "ecep.error.invalid_argument" | "ecep.error.unavailable" | "ecep.error.forbidden" | "ecep.error.engine" | "ecep.error.preflight" | "ecep.error.limit";
 export type ApiError = { 
@@ -397,6 +398,96 @@ container: ContainerView,
  * When, in milliseconds since 1970 by the device's clock.
  */
 at: number, };
+export type CheckpointContainer = { 
+/**
+ * Which.
+ */
+container: ContainerId, 
+/**
+ * What the checkpoint is called; free for this container.
+ */
+name: CheckpointName, 
+/**
+ * Whether the container goes on afterwards; true if left out.
+ */
+leave_running: boolean, 
+/**
+ * A folder of its own among the device's checkpoints; the common one if left out.
+ */
+directory?: CheckpointName, 
+/**
+ * The operation's id, if the caller chooses it.
+ */
+operation?: OperationId, };
+export type RestoreContainer = { 
+/**
+ * The container that was saved.
+ */
+container: ContainerId, 
+/**
+ * The checkpoint.
+ */
+name: CheckpointName, 
+/**
+ * The folder it was put into, if it was.
+ */
+directory?: CheckpointName, 
+/**
+ * The container that it is restored into, of the same image and stopped; the one that was saved if left out.
+ */
+into?: ContainerId, 
+/**
+ * The operation's id, if the caller chooses it.
+ */
+operation?: OperationId, };
+export type DeleteCheckpoint = { 
+/**
+ * The container that was saved. It need not be there any more.
+ */
+container: ContainerId, 
+/**
+ * The checkpoint.
+ */
+name: CheckpointName, 
+/**
+ * The folder it was put into, if it was.
+ */
+directory?: CheckpointName, };
+export type CheckpointQuery = { 
+/**
+ * Only those of this container.
+ */
+container?: ContainerId, };
+export type CheckpointView = { 
+/**
+ * The container that was saved.
+ */
+container: ContainerId, 
+/**
+ * Its name.
+ */
+name: CheckpointName, 
+/**
+ * The folder it was put into, if it was.
+ */
+directory: CheckpointName | null, 
+/**
+ * The image of the container.
+ */
+image: string, 
+/**
+ * Bytes on the device's disk.
+ */
+bytes: number, 
+/**
+ * When, in milliseconds since 1970 by the device's clock.
+ */
+created_at: number, };
+export type CheckpointList = { 
+/**
+ * The newest first.
+ */
+checkpoints: Array<CheckpointView>, };
 export type PullImage = { 
 /**
  * An image reference.
@@ -1014,6 +1105,10 @@ export interface Procedures {
   ContainerDelete: { request: DeleteContainer; reply: OperationReply };
   ContainerInspect: { request: ContainerRef; reply: ContainerDetail };
   ContainerLogs: { request: LogQuery; reply: LogLines };
+  ContainerCheckpoint: { request: CheckpointContainer; reply: OperationReply };
+  ContainerRestore: { request: RestoreContainer; reply: OperationReply };
+  CheckpointListing: { request: CheckpointQuery; reply: CheckpointList };
+  CheckpointDelete: { request: DeleteCheckpoint; reply: Nothing };
   ImageList: { request: Nothing; reply: ImageList };
   ImagePull: { request: PullImage; reply: OperationReply };
   ImageDelete: { request: DeleteImage; reply: OperationReply };
@@ -1034,6 +1129,10 @@ export const PROCEDURES: { [name in keyof Procedures]: string } = {
   ContainerDelete: "ecep.device.{device}.container.delete",
   ContainerInspect: "ecep.device.{device}.container.inspect",
   ContainerLogs: "ecep.device.{device}.container.logs",
+  ContainerCheckpoint: "ecep.device.{device}.container.checkpoint",
+  ContainerRestore: "ecep.device.{device}.container.restore",
+  CheckpointListing: "ecep.device.{device}.container.checkpoint.list",
+  CheckpointDelete: "ecep.device.{device}.container.checkpoint.delete",
   ImageList: "ecep.device.{device}.image.list",
   ImagePull: "ecep.device.{device}.image.pull",
   ImageDelete: "ecep.device.{device}.image.delete",

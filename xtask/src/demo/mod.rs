@@ -2,6 +2,7 @@
 //! every step is proved by evidence from outside the platform.
 
 mod lifecycle;
+mod moving;
 mod refusals;
 mod survival;
 mod telemetry;
@@ -86,6 +87,7 @@ fn visit(report: &mut Report, stack: &Stack) -> Result<()> {
     telemetry::show(report, stack, &sample)?;
     survival::prove(report, stack, &sample, 1)?;
     refusals::prove(report, stack, &sample, 1, &short)?;
+    moving::prove(report, stack, &sample)?;
     report.step("the agent's log names the caller", || named_caller(stack, 1))?;
     report.step("nothing crashed", || {
         let ended = stack.supervisor().ended();

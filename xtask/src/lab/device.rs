@@ -41,6 +41,7 @@ pub struct Device {
     run_dir: PathBuf,
     data_dir: PathBuf,
     network: String,
+    cable: String,
     engine: Mutex<Option<Process>>,
 }
 
@@ -69,6 +70,7 @@ impl Device {
             run_dir: plan.device_run_dir(number),
             data_dir: plan.data_dir.join(format!("device-{number}")),
             network: plan.network(),
+            cable: plan.veth(number),
             engine: Mutex::new(None),
         }
     }
@@ -210,6 +212,11 @@ impl Device {
             Some(mut engine) => engine.kill(),
             None => bail!("the engine on {} was not started", self.name),
         }
+    }
+
+    /// The other end of its cable, in this machine's own network.
+    pub fn cable(&self) -> &str {
+        &self.cable
     }
 
     /// The engine's configuration file.

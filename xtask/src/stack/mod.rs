@@ -4,6 +4,7 @@
 
 mod client;
 mod cloud;
+mod moves;
 mod ports;
 mod programs;
 mod supervisor;
@@ -27,6 +28,7 @@ use ecep_proto::api::{DeviceList, realm};
 pub use client::{Client, Language, WampError, Watch};
 pub(crate) use cloud::http_client;
 pub use cloud::{Cloud, Refused};
+pub use moves::{Counting, Route};
 pub use programs::Programs;
 pub use supervisor::Supervisor;
 

@@ -31,6 +31,8 @@ struct Program {
     process: Process,
     /// Since when it is down.
     ended: Option<Instant>,
+    /// How long it stays down this time.
+    down_for: Duration,
     /// How often it was started.
     starts: u32,
     /// Holds the process id, so that a shell command can kill it.
@@ -89,7 +91,15 @@ impl Supervisor {
         let pid_file = self.pid_file(name);
         write_pid(&pid_file, &process);
         let start = Box::new(start);
-        let program = Program { name: name.into(), start, process, ended: None, starts: 1, pid_file };
+        let program = Program {
+            name: name.into(),
+            start,
+            process,
+            ended: None,
+            down_for: RESTART_DELAY,
+            starts: 1,
+            pid_file,
+        };
         self.shared.lock().programs.push(program);
         Ok(())
     }
@@ -112,19 +122,26 @@ impl Supervisor {
     /// # Errors
     /// There is no such program, or it does not start again.
     pub fn kill(&self, name: &str) -> Result<(u32, u32)> {
-        let (pid, starts) = {
-            let mut state = self.shared.lock();
-            let program = state.find(name)?;
-            program.process.kill()?;
-            // Noted here, so that it does not count as one that ended by itself.
-            program.ended = Some(Instant::now());
-            (program.process.pid(), program.starts)
-        };
+        let (pid, starts) = self.kill_for(name, RESTART_DELAY)?;
         let new = wait::until(&format!("{name} starts again"), RESTART_LIMIT, || {
             let (pid, now) = self.pid(name)?;
             Ok((now > starts).then_some(pid))
         })?;
         Ok((pid, new))
+    }
+
+    /// Kills a program (SIGKILL); it is started again after that time. Answers its process id, and how often it was started.
+    ///
+    /// # Errors
+    /// There is no such program.
+    pub fn kill_for(&self, name: &str, down_for: Duration) -> Result<(u32, u32)> {
+        let mut state = self.shared.lock();
+        let program = state.find(name)?;
+        program.process.kill()?;
+        // Noted here, so that it does not count as one that ended by itself.
+        program.ended = Some(Instant::now());
+        program.down_for = down_for;
+        Ok((program.process.pid(), program.starts))
     }
 
     /// What has ended though nobody killed it, with its last words.
@@ -202,12 +219,13 @@ impl Program {
                 self.ended = Some(Instant::now());
                 ended.push(format!("{} ended ({status}): {}", self.name, self.process.log_tail()));
             }
-            (Some(at), Some(_)) if at.elapsed() > RESTART_DELAY => {
+            (Some(at), Some(_)) if at.elapsed() > self.down_for => {
                 // Tried again after the next delay, should it fail.
                 self.ended = Some(Instant::now());
                 self.process = (self.start)()?;
                 write_pid(&self.pid_file, &self.process);
                 self.starts += 1;
+                self.down_for = RESTART_DELAY;
                 self.ended = None;
             }
             (Some(_), Some(_)) => {}

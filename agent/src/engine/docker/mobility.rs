@@ -170,6 +170,18 @@ impl Mobility {
         )
     }
 
+    /// Kills a paused container: the signal reaches its processes as they thaw. Its restart policy does not start it again.
+    ///
+    /// # Errors
+    /// The engine's own.
+    pub async fn kill(&self, engine_id: &str) -> Result<(), EngineError> {
+        let client = self.engine.client(WORK_SECONDS).await?;
+        client
+            .kill_container(engine_id, None::<bollard::query_parameters::KillContainerOptions>)
+            .await
+            .map_err(|error| self.engine.told(&Doing::Container("kill"), error))
+    }
+
     /// Sets its restart policy; none stands for "never".
     ///
     /// # Errors

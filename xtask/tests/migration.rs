@@ -1,0 +1,325 @@
+//! Moves of a real container between two real engines while something is killed or cut at a chosen moment. Whatever
+//! happens: afterwards exactly one copy serves, with its state, and nothing of the move is left. Needs root and what
+//! `cargo xtask setup` installs.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "this whole file is a test")]
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use ecep_proto::api::container::{ContainerState, CreateContainer, PortMapping, Protocol};
+use ecep_proto::api::migration::{MigrationMode, MigrationState, MigrationView, Verdict};
+use ecep_proto::api::name::{ContainerId, OperationId};
+use ecep_proto::api::{ContainerCreate, label};
+use xtask::report::Report;
+use xtask::stack::{Counting, DASHBOARD_API, Programs, ROUTER, Stack, agent_name};
+use xtask::{lab, shell, wait};
+
+/// What is killed or cut stays so for this time.
+const DOWN: Duration = Duration::from_secs(5);
+/// Within this time after the harm is mended, one copy serves and nothing is left.
+const HEALED_WITHIN: Duration = Duration::from_secs(60);
+/// A move without harm, on a busy machine.
+const MOVE_LIMIT: Duration = Duration::from_secs(120);
+/// The counter's own port.
+const PORT: u16 = 8080;
+
+/// The moment of the harm: when the source says that this phase is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    /// The two ends have met, nothing has travelled.
+    Met,
+    /// The container is made at the destination; the freeze comes.
+    Prepared,
+    /// It is frozen and saved.
+    Saved,
+    /// Everything has arrived.
+    Sent,
+    /// The copy stands at the destination, cut off.
+    Restored,
+}
+
+impl Moment {
+    const ALL: [Self; 5] = [Self::Met, Self::Prepared, Self::Saved, Self::Sent, Self::Restored];
+
+    /// What the source's log says then.
+    fn words(self) -> &'static [&'static str] {
+        match self {
+            Self::Met => &["the two ends have met"],
+            Self::Prepared => &["ended=Copying", "ended=Preparing"],
+            Self::Saved => &["ended=Saving"],
+            Self::Sent => &["ended=Sending"],
+            Self::Restored => &["ended=Restoring"],
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Harm {
+    SourceAgent,
+    DestinationAgent,
+    Router,
+    ControlPlane,
+    SourceEngine,
+    DestinationEngine,
+    /// The cable between the two devices, and with it the destination's to the cloud.
+    Cable,
+}
+
+impl Harm {
+    const ALL: [Self; 7] = [
+        Self::SourceAgent,
+        Self::DestinationAgent,
+        Self::Router,
+        Self::ControlPlane,
+        Self::SourceEngine,
+        Self::DestinationEngine,
+        Self::Cable,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::SourceAgent => "source agent killed",
+            Self::DestinationAgent => "destination agent killed",
+            Self::Router => "router killed",
+            Self::ControlPlane => "control plane killed",
+            Self::SourceEngine => "source engine killed",
+            Self::DestinationEngine => "destination engine killed",
+            Self::Cable => "destination's cable out",
+        }
+    }
+}
+
+/// Those of the table that run every time: each harm, and each moment; the others are in `the_whole_table`.
+const EVERY_TIME: [(Moment, Harm); 20] = [
+    (Moment::Met, Harm::SourceAgent),
+    (Moment::Prepared, Harm::SourceAgent),
+    (Moment::Saved, Harm::SourceAgent),
+    (Moment::Restored, Harm::SourceAgent),
+    (Moment::Met, Harm::DestinationAgent),
+    (Moment::Saved, Harm::DestinationAgent),
+    (Moment::Sent, Harm::DestinationAgent),
+    (Moment::Restored, Harm::DestinationAgent),
+    (Moment::Prepared, Harm::Router),
+    (Moment::Sent, Harm::Router),
+    (Moment::Restored, Harm::Router),
+    (Moment::Prepared, Harm::ControlPlane),
+    (Moment::Sent, Harm::ControlPlane),
+    (Moment::Restored, Harm::ControlPlane),
+    (Moment::Prepared, Harm::SourceEngine),
+    (Moment::Saved, Harm::SourceEngine),
+    (Moment::Prepared, Harm::DestinationEngine),
+    (Moment::Sent, Harm::DestinationEngine),
+    (Moment::Saved, Harm::Cable),
+    (Moment::Sent, Harm::Cable),
+];
+
+struct Scene {
+    stack: Stack,
+    container: ContainerId,
+    address: Ipv4Addr,
+}
+
+impl Scene {
+    fn start(name: &str) -> Self {
+        let mut report = Report::new();
+        let name = format!("{name}-{}", std::process::id());
+        let stack =
+            Stack::start(&mut report, &name, &lab::default_data_root(), 2, Programs::build_with_tests)
+                .unwrap();
+        let order = CreateContainer {
+            name: "counter".parse().unwrap(),
+            application: None,
+            image: lab::COUNTER_IMAGE.into(),
+            command: None,
+            env: Default::default(),
+            ports: vec![PortMapping { container: PORT, host: Some(8090), protocol: Protocol::Tcp }],
+            volumes: Vec::new(),
+            limits: Default::default(),
+            restart: ecep_proto::api::container::RestartPolicy::Always,
+            tty: false,
+            privileges: Default::default(),
+            start: true,
+            operation: None,
+        };
+        let (reply, _) = stack.operator().order::<ContainerCreate>(stack.id(1), &order).unwrap();
+        let container = reply.container_id.unwrap();
+        let placed = wait::until("the control plane lists the container", HEALED_WITHIN, || {
+            stack.placed(&container).map(Some)
+        });
+        let address = placed.unwrap().container.address.unwrap();
+        let scene = Self { stack, container, address };
+        wait::until("both devices can move containers live", HEALED_WITHIN, || {
+            let preflight = scene.stack.preflight(&scene.container, scene.stack.id(2))?;
+            ensure!(preflight.verdict == Verdict::Live, "{:?}", preflight.checks);
+            Ok(Some(()))
+        })
+        .unwrap();
+        scene
+    }
+
+    /// The number of the device that has it.
+    fn holder(&self) -> Result<u8> {
+        let device = self.stack.placed(&self.container)?.device;
+        let at = self.stack.devices().iter().position(|id| *id == device).context("an unknown device")?;
+        Ok(u8::try_from(at)? + 1)
+    }
+
+    fn agent_log(&self, number: u8) -> PathBuf {
+        self.stack.lab().device(number).data_dir().join(format!("{}.log", agent_name(number)))
+    }
+
+    fn engine_has(&self, number: u8) -> Result<String> {
+        let label = format!("label={}={}", label::CONTAINER, self.container);
+        self.stack.lab().device(number).run_docker([
+            "ps",
+            "--all",
+            "--no-trunc",
+            "--filter",
+            &label,
+            "--format",
+            "{{.ID}} {{.Status}}",
+        ])
+    }
+
+    /// Waits until exactly one copy is there, which the platform lists as running and which counts on; and nothing is left.
+    fn heal(&self, client: &Counting) -> Result<u8> {
+        let holder = wait::until("one copy runs", HEALED_WITHIN, || {
+            let placed = self.stack.placed(&self.container)?;
+            ensure!(placed.container.state == ContainerState::Running, "it is {:?}", placed.container.state);
+            let holder = self.holder()?;
+            let (here, there) = (self.engine_has(holder)?, self.engine_has(3 - holder)?);
+            ensure!(here.contains("Up") && !here.contains("Paused"), "the holder's engine says {here:?}");
+            ensure!(there.is_empty(), "the other engine says {there:?}");
+            for number in [1, 2] {
+                let folder = self.stack.lab().device(number).data_dir().join("agent/migrations");
+                let left = fs::read_dir(&folder).map_or(0, |entries| entries.count());
+                ensure!(left == 0, "{} holds {left} moves", folder.display());
+                let device = self.stack.lab().device(number);
+                let routes = shell::output(device.command("ip").args(["route", "show", "proto", "197"]))?;
+                let expected = if number == holder { 0 } else { 1 };
+                ensure!(routes.lines().count() == expected, "device {number} has the routes {routes:?}");
+            }
+            let orders = fs::read_dir("/run/ecep/restore").map_or(0, |entries| entries.count());
+            ensure!(orders == 0, "{orders} restore orders are left");
+            Ok(Some(holder))
+        })?;
+        client.wait_on(HEALED_WITHIN)?;
+        Ok(holder)
+    }
+}
+
+/// Does the harm, and mends it after `DOWN`.
+fn harm(scene: &Scene, harm: Harm, from: u8) -> Result<()> {
+    let (stack, to) = (&scene.stack, 3 - from);
+    let supervisor = stack.supervisor();
+    let program = match harm {
+        Harm::SourceAgent => agent_name(from),
+        Harm::DestinationAgent => agent_name(to),
+        Harm::Router => ROUTER.to_owned(),
+        Harm::ControlPlane => DASHBOARD_API.to_owned(),
+        Harm::SourceEngine | Harm::DestinationEngine => {
+            let device = stack.lab().device(if harm == Harm::SourceEngine { from } else { to });
+            device.kill_engine()?;
+            std::thread::sleep(DOWN);
+            device.start_engine()?;
+            return device.wait_ready();
+        }
+        Harm::Cable => {
+            let cable = stack.lab().device(to).cable();
+            shell::run("ip", ["link", "set", cable, "down"])?;
+            std::thread::sleep(DOWN);
+            shell::run("ip", ["link", "set", cable, "up"])?;
+            return Ok(());
+        }
+    };
+    let (_, starts) = supervisor.kill_for(&program, DOWN)?;
+    wait::until("it is started again", HEALED_WITHIN, || {
+        Ok((supervisor.pid(&program)?.1 > starts).then_some(()))
+    })
+}
+
+struct Row {
+    moment: Moment,
+    harm: Harm,
+    ended: &'static str,
+    healed: Duration,
+}
+
+fn run(scene: &Scene, client: &Counting, moment: Moment, kind: Harm) -> Result<Row> {
+    let from = scene.holder()?;
+    let destination = scene.stack.id(3 - from).clone();
+    let log = scene.agent_log(from);
+    let skip = fs::metadata(&log)?.len();
+    let operation = wait::until("a move can be ordered", HEALED_WITHIN, || {
+        scene.stack.order_move(&scene.container, &destination, MigrationMode::Live).map(Some)
+    })?;
+    let mark = operation.as_str();
+    wait::until("the moment of the harm", MOVE_LIMIT, || {
+        let text = fs::read(&log)?;
+        let text = String::from_utf8_lossy(&text[usize::try_from(skip)?..]).into_owned();
+        let mut lines = text.lines().filter(|line| line.contains(mark));
+        Ok(lines.any(|line| moment.words().iter().any(|words| line.contains(words))).then_some(()))
+    })?;
+    harm(scene, kind, from)?;
+    let mended = Instant::now();
+    let ended = wait::until("the move is decided", HEALED_WITHIN, || decided(scene, &operation))?;
+    let holder = scene.heal(client)?;
+    let expected = if ended.state == MigrationState::Done { 3 - from } else { from };
+    ensure!(holder == expected, "the move is {:?}, but the container is on device {holder}", ended.state);
+    let ended = if holder == from { "stayed" } else { "moved" };
+    Ok(Row { moment, harm: kind, ended, healed: mended.elapsed() })
+}
+
+fn decided(scene: &Scene, operation: &OperationId) -> Result<Option<MigrationView>> {
+    Ok(Some(scene.stack.await_move(operation, Duration::ZERO)?))
+}
+
+fn walk(name: &str, cases: &[(Moment, Harm)]) {
+    let scene = Scene::start(name);
+    let route = scene.stack.route_through(1).unwrap();
+    let client = Counting::start(scene.address, PORT).unwrap();
+    let mut failures = Vec::new();
+    for (moment, kind) in cases {
+        let start = Instant::now();
+        match run(&scene, &client, *moment, *kind) {
+            Ok(Row { moment, harm, ended, healed }) => println!(
+                "| {moment:?} | {} | {ended} | {:.1} s after it was mended |",
+                harm.name(),
+                healed.as_secs_f64()
+            ),
+            Err(error) => {
+                println!("| {moment:?} | {} | FAILED after {:?}: {error:#} |", kind.name(), start.elapsed());
+                for number in [1, 2] {
+                    let log = fs::read_to_string(scene.agent_log(number)).unwrap_or_default();
+                    println!("agent {number}: {}", shell::last_lines(&log));
+                }
+                failures.push(format!("{moment:?}, {}: {error:#}", kind.name()));
+                // What follows would only repeat it.
+                break;
+            }
+        }
+    }
+    let counted = client.stop();
+    drop(route);
+    scene.stack.take_down().unwrap();
+    assert!(failures.is_empty(), "{failures:?}");
+    let (answers, longest) = counted.unwrap();
+    println!("one connection throughout: {answers} answers, longest wait {longest:?}");
+}
+
+/// The promise of a move: never two, never none, nothing lost, on one TCP connection, whoever dies.
+#[test]
+fn one_copy_serves_whoever_dies() {
+    walk("faults", &EVERY_TIME);
+}
+
+/// Every moment with every harm.
+#[test]
+#[ignore = "takes ten minutes; `cargo xtask test --all` runs it"]
+fn the_whole_table() {
+    let all = Moment::ALL.into_iter().flat_map(|moment| Harm::ALL.map(|harm| (moment, harm)));
+    walk("table", &all.collect::<Vec<_>>());
+}
