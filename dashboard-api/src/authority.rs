@@ -409,3 +409,176 @@ fn news_of(placement: &Placement, is_there: bool, migrations: &[OperationId], no
         None => News::None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ecep_proto::api::{
+        container::{ContainerState, ContainerView, Protocol},
+        migration::Decision,
+    };
+
+    use super::*;
+
+    struct Scene {
+        authority: Authority,
+        _folder: tempfile::TempDir,
+    }
+
+    fn scene() -> Scene {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let authority = Authority::load(store, "10.192.0.0/10".parse().unwrap()).unwrap();
+        Scene { authority, _folder: folder }
+    }
+
+    fn device(name: &str) -> DeviceId {
+        name.parse().unwrap()
+    }
+
+    fn acme() -> TenantSlug {
+        "acme".parse().unwrap()
+    }
+
+    fn request(container: &str) -> AssignAddress {
+        AssignAddress {
+            tenant: acme(),
+            container: container.parse().unwrap(),
+            name: container.parse().unwrap(),
+        }
+    }
+
+    fn decision(migration: &str, generation: u64, decision: Decision) -> DecideRequest {
+        DecideRequest {
+            migration: migration.parse().unwrap(),
+            container: "c".parse().unwrap(),
+            generation,
+            decision,
+            reason: None,
+        }
+    }
+
+    fn reported(container: &str) -> TenantContainer {
+        let container = ContainerView {
+            id: container.parse().unwrap(),
+            name: container.parse().unwrap(),
+            application: container.parse().unwrap(),
+            image: "app".to_owned(),
+            state: ContainerState::Running,
+            exit_code: None,
+            created_at: 1,
+            started_at: None,
+            ports: vec![],
+            address: None,
+        };
+        TenantContainer { tenant: acme(), container }
+    }
+
+    fn port() -> Vec<PortMapping> {
+        vec![PortMapping { container: 80, host: Some(8080), protocol: Protocol::Tcp }]
+    }
+
+    impl Scene {
+        async fn assign(&self, at: &str, container: &str) -> Ipv4Addr {
+            self.authority.assign(&device(at), request(container)).await.unwrap().address
+        }
+
+        async fn begin(&self, migration: &str, from: &str, to: &str) -> Result<Placement, ApiError> {
+            let (container, name) = ("c".parse().unwrap(), "c".parse().unwrap());
+            let ends = (&device(from), &device(to));
+            self.authority.begin(&acme(), (&container, &name), &migration.parse().unwrap(), ends).await
+        }
+
+        async fn decide(&self, by: &str, request: DecideRequest) -> (Standing, Option<Decided>) {
+            self.authority.decide(&device(by), &request, |_| port()).await.unwrap()
+        }
+
+        fn forwards(&self, at: &str) -> usize {
+            let table = self.authority.table(&device(at), &[acme()], |_| None).unwrap();
+            table.networks.iter().map(|network| network.forwards.len()).sum()
+        }
+    }
+
+    /// An address is a container's for life, and nobody else's; only the device that has the container may ask for it.
+    #[tokio::test]
+    async fn an_address_is_for_life() {
+        let scene = scene();
+        let first = scene.assign("a", "c").await;
+        assert_eq!(scene.assign("a", "c").await, first);
+        assert_ne!(scene.assign("a", "d").await, first);
+        let refused = scene.authority.assign(&device("b"), request("c")).await.unwrap_err();
+        assert_eq!(refused.uri, ErrorKind::Conflict);
+    }
+
+    /// Two orders to move one container at once: the second finds the first. And whoever decides first is right.
+    #[tokio::test]
+    async fn one_move_at_a_time_and_one_decision() {
+        let scene = scene();
+        scene.assign("a", "c").await;
+        scene.begin("m1", "a", "b").await.unwrap();
+        assert_eq!(scene.begin("m2", "a", "z").await.unwrap_err().uri, ErrorKind::Conflict);
+        // A third device has no say.
+        assert_eq!(scene.decide("z", decision("m1", 1, Decision::Abort)).await.1, None);
+        let (standing, decided) = scene.decide("b", decision("m1", 2, Decision::Commit)).await;
+        assert!(standing == Standing::Holder && decided.unwrap().is_committed);
+        let (standing, decided) = scene.decide("a", decision("m1", 1, Decision::Abort)).await;
+        assert!(standing == Standing::NotHolder && decided.is_none());
+        assert!(scene.authority.is_visible(&"c".parse().unwrap(), &device("b")));
+        assert!(!scene.authority.is_visible(&"c".parse().unwrap(), &device("a")));
+    }
+
+    /// A → B → A: the port that the container left on A is A's own again, and none is left when it is deleted.
+    #[tokio::test]
+    async fn forwards_collapse_on_the_way_back_and_die_with_the_container() {
+        let scene = scene();
+        scene.assign("a", "c").await;
+        scene.begin("m1", "a", "b").await.unwrap();
+        scene.decide("b", decision("m1", 2, Decision::Commit)).await;
+        assert_eq!((scene.forwards("a"), scene.forwards("b")), (1, 0));
+        scene.begin("m2", "b", "a").await.unwrap();
+        scene.decide("a", decision("m2", 3, Decision::Commit)).await;
+        assert_eq!((scene.forwards("a"), scene.forwards("b")), (0, 1));
+        scene.authority.reported(&device("a"), &[reported("c")], &[]).await.unwrap();
+        scene.authority.reported(&device("a"), &[], &[]).await.unwrap();
+        assert_eq!(scene.forwards("b"), 0);
+        assert!(scene.authority.placement(&"c".parse().unwrap()).is_none());
+    }
+
+    /// A container that was just created, or has just moved here, is not gone because a report was already under way.
+    #[tokio::test]
+    async fn an_old_report_forgets_nothing() {
+        let scene = scene();
+        scene.assign("a", "c").await;
+        scene.authority.reported(&device("a"), &[], &[]).await.unwrap();
+        assert!(scene.authority.placement(&"c".parse().unwrap()).is_some());
+        scene.authority.reported(&device("a"), &[reported("c")], &[]).await.unwrap();
+        // While it moves, its source may have lost sight of it.
+        scene.begin("m1", "a", "b").await.unwrap();
+        scene.authority.reported(&device("a"), &[], &["m1".parse().unwrap()]).await.unwrap();
+        scene.decide("b", decision("m1", 2, Decision::Commit)).await;
+        scene.authority.reported(&device("b"), &[], &[]).await.unwrap();
+        assert!(scene.authority.placement(&"c".parse().unwrap()).is_some());
+    }
+
+    /// A device's table is sent again exactly when it has changed.
+    #[tokio::test]
+    async fn the_revision_follows_the_table() {
+        let scene = scene();
+        let revision = || scene.authority.revision(&[acme()]);
+        let first = revision();
+        assert_eq!(revision(), first);
+        scene.assign("a", "c").await;
+        assert_ne!(revision(), first);
+    }
+
+    /// What was decided stands after a crash.
+    #[tokio::test]
+    async fn placements_survive_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let pool: Pool = "10.192.0.0/10".parse().unwrap();
+        let authority = Authority::load(store.clone(), pool).unwrap();
+        let given = authority.assign(&device("a"), request("c")).await.unwrap();
+        let again = Authority::load(store, pool).unwrap();
+        assert_eq!(again.assign(&device("a"), request("c")).await.unwrap(), given);
+    }
+}

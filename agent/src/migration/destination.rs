@@ -184,10 +184,14 @@ impl<E: Engine> Move<'_, E> {
 
         self.take_lot(Lot::State, streams).await?;
         self.tell(FromDestination::At(MigrationPhase::Restoring)).await?;
-        self.put_files(&plan, &engine_id).await?;
+        let places = self.put_files(&plan, &engine_id).await?;
+        // The source deletes its files after the commit, so these must be on the disk before it; meanwhile it is restored.
+        let flushing =
+            spawn_blocking(move || places.iter().try_for_each(|place| files::flush_disk_of(place)));
         if plan.is_live(self.grant()) {
             self.restore(&plan, &engine_id).await?;
         }
+        flushing.await.map_err(|error| error.to_string())?.map_err(text_of)?;
         self.tell(FromDestination::Restored).await
     }
 
@@ -260,7 +264,8 @@ impl<E: Engine> Move<'_, E> {
         Ok(engine_id)
     }
 
-    async fn put_files(&self, plan: &Plan, engine_id: &str) -> Result<(), Why> {
+    /// Answers the places.
+    async fn put_files(&self, plan: &Plan, engine_id: &str) -> Result<Vec<PathBuf>, Why> {
         let mobility = &self.shared.mobility;
         let portrait = mobility.portrait(&self.grant().tenant, engine_id, false).await.map_err(say)?;
         let there: HashMap<String, PathBuf> = portrait.volumes.into_iter().collect();
@@ -278,8 +283,10 @@ impl<E: Engine> Move<'_, E> {
                 }),
             };
         let upper = portrait.upper;
+        let places = upper.iter().chain(&volumes).cloned().collect();
         let put = spawn_blocking(move || files::put(&arrived, upper.as_deref(), &volumes, log.as_deref()));
-        put.await.map_err(|error| error.to_string())?.map_err(text_of)
+        put.await.map_err(|error| error.to_string())?.map_err(text_of)?;
+        Ok(places)
     }
 
     /// Brings it up, cut off and frozen, and proves it.
@@ -402,7 +409,8 @@ impl<E: Engine> Move<'_, E> {
     /// Receives a lot of files, and waits until the source says that it was all.
     async fn take_lot(&mut self, lot: Lot, streams: &mut Streams) -> Result<(), Why> {
         let folder = self.inbox(lot);
-        let inbox = Inbox::open(&folder, LOT_LIMIT).map_err(|error| error.to_string())?;
+        // A machine that crashes meanwhile gives the move up.
+        let inbox = Inbox::open(&folder, LOT_LIMIT).map_err(|error| error.to_string())?.without_flushing();
         let control = self.control.as_mut().ok_or("the line to the source is lost")?;
         let receiving = async {
             loop {

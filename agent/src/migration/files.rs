@@ -94,6 +94,11 @@ pub(super) fn put(
     Ok(())
 }
 
+/// Waits until what was written to the disk of a file is on it.
+pub(super) fn flush_disk_of(path: &Path) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(fs::File::open(path)?)?)
+}
+
 /// The place has the tree's content, owner and mode afterwards, and nothing else.
 fn replace_tree(tree: &Path, place: &Path) -> io::Result<()> {
     if place.exists() {

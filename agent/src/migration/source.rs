@@ -239,6 +239,8 @@ impl<E: Engine> Move<'_, E> {
             FromDestination::Prepared => {}
             other => return Err(unexpected(&other)),
         }
+        // Whatever ends the container from the freeze on, the engine must not start it afresh.
+        self.shared.mobility.set_restart(&portrait.engine_id, None).await.map_err(say)?;
         // Freezing is for nothing where nobody can decide.
         match self.authority.try_decide(Decision::Ask, None).await {
             Ok(Standing::Pending) => Ok(()),
@@ -254,8 +256,6 @@ impl<E: Engine> Move<'_, E> {
         let mobility = &self.shared.mobility;
         self.progress.phase(MigrationPhase::Freezing);
         self.frozen_at = Some(Instant::now());
-        // Whatever ends the container from now on, the engine must not start it afresh.
-        mobility.set_restart(&before.engine_id, None).await.map_err(say)?;
         let mut items = Vec::new();
         if grant.mode == Mode::Live && before.was_running {
             let images = self.save(&before).await?;

@@ -28,6 +28,7 @@ const RECEIVING: &str = ".receiving";
 pub struct Inbox {
     directory: PathBuf,
     limit: u64,
+    flushes: bool,
 }
 
 /// Written beside an item that is in place.
@@ -51,10 +52,16 @@ pub(crate) struct Incoming {
 impl Inbox {
     /// Opens or makes it (mode 0700). `limit` bounds each item's content in bytes, as agreed upon before the transfer.
     pub fn open(directory: &Path, limit: u64) -> Result<Self, TransferError> {
-        let inbox = Self { directory: directory.to_owned(), limit };
+        let inbox = Self { directory: directory.to_owned(), limit, flushes: true };
         let receiving = directory.join(RECEIVING);
         DirBuilder::new().recursive(true).mode(0o700).create(&receiving).map_err(at(&receiving))?;
         Ok(inbox)
+    }
+
+    /// Does not wait for the disk: for what is of no use after a crash of the machine anyway.
+    #[must_use]
+    pub fn without_flushing(self) -> Self {
+        Self { flushes: false, ..self }
     }
 
     /// Where an item is once it was stored.
@@ -241,7 +248,13 @@ impl Incoming {
         let arrived = Arrived { length, hash: blake3::Hash::from_bytes(*hash).to_hex().to_string() };
         serde_json::to_vec(&arrived)
             .map_err(io::Error::from)
-            .and_then(|bytes| file::replace(&marker, &bytes))
+            .and_then(|bytes| {
+                if self.inbox.flushes {
+                    file::replace(&marker, &bytes)
+                } else {
+                    std::fs::write(&marker, &bytes)
+                }
+            })
             .map_err(|error| self.inbox.failed(&marker, error, None))
     }
 
@@ -251,7 +264,9 @@ impl Incoming {
         let failed = |error| inbox.failed(&place, error, None);
         let new = match self.item.kind {
             Kind::File => {
-                self.part.sync_all().map_err(failed)?;
+                if inbox.flushes {
+                    self.part.sync_all().map_err(failed)?;
+                }
                 self.part_path.clone()
             }
             Kind::Tree => {
@@ -274,7 +289,9 @@ impl Incoming {
                         other => other.into(),
                     });
                 }
-                unpack::flush(&tree).map_err(failed)?;
+                if inbox.flushes {
+                    unpack::flush(&tree).map_err(failed)?;
+                }
                 tree
             }
         };
@@ -285,7 +302,9 @@ impl Incoming {
         }
         std::fs::rename(&new, &place).map_err(failed)?;
         let parent = place.parent().unwrap_or(&inbox.directory);
-        File::open(parent).and_then(|directory| directory.sync_all()).map_err(failed)?;
+        if inbox.flushes {
+            File::open(parent).and_then(|directory| directory.sync_all()).map_err(failed)?;
+        }
         remove_any(&old).map_err(failed)?;
         if self.item.kind == Kind::Tree {
             self.remove();
