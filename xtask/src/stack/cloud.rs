@@ -29,7 +29,7 @@ impl std::fmt::Display for Refused {
 impl std::error::Error for Refused {}
 
 /// A plain HTTP client: no proxy, every status is an answer.
-pub(crate) fn http_client(limit: Duration) -> ureq::Agent {
+pub fn http_client(limit: Duration) -> ureq::Agent {
     ureq::Agent::config_builder()
         .http_status_as_error(false)
         .timeout_global(Some(limit))

@@ -26,7 +26,7 @@ use ecep_proto::api::roles::Role;
 use ecep_proto::api::{DeviceList, realm};
 
 pub use client::{Client, Language, WampError, Watch};
-pub(crate) use cloud::http_client;
+pub use cloud::http_client;
 pub use cloud::{Cloud, Refused};
 pub use moves::{Counting, Route};
 pub use programs::Programs;

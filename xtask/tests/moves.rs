@@ -1,0 +1,265 @@
+//! What else a move promises: it goes through the cloud where the devices cannot reach each other; it can be cancelled; two
+//! at once are one; cold works; what stands in the way is said before anything is touched; and checkpoints bring a
+//! container back as it was. Real engines; needs root and what `cargo xtask setup` installs.
+#![allow(clippy::unwrap_used, reason = "this whole file is a test")]
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use ecep_proto::api::checkpoint::{CheckpointContainer, CheckpointQuery, DeleteCheckpoint, RestoreContainer};
+use ecep_proto::api::container::{
+    ContainerOrder, CreateContainer, DeleteContainer, PortMapping, Protocol, StopContainer, VolumeMount,
+};
+use ecep_proto::api::migration::{MigrationMode, MigrationRef, MigrationState, Verdict};
+use ecep_proto::api::name::ContainerId;
+use ecep_proto::api::{
+    CheckpointDelete, CheckpointListing, ContainerCheckpoint, ContainerCreate, ContainerDelete,
+    ContainerRestore, ContainerStart, ContainerStop, MigrationCancel,
+};
+use xtask::report::Report;
+use xtask::stack::{Counting, Programs, Stack, WampError, http_client};
+use xtask::{lab, shell, wait};
+
+const LIMIT: Duration = Duration::from_secs(120);
+const PORT: u16 = 8080;
+
+fn order(name: &str) -> CreateContainer {
+    CreateContainer {
+        name: name.parse().unwrap(),
+        application: None,
+        image: lab::COUNTER_IMAGE.into(),
+        command: None,
+        env: Default::default(),
+        ports: Vec::new(),
+        volumes: Vec::new(),
+        limits: Default::default(),
+        restart: Default::default(),
+        tty: false,
+        privileges: Default::default(),
+        start: true,
+        operation: None,
+    }
+}
+
+fn create(stack: &Stack, number: u8, order: &CreateContainer) -> (ContainerId, Ipv4Addr) {
+    let (reply, _) = stack.operator().order::<ContainerCreate>(stack.id(number), order).unwrap();
+    let id = reply.container_id.unwrap();
+    let placed = wait::until("the control plane lists it", LIMIT, || stack.placed(&id).map(Some)).unwrap();
+    (id, placed.container.address.unwrap())
+}
+
+fn delete(stack: &Stack, number: u8, container: &ContainerId) {
+    let order = DeleteContainer { container: container.clone(), force: true, operation: None };
+    stack.operator().order::<ContainerDelete>(stack.id(number), &order).unwrap();
+}
+
+fn move_to(stack: &Stack, container: &ContainerId, number: u8, mode: MigrationMode) -> Result<()> {
+    let operation = wait::until("the move can be ordered", LIMIT, || {
+        stack.order_move(container, stack.id(number), mode).map(Some)
+    })?;
+    let moved = stack.await_move(&operation, LIMIT)?;
+    ensure!(moved.state == MigrationState::Done, "{}", moved.error.unwrap_or_default());
+    wait::until("it is listed there", LIMIT, || {
+        Ok((stack.placed(container)?.device == *stack.id(number)).then_some(()))
+    })
+}
+
+fn ask(address: Ipv4Addr, path: &str) -> Result<String> {
+    let url = format!("http://{address}:{PORT}{path}");
+    let mut answer = if path == "/add" {
+        http_client(LIMIT).post(&url).send_empty()?
+    } else {
+        http_client(LIMIT).get(&url).call()?
+    };
+    Ok(answer.body_mut().read_to_string()?.trim().to_owned())
+}
+
+fn count(address: Ipv4Addr) -> u64 {
+    wait::until("the counter answers", LIMIT, || ask(address, "/count").map(Some)).unwrap().parse().unwrap()
+}
+
+fn refusal(error: &anyhow::Error) -> &WampError {
+    error.downcast_ref::<WampError>().unwrap_or_else(|| panic!("not an ERROR: {error:#}"))
+}
+
+/// One stack for all, since one takes its time to come up.
+#[test]
+fn what_else_a_move_promises() {
+    let name = format!("moves-{}", std::process::id());
+    let mut report = Report::new();
+    let root = lab::default_data_root();
+    let stack = Stack::start(&mut report, &name, &root, 2, Programs::build_with_tests).unwrap();
+    let _route = stack.route_through(1).unwrap();
+    let (counter, address) = create(&stack, 1, &order("counter"));
+    wait::until("both devices can move containers live", LIMIT, || {
+        let preflight = stack.preflight(&counter, stack.id(2))?;
+        ensure!(preflight.verdict == Verdict::Live, "{:?}", preflight.checks);
+        Ok(Some(()))
+    })
+    .unwrap();
+
+    through_the_cloud(&stack, &counter, address);
+    two_at_once_are_one(&stack, &counter);
+    cancelled(&stack, &counter, address);
+    cold(&stack);
+    what_stands_in_the_way(&stack, &counter);
+    checkpoints(&stack, &counter, address);
+    stack.take_down().unwrap();
+}
+
+/// Devices that cannot reach each other directly; the connection from outside goes on all the same.
+fn through_the_cloud(stack: &Stack, counter: &ContainerId, address: Ipv4Addr) {
+    let device = stack.lab().device(2);
+    let rule = ["-p", "tcp", "--dport", "7443", "-j", "REJECT"];
+    shell::output(device.command("iptables").args(["-I", "INPUT"]).args(rule)).unwrap();
+    let client = Counting::start(address, PORT).unwrap();
+    client.wait_on(LIMIT).unwrap();
+    move_to(stack, counter, 2, MigrationMode::Live).unwrap();
+    client.wait_on(LIMIT).unwrap();
+    client.stop().unwrap();
+    shell::output(device.command("iptables").args(["-D", "INPUT"]).args(rule)).unwrap();
+    let log = std::fs::read_to_string(stack.lab().device(1).data_dir().join("agent-1.log")).unwrap();
+    assert!(log.contains("is_relayed=true"), "it did not go through the cloud");
+    move_to(stack, counter, 1, MigrationMode::Live).unwrap();
+}
+
+/// A second order while one is under way must not make two destinations.
+fn two_at_once_are_one(stack: &Stack, counter: &ContainerId) {
+    let first = stack.order_move(counter, stack.id(2), MigrationMode::Live).unwrap();
+    let second = stack.order_move(counter, stack.id(2), MigrationMode::Live).unwrap_err();
+    let uri = &refusal(&second).uri;
+    assert!(uri.ends_with("conflict") || uri.ends_with("preflight"), "{second:#}");
+    assert_eq!(stack.await_move(&first, LIMIT).unwrap().state, MigrationState::Done);
+    move_to(stack, counter, 1, MigrationMode::Live).unwrap();
+}
+
+/// Before the freeze a person can stop it, and nothing has happened.
+fn cancelled(stack: &Stack, counter: &ContainerId, address: Ipv4Addr) {
+    let before = count(address);
+    let operation = stack.order_move(counter, stack.id(2), MigrationMode::Live).unwrap();
+    let cancel = MigrationRef { operation: operation.clone() };
+    let answer = stack.operator().ask::<MigrationCancel>(&cancel);
+    let ended = stack.await_move(&operation, LIMIT).unwrap();
+    match ended.state {
+        MigrationState::Failed => {
+            assert_eq!(ended.error.as_deref(), Some("cancelled"), "{answer:?}");
+            assert_eq!(stack.placed(counter).unwrap().device, *stack.id(1));
+        }
+        // It was too late: the freeze came first.
+        _ => move_to(stack, counter, 1, MigrationMode::Live).unwrap(),
+    }
+    assert_eq!(count(address), before);
+    let again = stack.operator().ask::<MigrationCancel>(&cancel).unwrap_err();
+    assert!(refusal(&again).uri.ends_with("conflict"), "{again:#}");
+}
+
+/// Cold: files and volume arrive, memory does not, and the address stays.
+fn cold(stack: &Stack) {
+    let mut wanted = order("cold");
+    wanted.volumes =
+        vec![VolumeMount { volume: "data".parse().unwrap(), target: "/data".into(), read_only: false }];
+    let (container, address) = create(stack, 1, &wanted);
+    ask(address, "/count").ok();
+    wait::until("it answers", LIMIT, || ask(address, "/add").map(Some)).unwrap();
+    let volume = |number: u8| {
+        let place = ["volume", "inspect", "--format", "{{.Mountpoint}}", "ecep_acme_data"];
+        stack.lab().device(number).run_docker(place)
+    };
+    let here = volume(1).unwrap();
+    std::fs::write(format!("{here}/kept"), "what was written").unwrap();
+    move_to(stack, &container, 2, MigrationMode::Cold).unwrap();
+    assert_eq!(count(address), 0, "it was started anew");
+    let there = volume(2).unwrap();
+    assert_eq!(std::fs::read_to_string(format!("{there}/kept")).unwrap(), "what was written");
+    wait::until("the source has no volume left", LIMIT, || Ok(volume(1).is_err().then_some(()))).unwrap();
+    delete(stack, 2, &container);
+}
+
+/// Said before anything is touched, with what to do about it.
+fn what_stands_in_the_way(stack: &Stack, counter: &ContainerId) {
+    let (rival, _) = create(stack, 2, &order("counter"));
+    let mut with_port = order("ported");
+    with_port.ports = vec![PortMapping { container: PORT, host: Some(8095), protocol: Protocol::Tcp }];
+    let (ported, _) = create(stack, 1, &with_port);
+    let mut other = with_port.clone();
+    other.name = "holder".parse().unwrap();
+    let (holder, _) = create(stack, 2, &other);
+    for (container, words) in
+        [(counter, "the name counter is taken here"), (&ported, "port 8095 is taken here")]
+    {
+        let preflight = stack.preflight(container, stack.id(2)).unwrap();
+        assert_eq!(preflight.verdict, Verdict::Refused);
+        assert!(preflight.checks[0].text.contains(words), "{:?}", preflight.checks);
+        let error = stack.order_move(container, stack.id(2), MigrationMode::Live).unwrap_err();
+        assert!(refusal(&error).uri.ends_with("preflight"), "{error:#}");
+        assert!(refusal(&error).message.contains(words), "{error:#}");
+    }
+    let same = stack.preflight(counter, stack.id(1)).unwrap_err();
+    assert!(refusal(&same).uri.ends_with("conflict"), "{same:#}");
+    delete(stack, 2, &rival);
+    delete(stack, 2, &holder);
+    delete(stack, 1, &ported);
+}
+
+/// A container is brought back as it was saved, into itself and into another one.
+fn checkpoints(stack: &Stack, counter: &ContainerId, address: Ipv4Addr) {
+    let device = stack.id(1);
+    let operator = stack.operator();
+    let saved: u64 = ask(address, "/add").unwrap().parse().unwrap();
+    let save = CheckpointContainer {
+        container: counter.clone(),
+        name: "first".parse().unwrap(),
+        leave_running: true,
+        directory: None,
+        operation: None,
+    };
+    operator.order::<ContainerCheckpoint>(device, &save).unwrap();
+    let again = operator.order::<ContainerCheckpoint>(device, &save).unwrap_err();
+    assert!(refusal(&again).message.contains("already"), "{again:#}");
+    assert_eq!(ask(address, "/add").unwrap().parse::<u64>().unwrap(), saved + 1, "it went on");
+
+    let restore = RestoreContainer {
+        container: counter.clone(),
+        name: "first".parse().unwrap(),
+        directory: None,
+        into: None,
+        operation: None,
+    };
+    let running = operator.order::<ContainerRestore>(device, &restore).unwrap_err();
+    assert!(refusal(&running).message.contains("stop it first"), "{running:#}");
+    let stop = StopContainer { container: counter.clone(), grace_seconds: Some(0), operation: None };
+    operator.order::<ContainerStop>(device, &stop).unwrap();
+    operator.order::<ContainerRestore>(device, &restore).unwrap();
+    assert_eq!(count(address), saved, "as it was saved");
+
+    let mut twin = order("twin");
+    twin.start = false;
+    let (twin, twin_address) = create(stack, 1, &twin);
+    let into = RestoreContainer { into: Some(twin.clone()), ..restore.clone() };
+    operator.order::<ContainerRestore>(device, &into).unwrap();
+    assert_eq!(count(twin_address), saved, "another container goes on from there");
+    // It is an ordinary container afterwards.
+    let stop = StopContainer { container: twin.clone(), grace_seconds: Some(0), operation: None };
+    operator.order::<ContainerStop>(device, &stop).unwrap();
+    operator
+        .order::<ContainerStart>(device, &ContainerOrder { container: twin.clone(), operation: None })
+        .unwrap();
+    assert_eq!(count(twin_address), 0, "a start without restore is afresh");
+    delete(stack, 1, &twin);
+
+    let leaving = CheckpointContainer { name: "last".parse().unwrap(), leave_running: false, ..save };
+    operator.order::<ContainerCheckpoint>(device, &leaving).unwrap();
+    assert!(ask(address, "/count").is_err(), "it does not run any more");
+    let query = CheckpointQuery { container: Some(counter.clone()) };
+    let listed = operator.call::<CheckpointListing>(device, &query).unwrap().checkpoints;
+    let names: Vec<&str> = listed.iter().map(|view| view.name.as_str()).collect();
+    assert_eq!(names, ["last", "first"]);
+    for name in ["last", "first"] {
+        let order =
+            DeleteCheckpoint { container: counter.clone(), name: name.parse().unwrap(), directory: None };
+        operator.call::<CheckpointDelete>(device, &order).unwrap();
+    }
+    let gone = operator.order::<ContainerRestore>(device, &restore).unwrap_err();
+    assert!(refusal(&gone).uri.ends_with("not_found"), "{gone:#}");
+}
