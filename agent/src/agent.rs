@@ -19,7 +19,7 @@ use ecep_proto::api::{
 };
 use tokio::{
     sync::{Notify, mpsc, watch},
-    time::MissedTickBehavior,
+    time::{MissedTickBehavior, sleep},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +41,8 @@ use crate::{
 
 /// Statistics are published this often.
 const STATS_EVERY: Duration = Duration::from_secs(1);
+/// A container's change is reported after this time, with those that come meanwhile.
+const NEWS_GATHER: Duration = Duration::from_millis(200);
 /// The engine is asked for its facts this often: it costs milliseconds of its time.
 const FACTS_EVERY: Duration = Duration::from_secs(10);
 /// A ticket older than this is not used any more; the control plane's end of it is later.
@@ -314,10 +316,13 @@ impl<E: Engine> Agent<E> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut told = Told::default();
         let mut trouble = None;
+        let mut changes = self.inventory.changes();
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = self.news.notified() => {}
+                // Several changes often come together.
+                Ok(()) = changes.changed() => sleep(NEWS_GATHER).await,
             }
             let LinkState::Joined { generation } = *state.borrow_and_update() else {
                 // Wakes at once when the link has joined.

@@ -19,8 +19,9 @@ use ecep_proto::api::{
     FleetContainerList, FleetHello, FleetReport, MigrationCancel, MigrationDecide, MigrationHistory,
     MigrationTell, Procedure,
     auth::EndSessionsRequest,
-    migration::{MigrationList, MigrationQuery, MigrationView},
-    name::TenantSlug,
+    migration::{MigrationList, MigrationQuery, MigrationState, MigrationView},
+    name::{DeviceId, TenantSlug},
+    notice::NoticeLevel,
     realm::{self, CONTROL_PLANE_AUTHID},
 };
 use tokio_util::sync::CancellationToken;
@@ -93,9 +94,29 @@ impl Uplink {
         self.queue(&change.device.owner.clone(), Told::Change(Box::new(change)));
     }
 
-    /// Tells a tenant how a move goes on.
+    /// Tells a tenant how a move goes on; with a sentence for people where it has just ended.
     fn tell_move(&self, tenant: &TenantSlug, view: MigrationView, has_changed_state: bool) {
-        self.queue(tenant, Told::Move(Box::new(view), has_changed_state));
+        let name = &view.name;
+        let device = |id: &DeviceId| {
+            let known = self.control.view().device(self.control.clock.now(), id);
+            known.map_or_else(|| id.to_string(), |device| device.name)
+        };
+        let notice = match view.state {
+            // The source tells its figures after the end, too; the sentence is said once.
+            _ if !has_changed_state => None,
+            MigrationState::Running => None,
+            MigrationState::Done => {
+                let text = format!("Container {name} is on {} now.", device(&view.destination));
+                Some((NoticeLevel::Success, text))
+            }
+            MigrationState::Failed => {
+                let why = view.error.as_deref().unwrap_or_default();
+                let text =
+                    format!("Container {name} was not moved and is on {} still: {why}", device(&view.source));
+                Some((NoticeLevel::Warning, text))
+            }
+        };
+        self.queue(tenant, Told::Move(Box::new(view), notice));
     }
 
     /// Tells a tenant something that a person should know.

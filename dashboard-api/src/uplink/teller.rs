@@ -6,7 +6,7 @@ use ecep_link::{CallError, Link};
 use ecep_proto::api::{
     DeviceStatusEvents, MigrationEvents, Notices, Topic,
     device::{DeviceView, Liveness},
-    migration::{MigrationState, MigrationView},
+    migration::MigrationView,
     name::TenantSlug,
     notice::{Notice, NoticeLevel},
 };
@@ -23,8 +23,8 @@ const QUEUE: usize = 1_024;
 pub(super) enum Told {
     /// A device has changed.
     Change(Box<Change>),
-    /// A move goes on; whether it has just ended.
-    Move(Box<MigrationView>, bool),
+    /// A move goes on; with a sentence for people where it has just ended.
+    Move(Box<MigrationView>, Option<(NoticeLevel, String)>),
     /// For information.
     Notice(String),
 }
@@ -58,7 +58,7 @@ async fn publish_all(tenant: &TenantSlug, link: &Link, mut told: mpsc::Receiver<
     while let Some(told) = told.recv().await {
         let published = match told {
             Told::Change(change) => publish_change(tenant, link, &change).await,
-            Told::Move(view, has_ended) => publish_move(link, &view, has_ended).await,
+            Told::Move(view, notice) => publish_move(link, &view, notice).await,
             Told::Notice(text) => publish_notice(link, NoticeLevel::Info, text).await,
         };
         match published {
@@ -79,22 +79,15 @@ async fn publish_change(tenant: &TenantSlug, link: &Link, change: &Change) -> Re
     }
 }
 
-async fn publish_move(link: &Link, view: &MigrationView, has_ended: bool) -> Result<(), CallError> {
+async fn publish_move(
+    link: &Link,
+    view: &MigrationView,
+    notice: Option<(NoticeLevel, String)>,
+) -> Result<(), CallError> {
     link.publish::<MigrationEvents>(MigrationEvents::URI, view).await?;
-    let name = &view.name;
-    match view.state {
-        // The source tells its figures after the end, too; the sentence is said once.
-        _ if !has_ended => Ok(()),
-        MigrationState::Running => Ok(()),
-        MigrationState::Done => {
-            let text = format!("Container {name} is on {} now.", view.destination);
-            publish_notice(link, NoticeLevel::Success, text).await
-        }
-        MigrationState::Failed => {
-            let error = view.error.as_deref().unwrap_or_default();
-            let text = format!("Container {name} was not moved and is on {} still: {error}", view.source);
-            publish_notice(link, NoticeLevel::Warning, text).await
-        }
+    match notice {
+        Some((level, text)) => publish_notice(link, level, text).await,
+        None => Ok(()),
     }
 }
 
