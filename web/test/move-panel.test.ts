@@ -108,6 +108,7 @@ it("offers the other devices, those out of reach disabled with why, and moves li
   button("Move")!.click();
   await settle();
   expect(calls.find((call) => call[3] === PROCEDURES.ContainerMigrate)?.[5]).toEqual({ container: "c", destination: "b", mode: "live" });
+  expect(document.activeElement?.getAttribute("role"), "the keyboard goes on at what is said").toBe("status");
 });
 
 it("moves cold only after that was chosen in words", async () => {
