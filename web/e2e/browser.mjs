@@ -1,5 +1,7 @@
 // A real Chromium on the real platform. Where the platform is comes from the environment; without it the tests
 // say what they skip. Nothing is found by CSS class: only by role, label and text, as a person would.
+import assert from "node:assert/strict";
+import AxeBuilder from "@axe-core/playwright";
 import { chromium } from "playwright-core";
 
 export const env = {
@@ -63,4 +65,30 @@ export async function panel(page, name) {
 /** The table row of a container. */
 export function row(page, name) {
   return page.getByRole("row").filter({ has: page.getByRole("cell", { name: new RegExp(`^${name}`) }) });
+}
+
+/** Picks a container in the open panel. */
+export async function pickContainer(page, name) {
+  const option = page.getByRole("option").filter({ hasText: `${name} on ` });
+  await option.waitFor({ state: "attached" });
+  await page.getByLabel("Container", { exact: true }).selectOption({ label: (await option.innerText()).trim() });
+}
+
+/** Chooses the first device that a move can go to; answers its name. */
+export async function chooseDestination(page) {
+  const select = page.getByLabel("Destination");
+  const option = select.locator("option:not([disabled])").first();
+  await option.waitFor({ state: "attached" });
+  const name = (await option.innerText()).trim();
+  await select.selectOption({ label: name });
+  return name;
+}
+
+/** Usable by everybody, and not wider than the window. */
+export async function inspect(page, where) {
+  const { violations } = await new AxeBuilder({ page }).analyze();
+  const told = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" | ")}`);
+  assert.deepEqual(told, [], where);
+  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  assert.ok(overflow <= 0, `${where} is ${overflow} px too wide`);
 }

@@ -1,7 +1,7 @@
 // A person logs in, creates a container, watches it work, stops and deletes it.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { env, go, launch, logIn, open, panel, PATIENCE, row, skip } from "./browser.mjs";
+import { env, go, launch, logIn, open, panel, PATIENCE, pickContainer, row, skip } from "./browser.mjs";
 
 /** How soon load must be seen, in milliseconds: the promise of the dashboard. */
 const SEEN_WITHIN = 3_000;
@@ -59,12 +59,12 @@ test("a container is created from the form, its load is seen within 3 s, it is s
 
   await go(page, "Containers");
   await panel(page, "Stop");
-  await page.getByLabel("Container", { exact: true }).selectOption({ label: await labelOf(page, name) });
+  await pickContainer(page, name);
   await page.getByRole("button", { name: "Stop container" }).click();
   await row(page, name).getByText(/exited/).waitFor();
 
   await panel(page, "Delete");
-  await page.getByLabel("Container", { exact: true }).selectOption({ label: await labelOf(page, name) });
+  await pickContainer(page, name);
   const button = page.getByRole("button", { name: "Delete container" });
   assert.ok(await button.isDisabled(), "deleting must ask for the name first");
   await page.getByLabel("Type the name to confirm").fill(name);
@@ -105,10 +105,4 @@ async function addressOf(page, device) {
   const text = await card.getByText(/^\d+\.\d+\.\d+\.\d+/).first().innerText();
   await go(page, "Containers");
   return text.split(",")[0];
-}
-
-async function labelOf(page, name) {
-  const option = page.getByRole("option").filter({ hasText: `${name} on ` });
-  await option.waitFor({ state: "attached" });
-  return (await option.innerText()).trim();
 }

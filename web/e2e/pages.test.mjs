@@ -1,8 +1,7 @@
 // Every page, in both themes, wide and narrow: usable by everybody, and nothing that the policy forbids.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import AxeBuilder from "@axe-core/playwright";
-import { env, go, launch, logIn, open, panel, skip } from "./browser.mjs";
+import { chooseDestination, env, go, inspect, launch, logIn, open, panel, pickContainer, skip } from "./browser.mjs";
 
 const PAGES = ["Overview", "Containers", "Devices", "Tokens"];
 
@@ -11,14 +10,6 @@ before(async () => {
   if (!skip) browser = await launch();
 });
 after(() => browser?.close());
-
-async function inspect(page, where) {
-  const { violations } = await new AxeBuilder({ page }).analyze();
-  const told = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" | ")}`);
-  assert.deepEqual(told, [], where);
-  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  assert.ok(overflow <= 0, `${where} is ${overflow} px too wide`);
-}
 
 for (const colorScheme of ["light", "dark"]) {
   for (const width of [1280, 390]) {
@@ -33,6 +24,13 @@ for (const colorScheme of ["light", "dark"]) {
         if (name === "Containers") await panel(page, "Create a container");
         if (name === "Devices") await panel(page, "Enrol a device");
         await inspect(page, name);
+        if (name === "Containers") {
+          await panel(page, "Move to another device");
+          await pickContainer(page, "counter");
+          await chooseDestination(page);
+          await page.getByRole("list", { name: "Checks" }).waitFor();
+          await inspect(page, "Move to another device");
+        }
       }
       assert.deepEqual(complaints, []);
       await close();

@@ -1,7 +1,7 @@
 // Takes a picture of each page at two widths in both themes, into e2e/shots. `npm run shots` with the same
 // environment as the browser tests; ECEP_SHOT=FILE also writes the one for the README.
 import { mkdir } from "node:fs/promises";
-import { env, go, launch, logIn, open, panel, skip } from "./browser.mjs";
+import { chooseDestination, env, go, launch, logIn, open, panel, pickContainer, skip } from "./browser.mjs";
 
 if (skip) throw new Error(skip);
 /** So that the chart has something to show, in milliseconds. */
@@ -26,6 +26,11 @@ for (const colorScheme of ["light", "dark"]) {
     await go(page, "Containers");
     await panel(page, "Create a container");
     await page.screenshot({ path: into(`containers-${colorScheme}-${width}`), fullPage: true });
+    await panel(page, "Move to another device");
+    await pickContainer(page, "counter");
+    await chooseDestination(page);
+    await page.getByRole("list", { name: "Checks" }).waitFor();
+    await page.screenshot({ path: into(`move-${colorScheme}-${width}`), fullPage: true });
     await go(page, "Devices");
     await panel(page, "Enrol a device");
     await page.getByRole("button", { name: "Make a join token" }).click();

@@ -7,6 +7,9 @@ import {
   currentCpu,
   devicesListed,
   emptyFleet,
+  everyPlaced,
+  findPlaced,
+  type Fleet,
   FRESH,
   health,
   LIST_LAG,
@@ -28,6 +31,10 @@ function container(id: string, state: ContainerView["state"] = "running"): Conta
   };
 }
 
+function ids(fleet: Fleet): string[] {
+  return everyPlaced(fleet).map(({ view }) => view.id);
+}
+
 function stats(device: string, cpu: number | null, ids: string[]): StatsEvent {
   return {
     device,
@@ -47,17 +54,17 @@ describe("the fleet", () => {
     ], 0);
     statsArrived(fleet, stats("d", 12, ["a", "b"]), 1_000);
     containersListed(fleet, [{ device: "d", liveness: "connected", container: container("a") }], 0);
-    expect([...fleet.containers.keys()]).toEqual(["a"]);
-    expect(currentCpu(fleet.containers.get("a")!, 1_000)).toBe(12);
+    expect(ids(fleet)).toEqual(["a"]);
+    expect(currentCpu(findPlaced(fleet, "a")!, 1_000)).toBe(12);
   });
 
   it("does not show old numbers, or numbers of a stopped container, as current", () => {
     const fleet = emptyFleet();
     containersListed(fleet, [{ device: "d", liveness: "connected", container: container("a") }], 0);
     statsArrived(fleet, stats("d", 50, ["a"]), 1_000);
-    expect(currentCpu(fleet.containers.get("a")!, 1_000 + FRESH)).toBeNull();
+    expect(currentCpu(findPlaced(fleet, "a")!, 1_000 + FRESH)).toBeNull();
     containerChanged(fleet, { device: "d", change: "exited", container: container("a", "exited"), at: 2 }, 1_001);
-    expect(currentCpu(fleet.containers.get("a")!, 1_001)).toBeNull();
+    expect(currentCpu(findPlaced(fleet, "a")!, 1_001)).toBeNull();
   });
 
   it("sums CPU by application, and gives no number where there is none", () => {
@@ -77,9 +84,9 @@ describe("the fleet", () => {
   it("takes a deleted container out and a new one in", () => {
     const fleet = emptyFleet();
     containerChanged(fleet, { device: "d", change: "created", container: container("a", "created"), at: 1 }, 1);
-    expect(fleet.containers.size).toBe(1);
+    expect(everyPlaced(fleet).length).toBe(1);
     containerChanged(fleet, { device: "d", change: "deleted", container: container("a"), at: 2 }, 2);
-    expect(fleet.containers.size).toBe(0);
+    expect(everyPlaced(fleet).length).toBe(0);
   });
 
   it("believes a device rather than a list that may be older, and the list once it is newer", () => {
@@ -89,9 +96,9 @@ describe("the fleet", () => {
     containerChanged(fleet, { device: "d", change: "deleted", container: container("old"), at: 1 }, 1_000);
     containerChanged(fleet, { device: "d", change: "started", container: container("new"), at: 1 }, 1_000);
     containersListed(fleet, [placed("old")], 1_000 + LIST_LAG);
-    expect([...fleet.containers.keys()]).toEqual(["new"]);
+    expect(ids(fleet)).toEqual(["new"]);
     containersListed(fleet, [placed("old")], 1_001 + LIST_LAG);
-    expect([...fleet.containers.keys()]).toEqual(["old"]);
+    expect(ids(fleet)).toEqual(["old"]);
   });
 
   it("counts devices by liveness, and drops the history of a device that is gone", () => {

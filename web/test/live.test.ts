@@ -1,8 +1,9 @@
 // The live connection against a scripted router and control plane: what it does when one of them goes away.
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { PROCEDURES, TOPICS } from "../src/api/generated";
+import { type MigrationView, PROCEDURES, TOPICS } from "../src/api/generated";
 import { live } from "../src/state/live.svelte";
 import { notices } from "../src/state/notices.svelte";
+import { move } from "./sample-move";
 import { type Message, ScriptedSocket, welcome } from "./scripted-socket";
 
 const HELLO = 1;
@@ -12,6 +13,8 @@ const CALL = 48;
 
 let joins = 0;
 let subscriptions = new Map<string, number>();
+let moveLists = 0;
+let migrations: MigrationView[] = [];
 let fleetAnswers: "lists" | "nothing" | "error" = "lists";
 
 function router(message: Message, answer: (message: Message) => void) {
@@ -25,12 +28,16 @@ function router(message: Message, answer: (message: Message) => void) {
   if (message[0] !== CALL || fleetAnswers === "nothing") return;
   if (fleetAnswers === "error") answer([8, CALL, message[1], {}, "wamp.error.no_such_procedure"]);
   else if (message[3] === PROCEDURES.DeviceList) answer([50, message[1], {}, [{ devices: [], now: 1 }]]);
-  else answer([50, message[1], {}, [{ containers: [] }]]);
+  else if (message[3] === PROCEDURES.MigrationHistory) {
+    moveLists += 1;
+    answer([50, message[1], {}, [{ migrations }]]);
+  } else answer([50, message[1], {}, [{ containers: [] }]]);
 }
 
 beforeEach(() => {
   vi.useFakeTimers();
-  joins = 0;
+  joins = moveLists = 0;
+  migrations = [];
   subscriptions = new Map();
   fleetAnswers = "lists";
   ScriptedSocket.script = router;
@@ -93,6 +100,28 @@ it("tells with a notice how an order ends that took longer", async () => {
   ScriptedSocket.last.onmessage?.({ data: JSON.stringify([36, id, 1, {}, [], event]) });
   await vi.advanceTimersByTimeAsync(300);
   expect(notices.history[0]).toMatchObject({ level: "success", text: "web was created and runs." });
+});
+
+it("follows a move by its events, and lists it anew where the end was missed: after a break, or while it is under way", async () => {
+  await connected();
+  const event = (view: MigrationView) =>
+    ScriptedSocket.last.onmessage?.({ data: JSON.stringify([36, subscriptions.get(TOPICS.MigrationEvents), 1, {}, [], view]) });
+  const state = () => live.fleet.moves.get("move-1")?.state;
+  event(move({ phase: "sending" }));
+  expect(state()).toBe("running");
+  expect(moveLists).toBe(1);
+
+  migrations = [move({ state: "failed", error: "cancelled" })];
+  ScriptedSocket.last.close();
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect([state(), moveLists]).toEqual(["failed", 2]);
+  await vi.advanceTimersByTimeAsync(30_000);
+  expect(moveLists, "nothing is under way").toBe(2);
+
+  event(move({ operation: "move-2" }));
+  migrations = [move({ operation: "move-2", state: "done" })];
+  await vi.advanceTimersByTimeAsync(11_000);
+  expect(live.fleet.moves.get("move-2")?.state).toBe("done");
 });
 
 it("says once that the tenant is refused, and comes back when it is allowed again", async () => {

@@ -18,7 +18,8 @@ beforeEach(() => {
     if (welcome(message, answer)) return;
     if (message[0] === SUBSCRIBE) answer([33, message[1], message[1]]);
     if (message[0] !== CALL) return;
-    answer([50, message[1], {}, [message[3] === PROCEDURES.DeviceList ? { devices, now: 1 } : { containers: [] }]]);
+    const lists = { containers: [], migrations: [] };
+    answer([50, message[1], {}, [message[3] === PROCEDURES.DeviceList ? { devices, now: 1 } : lists]]);
   };
   vi.stubGlobal("WebSocket", ScriptedSocket);
   const ticket = { wamp_url: "ws://router.test/", realm: "r", authid: "ann", ticket: "t" };

@@ -1,4 +1,4 @@
-// The fleet as the browser knows it: devices, containers, their latest numbers, operations under way. Pure
+// The fleet as the browser knows it: devices, containers, their latest numbers, operations and moves. Pure
 // reducers over plain data; who calls them and who draws the result is not known here.
 import type {
   ContainerEvent,
@@ -11,6 +11,7 @@ import type {
   StatsEvent,
 } from "../api/generated";
 import { add, type Series } from "./history";
+import { holder, type Moves, whereTo } from "./moves";
 
 /** Numbers older than this are not shown as current, in milliseconds. */
 export const FRESH = 4_000;
@@ -35,9 +36,11 @@ export type Operation = OperationEvent & { arrived: number };
 export interface Fleet {
   devices: Map<string, DeviceView>;
   hosts: Map<string, HostStats & { arrived: number }>;
+  /** By device and container: while a container moves, both ends may tell of it. */
   containers: Map<string, Placed>;
   operations: Map<string, Operation>;
-  /** When a device last told of a container; kept for as long as a list may be older. */
+  moves: Moves;
+  /** When a device last told of a container, by both; kept for as long as a list may be older. */
   told: Map<string, number>;
   history: Map<string, Series>;
   /** The control plane's clock less the browser's, in milliseconds. */
@@ -50,6 +53,7 @@ export function emptyFleet(): Fleet {
     hosts: new Map(),
     containers: new Map(),
     operations: new Map(),
+    moves: new Map(),
     told: new Map(),
     history: new Map(),
     clockAhead: 0,
@@ -72,19 +76,19 @@ export function devicesListed(fleet: Fleet, devices: DeviceView[], cloudNow: num
 export function containersListed(fleet: Fleet, containers: PlacedContainer[], asked: number): void {
   const before = fleet.containers;
   fleet.containers = new Map(
-    containers.map(({ device, container }) => [
-      container.id,
-      { device, view: container, stats: before.get(container.id)?.stats ?? null },
-    ]),
+    containers.map(({ device, container }) => {
+      const at = key(device, container.id);
+      return [at, { device, view: container, stats: before.get(at)?.stats ?? null }];
+    }),
   );
-  for (const [id, at] of fleet.told) {
-    if (at < asked - LIST_LAG) {
-      fleet.told.delete(id);
+  for (const [at, when] of fleet.told) {
+    if (when < asked - LIST_LAG) {
+      fleet.told.delete(at);
       continue;
     }
-    const newer = before.get(id);
-    if (newer) fleet.containers.set(id, newer);
-    else fleet.containers.delete(id);
+    const newer = before.get(at);
+    if (newer) fleet.containers.set(at, newer);
+    else fleet.containers.delete(at);
   }
 }
 
@@ -93,13 +97,21 @@ export function deviceChanged(fleet: Fleet, device: DeviceView): void {
 }
 
 export function containerChanged(fleet: Fleet, event: ContainerEvent, now: number): void {
-  fleet.told.set(event.container.id, now);
+  const { device, container } = event;
+  const at = key(device, container.id);
+  fleet.told.set(at, now);
   if (event.change === "deleted") {
-    fleet.containers.delete(event.container.id);
+    fleet.containers.delete(at);
+    // Of one that moved away, the other end tells in a moment; until then it is not gone.
+    const to = whereTo(fleet.moves, container.id, device);
+    if (to !== null && !fleet.containers.has(key(to, container.id))) {
+      fleet.told.set(key(to, container.id), now);
+      fleet.containers.set(key(to, container.id), { device: to, view: container, stats: null });
+    }
     return;
   }
-  const stats = event.container.state === "running" ? (fleet.containers.get(event.container.id)?.stats ?? null) : null;
-  fleet.containers.set(event.container.id, { device: event.device, view: event.container, stats });
+  const stats = container.state === "running" ? (fleet.containers.get(at)?.stats ?? null) : null;
+  fleet.containers.set(at, { device, view: container, stats });
 }
 
 export function statsArrived(fleet: Fleet, event: StatsEvent, now: number): void {
@@ -110,7 +122,7 @@ export function statsArrived(fleet: Fleet, event: StatsEvent, now: number): void
     fleet.history.set(event.device, series);
   }
   for (const stats of event.containers) {
-    const placed = fleet.containers.get(stats.id);
+    const placed = fleet.containers.get(key(event.device, stats.id));
     if (placed) placed.stats = { ...stats, arrived: now };
   }
 }
@@ -137,7 +149,7 @@ export function cpuByApplication(
   now: number,
 ): { application: string; cpu: number | null; containers: number }[] {
   const sums = new Map<string, { cpu: number | null; containers: number }>();
-  for (const placed of fleet.containers.values()) {
+  for (const placed of everyPlaced(fleet)) {
     const sum = sums.get(placed.view.application) ?? { cpu: null, containers: 0 };
     const cpu = currentCpu(placed, now);
     if (cpu !== null) sum.cpu = (sum.cpu ?? 0) + cpu;
@@ -156,9 +168,34 @@ export function health(fleet: Fleet): Record<DeviceView["liveness"], number> {
   return counts;
 }
 
+/** Each container once, where it is. */
+export function everyPlaced(fleet: Fleet): Placed[] {
+  const once = new Map<string, Placed>();
+  for (const placed of fleet.containers.values()) {
+    const other = once.get(placed.view.id);
+    once.set(placed.view.id, other ? theOne(fleet, other, placed) : placed);
+  }
+  return [...once.values()];
+}
+
+/** A container by its id, where it is. */
+export function findPlaced(fleet: Fleet, container: string): Placed | undefined {
+  return everyPlaced(fleet).find(({ view }) => view.id === container);
+}
+
+/** Two devices tell of a container: the moves say who has it, else the one where it runs. */
+function theOne(fleet: Fleet, a: Placed, b: Placed): Placed {
+  const home = holder(fleet.moves, a.view.id);
+  return [a, b].find(({ device }) => device === home) ?? (b.view.state === "running" ? b : a);
+}
+
+function key(device: string, container: string): string {
+  return `${device} ${container}`;
+}
+
 /** All containers in a steady order: by application, then name, then id. */
 export function sorted(fleet: Fleet): Placed[] {
-  return [...fleet.containers.values()].sort(
+  return everyPlaced(fleet).sort(
     (a, b) =>
       a.view.application.localeCompare(b.view.application) ||
       a.view.name.localeCompare(b.view.name) ||

@@ -17,6 +17,10 @@ export function bytes(value: number | null | undefined): string {
   return `${unit === 0 ? size : size.toFixed(1)} ${units[unit]}`;
 }
 
+export function milliseconds(value: number | null | undefined): string {
+  return value === null || value === undefined ? "–" : `${value} ms`;
+}
+
 /** A span of time in words, from milliseconds. */
 export function age(milliseconds: number): string {
   const seconds = Math.max(0, Math.round(milliseconds / 1000));

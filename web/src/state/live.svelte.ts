@@ -15,6 +15,7 @@ import {
   operationChanged,
   statsArrived,
 } from "./fleet";
+import { movesListed, moveTold, underWay } from "./moves";
 import { notices } from "./notices.svelte";
 
 /** Changes are drawn at most this often, in milliseconds: a fleet sends more than an eye can follow. */
@@ -161,9 +162,10 @@ class Live {
           this.#tellEnded(event.operation);
         }),
       );
+      await session.watch("MigrationEvents", (event) => fold(() => moveTold(this.fleet.moves, event, Date.now())));
       await session.watch("DeviceStats", (event) => fold(() => statsArrived(this.fleet, event, Date.now())));
       await session.watch("Notices", ({ level, text }) => notices.add(level as NoticeLevel, text));
-      await this.#list();
+      await this.#list(true);
     } catch (error) {
       session.close();
       this.#session = null;
@@ -182,7 +184,8 @@ class Live {
   async #check() {
     const session = this.#session;
     try {
-      await this.#list();
+      // Each event tells a move whole, so only the end of one under way can be missed for good.
+      await this.#list(underWay(this.fleet.moves).length > 0);
     } catch (error) {
       if (session === null || session !== this.#session) return;
       if (error instanceof CallError && error.uri === "") {
@@ -192,16 +195,18 @@ class Live {
     }
   }
 
-  async #list() {
+  async #list(withMoves: boolean) {
     const session = this.#session;
     if (!session) return;
     const asked = Date.now();
-    const [devices, containers] = await Promise.all([
+    const [devices, containers, moves] = await Promise.all([
       session.call("DeviceList", null, {}),
       session.call("FleetContainerList", null, {}),
+      withMoves ? session.call("MigrationHistory", null, {}) : null,
     ]);
     if (session !== this.#session) return;
     devicesListed(this.fleet, devices.devices, devices.now, Date.now());
+    if (moves) this.fleet.moves = movesListed(this.fleet.moves, moves.migrations, asked);
     containersListed(this.fleet, containers.containers, asked);
     this.loaded = true;
     this.unlistedSince = null;

@@ -1,5 +1,5 @@
 // What a person orders: sends it, says how it went, and keeps the words the same everywhere.
-import type { OperationReply, Procedures } from "../api/generated";
+import type { MigrateContainer, OperationReply, Procedures } from "../api/generated";
 import { live } from "./live.svelte";
 import { notices } from "./notices.svelte";
 
@@ -20,6 +20,17 @@ export async function order<P extends Order>(
     notices.add(reply.state === "done" ? "success" : "info", text);
     if (reply.state === "running") live.tellEnd(reply.operation, done);
     return text;
+  } catch (error) {
+    notices.add("error", (error as Error).message);
+    throw error;
+  }
+}
+
+/** Orders a move. How it goes is told by its events, and its end by a notice of the control plane. */
+export async function orderMove(request: MigrateContainer, name: string): Promise<void> {
+  try {
+    await live.call("ContainerMigrate", null, request);
+    notices.add("info", `The move of ${name} has begun.`);
   } catch (error) {
     notices.add("error", (error as Error).message);
     throw error;

@@ -1,0 +1,105 @@
+// What is said about moves: phases, verdicts, checks, results. Pure; device names are handed in.
+import type {
+  DeviceFacts,
+  DeviceView,
+  MigrationEnd,
+  MigrationPhase,
+  MigrationView,
+  Verdict,
+} from "../api/generated";
+import { age } from "./format";
+
+/** A device's name by its id. */
+export type NameOf = (device: string) => string;
+
+/** What a move is at, in a sentence. */
+export function phaseSentence(move: MigrationView, nameOf: NameOf): string {
+  const to = nameOf(move.destination);
+  switch (move.phase) {
+    case "preparing":
+      return "The two devices meet. The container still runs.";
+    case "copying":
+      return `The image travels to ${to}. The container still runs.`;
+    case "freezing":
+      return move.mode === "live" ? "The container is frozen and cut off." : "The container is stopped.";
+    case "saving":
+      return "Its memory and processes are saved.";
+    case "sending":
+      return `${move.mode === "live" ? "Memory and files travel" : "Its files travel"} to ${to}.`;
+    case "restoring":
+      return `${to} brings it up.`;
+    case "committing":
+      return "The control plane decides which device has it.";
+    case "finishing":
+      return `It is on ${to} now. ${nameOf(move.source)} removes what is left.`;
+  }
+}
+
+export const phaseNames: Record<MigrationPhase, string> = {
+  preparing: "Preparing",
+  copying: "Copying the image",
+  freezing: "Freezing",
+  saving: "Saving",
+  sending: "Sending",
+  restoring: "Restoring",
+  committing: "Committing",
+  finishing: "Finishing",
+};
+
+/** How a move ended, in a sentence. */
+export function resultSentence(move: MigrationView, nameOf: NameOf): string {
+  const [from, to] = [nameOf(move.source), nameOf(move.destination)];
+  if (move.state === "failed") {
+    return `${move.name} was not moved to ${to} and is on ${from} still: ${move.error ?? "the reason was not told"}`;
+  }
+  return `${move.name} moved from ${from} to ${to}${move.mode === "cold" ? ", cold" : ""}.`;
+}
+
+/** What the pre-flight means for the whole move. */
+export function verdictSentence(verdict: Verdict, runs: boolean, to: string): string {
+  switch (verdict) {
+    case "live":
+      return runs
+        ? `It can move to ${to} live: its memory, its processes and its connections go along.`
+        : `It can move to ${to}. It does not run, so only its files move.`;
+    case "cold":
+      return `It can move to ${to} only cold: what is listed as “only cold” keeps it from moving live.`;
+    case "refused":
+      return `It cannot move to ${to}: mend what is listed as “in the way”, then check again.`;
+  }
+}
+
+export const checkNames: Record<Verdict, string> = { refused: "in the way", cold: "only cold", live: "fine" };
+
+/** Who looked. */
+export function endName(end: MigrationEnd, from: string, to: string): string {
+  return { source: from, destination: to, control_plane: "control plane" }[end];
+}
+
+/** Devices tell their findings as clauses; here they stand alone. */
+export function asSentence(text: string): string {
+  const trimmed = text.trim();
+  const whole = trimmed.charAt(0).toUpperCase() + trimmed.slice(1);
+  return /[.!?]$/.test(whole) ? whole : `${whole}.`;
+}
+
+/** Why nothing can be moved to this device now; `null` where it can be tried. */
+export function whyNotThere(device: DeviceView, cloudNow: number): string | null {
+  switch (device.liveness) {
+    case "connected":
+    case "degraded":
+      return null;
+    case "never":
+      return "never seen; start its agent";
+    default: {
+      const seen = device.last_seen_at === null ? "" : `, last seen ${age(cloudNow - device.last_seen_at)} ago`;
+      return `${device.liveness}${seen}`;
+    }
+  }
+}
+
+/** Whether a device's containers can move with their memory. */
+export function liveMoves(facts: DeviceFacts): string {
+  if (!facts.migration) return "not tried yet";
+  return facts.migration.live ? "yes" : `no: ${facts.migration.reason ?? "the reason was not told"}`;
+}

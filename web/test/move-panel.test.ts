@@ -1,0 +1,185 @@
+// The panel that moves a container, in a browser's document, against a scripted router: what each verdict and each
+// role is offered, and what is shown while it moves and afterwards.
+import { flushSync, mount, unmount } from "svelte";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { type DeviceView, type Preflight, PROCEDURES, type Role, TOPICS, type Verdict } from "../src/api/generated";
+import { account } from "../src/state/account.svelte";
+import { live } from "../src/state/live.svelte";
+import { route } from "../src/state/route.svelte";
+import MoveContainer from "../src/views/MoveContainer.svelte";
+import { move } from "./sample-move";
+import { type Message, ScriptedSocket, welcome } from "./scripted-socket";
+
+const SUBSCRIBE = 32;
+const CALL = 48;
+const container = { id: "c", name: "web", application: "web", image: "i", state: "running", exit_code: null, created_at: 1, started_at: 1, ports: [], address: "10.87.1.4" };
+let app: object;
+let calls: Message[] = [];
+let devices: DeviceView[] = [];
+let preflight: Preflight | string;
+let subscriptions = new Map<string, number>();
+
+function device(id: string, liveness: DeviceView["liveness"] = "connected"): DeviceView {
+  return { id, name: `edge-${id}`, place: null, owner: "one", liveness, reasons: [], last_seen_at: 1, enrolled_at: 1, facts: null };
+}
+
+function found(verdict: Verdict): Preflight {
+  const checks = [
+    { end: "destination" as const, verdict, text: "the worst thing" },
+    { end: "source" as const, verdict: "live" as const, text: "Docker answers" },
+  ];
+  return { verdict, checks, memory_bytes: 1024 * 1024, file_bytes: 2048 };
+}
+
+function router(message: Message, answer: (message: Message) => void) {
+  if (welcome(message, answer)) return;
+  if (message[0] === SUBSCRIBE) {
+    subscriptions.set(message[3] as string, message[1] as number);
+    answer([33, message[1], message[1]]);
+  }
+  if (message[0] !== CALL) return;
+  calls.push(message);
+  const reply = (result: object) => answer([50, message[1], {}, [result]]);
+  if (message[3] === PROCEDURES.DeviceList) reply({ devices, now: Date.now() });
+  else if (message[3] !== PROCEDURES.ContainerPreflight) {
+    reply({ containers: [{ device: "a", liveness: "connected", container }], migrations: [] });
+  } else if (typeof preflight === "string") answer([8, CALL, message[1], {}, "x.error.unavailable", [preflight], {}]);
+  else reply(preflight);
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  calls = [];
+  subscriptions = new Map();
+  devices = [device("a"), device("b"), device("d", "offline")];
+  preflight = found("live");
+  ScriptedSocket.script = router;
+  vi.stubGlobal("WebSocket", ScriptedSocket);
+  const ticket = { wamp_url: "ws://router.test/", realm: "r", authid: "ann", ticket: "t" };
+  vi.stubGlobal("fetch", async () => new Response(JSON.stringify(ticket)));
+  route.view = "containers";
+  route.query = new URLSearchParams("panel=move&container=c");
+});
+
+afterEach(async () => {
+  await unmount(app);
+  live.stop();
+  account.session = account.tenant = null;
+  await vi.runOnlyPendingTimersAsync();
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+async function settle() {
+  await vi.advanceTimersByTimeAsync(500);
+  flushSync();
+}
+
+async function opened(role: Role = "operator") {
+  account.session = { email: "ann@x.test", admin: false, memberships: [{ tenant: "one", tenant_name: "One", role }], expires_at: 1 };
+  account.tenant = "one";
+  live.start("one");
+  app = mount(MoveContainer, { target: document.body });
+  await settle();
+}
+
+async function choose(destination: string) {
+  const select = document.querySelector<HTMLSelectElement>("#move-destination")!;
+  select.value = destination;
+  select.dispatchEvent(new Event("change", { bubbles: true }));
+  await settle();
+}
+
+const text = () => document.body.textContent ?? "";
+const button = (label: string) =>
+  [...document.querySelectorAll("button")].find((one) => one.textContent?.trim() === label);
+const told = (uri: string, event: object) =>
+  ScriptedSocket.last.onmessage?.({ data: JSON.stringify([36, subscriptions.get(uri.replace("{device}", "")), 1, {}, [], event]) });
+
+it("offers the other devices, those out of reach disabled with why, and moves live at once", async () => {
+  await opened();
+  const options = [...document.querySelectorAll<HTMLOptionElement>("#move-destination option")];
+  expect(options.map(({ value, disabled }) => [value, disabled])).toEqual([["", true], ["b", false], ["d", true]]);
+  expect(options[2]!.textContent).toMatch(/offline, last seen/);
+  expect(text()).toContain("10.87.1.4");
+  await choose("b");
+  expect(text()).toContain("The worst thing.");
+  expect(text()).toContain("Memory: 1.0 MiB. Files: 2.0 KiB.");
+  button("Move")!.click();
+  await settle();
+  expect(calls.find((call) => call[3] === PROCEDURES.ContainerMigrate)?.[5]).toEqual({ container: "c", destination: "b", mode: "live" });
+  expect(document.activeElement?.getAttribute("role"), "the keyboard goes on at what is said").toBe("status");
+});
+
+it("moves cold only after that was chosen in words", async () => {
+  preflight = found("cold");
+  await opened();
+  await choose("b");
+  expect(button("Move")).toBeUndefined();
+  expect(button("Move cold")!.disabled).toBe(true);
+  document.querySelector<HTMLInputElement>("input[type=checkbox]")!.click();
+  flushSync();
+  button("Move cold")!.click();
+  await settle();
+  expect(calls.find((call) => call[3] === PROCEDURES.ContainerMigrate)?.[5]).toMatchObject({ mode: "cold" });
+});
+
+it("offers no button where it is refused, and none to a viewer, who still sees the checks", async () => {
+  preflight = found("refused");
+  await opened();
+  await choose("b");
+  expect(text()).toMatch(/cannot move to edge-b/);
+  expect([button("Move"), button("Move cold")]).toEqual([undefined, undefined]);
+  await unmount(app);
+
+  preflight = found("live");
+  await opened("viewer");
+  await choose("b");
+  expect(text()).toContain("The worst thing.");
+  expect(button("Move")).toBeUndefined();
+});
+
+it("tells when the checks could not be had, and tries again", async () => {
+  preflight = "device b does not answer";
+  await opened();
+  await choose("b");
+  expect(document.querySelector("[role=alert]")?.textContent).toContain("device b does not answer");
+  preflight = found("live");
+  button("Try again")!.click();
+  await settle();
+  expect(button("Move")).toBeDefined();
+  expect(document.querySelector("[role=alert]")).toBeNull();
+});
+
+it("says so where there is no other device", async () => {
+  devices = [device("a")];
+  await opened();
+  expect(text()).toContain("There is no other device");
+});
+
+it("shows a move as it goes, and its figures afterwards, at the same address", async () => {
+  await opened();
+  const begun = move({ phase: "copying", bytes_done: 512, bytes_total: 1024, started_at: Date.now() });
+  told(TOPICS.MigrationEvents, begun);
+  await settle();
+  expect(document.querySelector("[role=status]")?.textContent).toContain("The image travels to edge-b");
+  expect(text()).toContain("512 B of 1.0 KiB");
+  button("Cancel the move")!.click();
+  await settle();
+  expect(calls.find((call) => call[3] === PROCEDURES.MigrationCancel)?.[5]).toEqual({ operation: "move-1" });
+
+  told(TOPICS.MigrationEvents, { ...begun, phase: "restoring", cancellable: false });
+  await settle();
+  expect(button("Cancelling…")).toBeUndefined();
+
+  const phases = [{ phase: "copying", milliseconds: 1234, bytes: 1024 }];
+  told(TOPICS.MigrationEvents, { ...begun, state: "done", phase: "finishing", cancellable: false, phases, downtime_ms: 840, ended_at: Date.now() });
+  told(TOPICS.ContainerEvents, { device: "b", change: "created", container, at: 1 });
+  told(TOPICS.ContainerEvents, { device: "a", change: "deleted", container, at: 1 });
+  await settle();
+  expect(document.querySelector("[role=status]")?.textContent).toContain("web moved from edge-a to edge-b.");
+  expect(text()).toContain("Downtime: 840 ms.");
+  expect(text()).toContain("1234 ms");
+  expect(document.querySelector("dl")?.textContent).toContain("edge-b");
+  expect(route.get("container")).toBe("c");
+});
