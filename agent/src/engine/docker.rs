@@ -359,23 +359,27 @@ impl Engine for DockerEngine {
         let client = self.client(WORK_SECONDS).await?;
         let name = network_name(&subnet.tenant);
         let wanted = format!("{}/{}", subnet.address, subnet.prefix);
-        for _ in 0..2 {
+        let there = || async {
             match client.inspect_network(&name, None).await {
-                Ok(there) => return network::check(&name, &wanted, &there),
+                Ok(there) => Ok(Some(there)),
                 Err(error) => match self.told(&Doing::Network(&name), error) {
-                    EngineError::NotFound(_) => {}
-                    error => return Err(error),
+                    EngineError::NotFound(_) => Ok(None),
+                    error => Err(error),
                 },
             }
-            // Two containers at once: the second one finds the first one's at its next look.
-            if let Err(error) = client.create_network(network::request(subnet, &name, &wanted)).await {
-                match self.told(&Doing::Network(&name), error) {
-                    EngineError::Conflict(_) => {}
-                    error => return Err(error),
-                }
-            }
+        };
+        if let Some(there) = there().await? {
+            return network::check(&name, &wanted, &there);
         }
-        Ok(())
+        let Err(error) = client.create_network(network::request(subnet, &name, &wanted)).await else {
+            return Ok(());
+        };
+        let error = self.told(&Doing::Network(&name), error);
+        // Two containers at once: the second one finds the first one's.
+        match there().await? {
+            Some(there) => network::check(&name, &wanted, &there),
+            None => Err(error),
+        }
     }
 
     async fn has_runtime(&self, name: &str) -> bool {

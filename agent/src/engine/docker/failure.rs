@@ -64,6 +64,10 @@ fn of_status(doing: &Doing<'_>, status: u16, message: &str) -> EngineError {
         Doing::Volume(volume) => {
             EngineError::Failed(format!("the engine cannot make the volume {volume}: {told}"))
         }
+        Doing::Network(network) if told.contains("overlaps") => EngineError::Conflict(format!(
+            "the network {network} cannot be made: another network of this device has some of its addresses. Remove that \
+             one, or give the control plane another --address-pool ({told})"
+        )),
         Doing::Network(network) => {
             let text = format!("the engine refused about the network {network}: {told}");
             match status {

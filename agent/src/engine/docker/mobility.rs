@@ -321,7 +321,7 @@ impl Mobility {
         }
     }
 
-    /// Removes a named volume; no change where there is none.
+    /// Removes a named volume; no change where there is none. One that another container has taken meanwhile stays.
     ///
     /// # Errors
     /// The engine's own.
@@ -329,6 +329,10 @@ impl Mobility {
         let client = self.engine.client(WORK_SECONDS).await?;
         match client.remove_volume(name, Some(RemoveVolumeOptionsBuilder::new().build())).await {
             Ok(()) | Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => {
+                Ok(())
+            }
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 409, message }) => {
+                tracing::warn!(volume = name, %message, "a volume of a container that moved stays, it is in use");
                 Ok(())
             }
             Err(error) => Err(self.engine.told(&Doing::Volume(name), error)),
