@@ -315,8 +315,11 @@ fn put_back(place: &Path, portrait: &Portrait) -> io::Result<()> {
         let beside = target.with_extension("ecep-restored");
         remove(&beside)?;
         copy(&saved, &beside)?;
-        fs::remove_dir_all(target)?;
+        let old = target.with_extension("ecep-old");
+        remove(&old)?;
+        fs::rename(target, &old)?;
         fs::rename(&beside, target)?;
+        remove(&old)?;
     }
     Ok(())
 }

@@ -238,10 +238,12 @@ impl<E: Engine> Migrations<E> {
             phase: ecep_fleet::migration::destination::Phase::Receiving,
             plan: None,
             engine_id: None,
+            volumes: Vec::new(),
+            is_let_out: false,
             grant,
         };
         if let Err(error) = journal.write(&Record::Destination(Box::new(record.clone()))) {
-            self.shared.moving.end(&record.grant.container);
+            self.shared.moving.end(&record.grant.container, &record.grant.migration);
             return Err(full(&error));
         }
         self.spawn_destination(journal, record, false);
@@ -271,7 +273,7 @@ impl<E: Engine> Migrations<E> {
             grant,
         };
         if let Err(error) = journal.write(&Record::Source(Box::new(record.clone()))) {
-            self.shared.moving.end(&record.grant.container);
+            self.shared.moving.end(&record.grant.container, &record.grant.migration);
             return Err(full(&error));
         }
         self.spawn_source(journal, record, false);
@@ -299,7 +301,7 @@ impl<E: Engine> Migrations<E> {
         tokio::spawn(async move {
             source::run(&this.shared, journal, record, is_recovered, stopped).await;
             lock(&this.leaving).remove(&migration);
-            this.shared.moving.end(&container);
+            this.shared.moving.end(&container, &migration);
             this.shared.news.notify_one();
         });
     }
@@ -313,7 +315,7 @@ impl<E: Engine> Migrations<E> {
         tokio::spawn(async move {
             destination::run(&this.shared, journal, record, is_recovered, arriving).await;
             lock(&this.expected).remove(&migration);
-            this.shared.moving.end(&container);
+            this.shared.moving.end(&container, &migration);
             if let Err(error) = lock(&this.ledger).finish(grant) {
                 tracing::warn!(%migration, %error, "a used grant was not written down; it ends by itself");
             }

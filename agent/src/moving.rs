@@ -47,9 +47,12 @@ impl Moving {
         }
     }
 
-    /// Its move is over.
-    pub fn end(&self, container: &ContainerId) {
-        self.lock().remove(container);
+    /// This move of it is over; a later one goes on.
+    pub fn end(&self, container: &ContainerId, migration: &OperationId) {
+        let mut parts = self.lock();
+        if matches!(parts.get(container), Some(Part::Source(of) | Part::Destination(of)) if of == migration) {
+            parts.remove(container);
+        }
     }
 
     /// Whether it is a copy that nobody may see.

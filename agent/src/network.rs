@@ -116,6 +116,13 @@ impl<E: Engine> Networks<E> {
         of_tenant.map(|network| network.subnet.clone())
     }
 
+    /// Whether another container has this address.
+    pub async fn is_taken(&self, address: Ipv4Addr, but_by: &ContainerId) -> bool {
+        let table = self.table.lock().await;
+        let mut places = table.networks.iter().flat_map(|network| &network.places);
+        places.any(|place| place.address == address && place.container != *but_by)
+    }
+
     async fn set_up(&self, table: &NetworkTable) -> Result<(), system::SystemError> {
         let networks: Vec<&TenantNetwork> = table.networks.iter().collect();
         let routes: BTreeMap<Ipv4Addr, Ipv4Addr> = networks
@@ -124,9 +131,9 @@ impl<E: Engine> Networks<E> {
             .filter(|place| place.device != self.device)
             .filter_map(|place| Some((place.address, place.via?)))
             .collect();
-        system::set_routes(&routes).await?;
         system::set_rules(&rules::filter(&networks), &rules::nat(&networks)).await?;
-        system::set_switches(networks.iter().map(|network| bridge_name(&network.subnet))).await
+        system::set_switches(networks.iter().map(|network| bridge_name(&network.subnet))).await?;
+        system::set_routes(&routes).await
     }
 
     async fn write_hosts(&self, table: &NetworkTable) {

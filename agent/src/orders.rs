@@ -281,6 +281,11 @@ impl<E: Engine> Orders<E> {
         }
     }
 
+    /// Waits for the end of orders about this container that are under way.
+    pub(crate) async fn drain(&self, container: &ContainerId) {
+        drop(self.locks.hold(container.as_str()).await);
+    }
+
     fn accept(
         self: &Arc<Self>,
         tenant: &TenantSlug,
@@ -409,7 +414,10 @@ impl<E: Engine> Orders<E> {
         }
         let body = policy.check(&tenant, body)?;
         let made = self.make(&id, body, order.start, &report).await;
-        if made.is_err() {
+        // One that is there after all keeps its address.
+        if made.is_err()
+            && matches!(self.engine.inspect(&engine_name(&id)).await, Err(EngineError::NotFound(_)))
+        {
             self.addresses.release(&id).await;
         }
         made

@@ -38,6 +38,8 @@ pub struct Authority {
     known: Mutex<Known>,
     /// One change at a time, over its write to disk.
     changing: tokio::sync::Mutex<()>,
+    /// When this authority was loaded: the first revision of every network, so that none comes twice over restarts.
+    started: u64,
 }
 
 #[derive(Default)]
@@ -71,7 +73,13 @@ impl Authority {
         let placements = store.placements()?;
         let placements = placements.into_iter().map(|placement| (placement.container.clone(), placement));
         let known = Known { placements: placements.collect(), ..Known::default() };
-        Ok(Self { store, pool, known: Mutex::new(known), changing: tokio::sync::Mutex::default() })
+        Ok(Self {
+            store,
+            pool,
+            known: Mutex::new(known),
+            changing: tokio::sync::Mutex::default(),
+            started: unix_ms(),
+        })
     }
 
     /// One container.
@@ -121,6 +129,7 @@ impl Authority {
             name: request.name,
             address: Some(address),
             holding: Holding::new(device.clone()),
+            came_by: None,
             is_seen: false,
             since: unix_ms(),
             left: Vec::new(),
@@ -162,6 +171,7 @@ impl Authority {
             name: container.1.clone(),
             address: None,
             holding: Holding::new(ends.0.clone()),
+            came_by: None,
             is_seen: true,
             since: 0,
             left: Vec::new(),
@@ -187,8 +197,16 @@ impl Authority {
         ports: impl FnOnce(&Placement) -> Vec<PortMapping>,
     ) -> Result<(Standing, Option<Decided>), ApiError> {
         let _one = self.changing.lock().await;
-        // A container that nobody knows of belongs to nobody.
-        let Some(known) = self.placement(&request.container) else { return Ok((Standing::NotHolder, None)) };
+        let Some(known) = self.placement(&request.container) else {
+            // Of a container that was never known nothing can be said: on the wrong word the last copy would go.
+            return match self.store.last_generation(&request.container)? {
+                Some(last) if request.generation <= last => Ok((Standing::NotHolder, None)),
+                _ => Err(ApiError::new(
+                    ErrorKind::Unavailable,
+                    format!("container {} is not known here; was an old backup restored?", request.container),
+                )),
+            };
+        };
         let holding = match request.decision {
             Decision::Commit => known.holding.commit(&request.migration, device),
             // Only the two ends of a move may give it up.
@@ -211,6 +229,7 @@ impl Authority {
                     next.left.push((known.holding.holder.clone(), ports));
                 }
                 next.is_seen = false;
+                next.came_by = Some(request.migration.clone());
                 next.since = unix_ms();
             }
             self.write(next).await?;
@@ -244,7 +263,7 @@ impl Authority {
         for known in own {
             match news_of(&known, reported.contains(&known.container), migrations, now) {
                 News::None => {}
-                News::Seen => self.write(Placement { is_seen: true, ..known }).await?,
+                News::Seen => self.write(Placement { is_seen: true, came_by: None, ..known }).await?,
                 News::Gone => self.forget(&known).await?,
                 News::LostMove(migration) => {
                     let holding = known.holding.abort(&migration);
@@ -279,7 +298,7 @@ impl Authority {
         let known = self.known();
         let mut hasher = Sha256::new();
         for tenant in tenants {
-            let revision = known.revisions.get(tenant).copied().unwrap_or_default();
+            let revision = known.revisions.get(tenant).copied().unwrap_or(self.started);
             hasher.update(format!("{tenant} {revision}\n"));
         }
         drop(known);
@@ -302,10 +321,13 @@ impl Authority {
         for tenant in tenants {
             let number = self.store.known_network_number(tenant)?;
             let Some(subnet) = number.and_then(|number| self.pool.subnet(tenant, number)) else { continue };
-            let known = self.known();
-            let of_tenant: Vec<&Placement> =
-                known.placements.values().filter(|placement| placement.tenant == *tenant).collect();
-            let place = |placement: &&Placement| {
+            // Nobody else's lock is taken while ours is held.
+            let of_tenant: Vec<Placement> = {
+                let known = self.known();
+                let of_tenant = known.placements.values().filter(|placement| placement.tenant == *tenant);
+                of_tenant.cloned().collect()
+            };
+            let place = |placement: &Placement| {
                 let holder = &placement.holding.holder;
                 Some(Place {
                     container: placement.container.clone(),
@@ -348,7 +370,7 @@ impl Authority {
     }
 
     async fn forget(&self, placement: &Placement) -> Result<(), StoreError> {
-        self.store.remove_placement(&placement.container).await?;
+        self.store.remove_placement(placement, unix_ms()).await?;
         let mut known = self.known();
         bump(&mut known, &placement.tenant);
         known.placements.remove(&placement.container);
@@ -362,9 +384,9 @@ impl Authority {
 }
 
 fn bump(known: &mut Known, tenant: &TenantSlug) {
-    // Counted from the start's time, so that no revision comes twice over restarts.
-    let revision = known.revisions.entry(tenant.clone()).or_insert_with(unix_ms);
-    *revision += 1;
+    // Never one that was there before, also over restarts.
+    let revision = known.revisions.entry(tenant.clone()).or_default();
+    *revision = unix_ms().max(*revision + 1);
 }
 
 fn is_end_of(holding: &Holding, device: &DeviceId) -> bool {
@@ -405,6 +427,8 @@ fn news_of(placement: &Placement, is_there: bool, migrations: &[OperationId], no
         }
         Some(_) => News::None,
         None if is_there && !placement.is_seen => News::Seen,
+        // Its new holder is still bringing it up, however long that takes.
+        None if placement.came_by.as_ref().is_some_and(|move_| migrations.contains(move_)) => News::None,
         None if !is_there && (placement.is_seen || age > UNSEEN_MS) => News::Gone,
         None => News::None,
     }
@@ -557,6 +581,27 @@ mod tests {
         scene.decide("b", decision("m1", 2, Decision::Commit)).await;
         scene.authority.reported(&device("b"), &[], &[]).await.unwrap();
         assert!(scene.authority.placement(&"c".parse().unwrap()).is_some());
+    }
+
+    /// After a backup was restored, or long after a commit: whoever asks about the last copy must not be told to remove it.
+    #[tokio::test]
+    async fn nobody_removes_the_last_copy_on_a_guess() {
+        let scene = scene();
+        let unknown =
+            scene.authority.decide(&device("a"), &decision("m", 1, Decision::Ask), |_| port()).await;
+        assert_eq!(unknown.unwrap_err().uri, ErrorKind::Unavailable);
+        scene.assign("a", "c").await;
+        scene.begin("m1", "a", "b").await.unwrap();
+        scene.decide("b", decision("m1", 2, Decision::Commit)).await;
+        // The new holder comes back after days, and is still bringing it up.
+        let long_ago = Placement { since: 0, ..scene.authority.placement(&"c".parse().unwrap()).unwrap() };
+        scene.authority.write(long_ago).await.unwrap();
+        scene.authority.reported(&device("b"), &[], &["m1".parse().unwrap()]).await.unwrap();
+        assert_eq!(scene.decide("b", decision("m1", 2, Decision::Abort)).await.0, Standing::Holder);
+        // Once it is deleted, an old copy is told so.
+        scene.authority.reported(&device("b"), &[reported("c")], &[]).await.unwrap();
+        scene.authority.reported(&device("b"), &[], &[]).await.unwrap();
+        assert_eq!(scene.decide("a", decision("m1", 1, Decision::Abort)).await.0, Standing::NotHolder);
     }
 
     /// A device's table is sent again exactly when it has changed.

@@ -25,7 +25,7 @@ use std::{
 use ecep_proto::api::roles::Role;
 
 pub use devices::Enrolment;
-pub use placements::{Placement, StoredMigration};
+pub use placements::{Gone, Placement, StoredMigration};
 pub use records::{Account, ApiToken, Device, JoinToken, LastReport, Session, Tenant};
 use table::Table;
 
@@ -100,6 +100,7 @@ pub struct Store {
     placements: Table<Placement>,
     networks: Table<u32>,
     migrations: Table<StoredMigration>,
+    gone: Table<Gone>,
     keys: Table<String>,
 }
 
@@ -142,6 +143,7 @@ impl Store {
             placements: Table::open(&db, "placements")?,
             networks: Table::open(&db, "networks")?,
             migrations: Table::open(&db, "migrations")?,
+            gone: Table::open(&db, "gone")?,
             keys: Table::open(&db, "keys")?,
             meta,
             db,
@@ -180,6 +182,8 @@ impl Store {
         self.sessions.retain(|session| session.expires_at > now)?;
         self.join_tokens.retain(|token| token.expires_at > tokens_before)?;
         self.api_tokens.retain(|token| token.expires_at > tokens_before)?;
+        // As long as tokens: a device that was off longer asks about a copy that a person has to look at.
+        self.gone.retain(|gone| gone.at > tokens_before)?;
         self.flush().await
     }
 

@@ -33,6 +33,8 @@ enum Moment {
     Met,
     /// The container is made at the destination; the freeze comes.
     Prepared,
+    /// It is being saved.
+    Saving,
     /// It is frozen and saved.
     Saved,
     /// Everything has arrived.
@@ -42,13 +44,14 @@ enum Moment {
 }
 
 impl Moment {
-    const ALL: [Self; 5] = [Self::Met, Self::Prepared, Self::Saved, Self::Sent, Self::Restored];
+    const ALL: [Self; 6] = [Self::Met, Self::Prepared, Self::Saving, Self::Saved, Self::Sent, Self::Restored];
 
     /// What the source's log says then.
     fn words(self) -> &'static [&'static str] {
         match self {
             Self::Met => &["the two ends have met"],
             Self::Prepared => &["ended=Copying", "ended=Preparing"],
+            Self::Saving => &["ended=Freezing"],
             Self::Saved => &["ended=Saving"],
             Self::Sent => &["ended=Sending"],
             Self::Restored => &["ended=Restoring"],
@@ -93,12 +96,14 @@ impl Harm {
 }
 
 /// Those of the table that run every time: each harm, and each moment; the others are in `the_whole_table`.
-const EVERY_TIME: [(Moment, Harm); 20] = [
+const EVERY_TIME: [(Moment, Harm); 22] = [
     (Moment::Met, Harm::SourceAgent),
     (Moment::Prepared, Harm::SourceAgent),
+    (Moment::Saving, Harm::SourceAgent),
     (Moment::Saved, Harm::SourceAgent),
     (Moment::Restored, Harm::SourceAgent),
     (Moment::Met, Harm::DestinationAgent),
+    (Moment::Saving, Harm::DestinationAgent),
     (Moment::Saved, Harm::DestinationAgent),
     (Moment::Sent, Harm::DestinationAgent),
     (Moment::Restored, Harm::DestinationAgent),

@@ -216,9 +216,9 @@ impl<E: Engine> Move<'_, E> {
     }
 
     /// The image's name, the tenant's network and the volumes; answers the request for the container.
-    async fn make_ready(&self, plan: &Plan) -> Result<crate::policy::AllowedBody, Why> {
+    async fn make_ready(&mut self, plan: &Plan) -> Result<crate::policy::AllowedBody, Why> {
         let tenant = self.grant().tenant.clone();
-        let mobility = &self.shared.mobility;
+        let mobility = self.shared.mobility.clone();
         let mut body = plan.body.clone();
         mobility.tag_image(&plan.needs.image_id, &plan.image).await.map_err(say)?;
         let named = mobility.image(&plan.image).await.map_err(say)?;
@@ -228,6 +228,9 @@ impl<E: Engine> Move<'_, E> {
         }
         if let Some(address) = plan.address {
             let subnet = self.subnet(&tenant).await?;
+            if self.shared.networks.is_taken(address, &plan.needs.container).await {
+                return Err(format!("another container of the tenant has the address {address}"));
+            }
             self.shared.engine.ensure_network(&subnet).await.map_err(say)?;
             creation::join_network(&mut body, plan.name(), &AssignedAddress { address, subnet });
         }
@@ -246,6 +249,12 @@ impl<E: Engine> Move<'_, E> {
                 tenant: tenant.clone(),
                 name: name.to_owned(),
             };
+            // One that came meanwhile is somebody else's.
+            if self.shared.mobility.volume(engine_name).await.map_err(say)?.is_some() {
+                return Err(format!("a volume {name} was made here meanwhile; delete it, and move again"));
+            }
+            self.record.volumes.push(engine_name.clone());
+            self.write().map_err(|error| format!("the move cannot be written down: {error}"))?;
             self.shared.engine.ensure_volume(&volume).await.map_err(say)?;
         }
         Ok(body)
@@ -283,7 +292,7 @@ impl<E: Engine> Move<'_, E> {
                 }),
             };
         let upper = portrait.upper;
-        let places = upper.iter().chain(&volumes).cloned().collect();
+        let places = upper.iter().chain(&volumes).chain([&arrived]).cloned().collect();
         let put = spawn_blocking(move || files::put(&arrived, upper.as_deref(), &volumes, log.as_deref()));
         put.await.map_err(|error| error.to_string())?.map_err(text_of)?;
         Ok(places)
@@ -323,21 +332,32 @@ impl<E: Engine> Move<'_, E> {
         }
     }
 
-    async fn try_let_out(&self) -> Result<(), Why> {
+    async fn try_let_out(&mut self) -> Result<(), Why> {
         let plan = self.record.plan.clone().ok_or("the plan is lost")?;
         let engine_id = self.record.engine_id.clone().ok_or("the container's id is lost")?;
-        let (mobility, grant) = (&self.shared.mobility, self.grant());
-        let portrait = mobility.portrait(&grant.tenant, &engine_id, false).await.map_err(say)?;
-        if plan.is_live(grant) {
+        let (mobility, grant) = (self.shared.mobility.clone(), self.grant().clone());
+        let portrait = match mobility.portrait(&grant.tenant, &engine_id, false).await {
+            // Somebody deleted it at the engine itself.
+            Err(EngineError::NotFound(_)) => return Ok(()),
+            portrait => portrait.map_err(say)?,
+        };
+        if plan.is_live(&grant) && self.record.is_let_out && portrait.pid.is_none() {
+            // It has run here and ended since: what its restart policy says is the engine's business again.
+            Orders::from_environment().clear(&engine_id).map_err(|error| error.to_string())?;
+        } else if plan.is_live(&grant) {
             let pid = match portrait.pid {
                 Some(pid) => pid,
                 // The device was started again, or somebody killed it: it is brought up once more from its images.
                 None => {
-                    self.restore(&plan, &engine_id).await?;
+                    if let Err(why) = self.restore(&plan, &engine_id).await {
+                        return self.without_memory(&plan, &engine_id, &why).await;
+                    }
                     let now = mobility.portrait(&grant.tenant, &engine_id, false).await.map_err(say)?;
                     now.pid.ok_or("the container does not stay up")?
                 }
             };
+            self.record.is_let_out = true;
+            self.write().map_err(|error| format!("the move cannot be written down: {error}"))?;
             if let Some(address) = plan.address {
                 self.shared.networks.arrived(&grant.tenant, &grant.container, address).await;
             }
@@ -358,6 +378,18 @@ impl<E: Engine> Move<'_, E> {
         mobility.set_restart(&engine_id, plan.restart.clone()).await.map_err(say)
     }
 
+    /// It cannot be restored any more, and nobody else has it: better started anew than lost.
+    async fn without_memory(&self, plan: &Plan, engine_id: &str, why: &str) -> Result<(), Why> {
+        let (tenant, container) = (&self.grant().tenant, &self.grant().container);
+        tracing::error!(%container, %why, "a container that moved here cannot be restored again; it is started anew");
+        Orders::from_environment().clear(engine_id).map_err(|error| error.to_string())?;
+        if let Some(address) = plan.address {
+            self.shared.networks.arrived(tenant, container, address).await;
+        }
+        self.shared.engine.start(engine_id).await.map_err(say)?;
+        self.shared.mobility.set_restart(engine_id, plan.restart.clone()).await.map_err(say)
+    }
+
     async fn try_remove(&self) -> Result<(), Why> {
         // By name too: the agent may have ended between making it and writing that down.
         let name = engine_name(&self.grant().container);
@@ -370,17 +402,17 @@ impl<E: Engine> Move<'_, E> {
         if let Some(engine_id) = &self.record.engine_id {
             Orders::from_environment().clear(engine_id).map_err(|error| error.to_string())?;
         }
-        for (volume, _) in self.record.plan.iter().flat_map(|plan| &plan.needs.volumes) {
+        for volume in &self.record.volumes {
             self.shared.mobility.remove_volume(volume).await.map_err(say)?;
         }
         Ok(())
     }
 
-    async fn end(self, outcome: &Outcome) {
+    async fn end(mut self, outcome: &Outcome) {
         let grant = self.grant().clone();
         tracing::info!(migration = %grant.migration, container = %grant.container, ?outcome, "move ended at its destination");
         self.insist(Duty::ClearUp).await;
-        self.shared.moving.end(&grant.container);
+        self.shared.moving.end(&grant.container, &grant.migration);
         if let Some(engine_id) = &self.record.engine_id {
             self.shared.inventory.announce(engine_id).await;
         }
@@ -389,7 +421,7 @@ impl<E: Engine> Move<'_, E> {
     }
 
     /// Tries until it succeeds; the log has each new reason once.
-    async fn insist(&self, duty: Duty) {
+    async fn insist(&mut self, duty: Duty) {
         let mut last = None;
         loop {
             let outcome = match duty {

@@ -44,6 +44,8 @@ pub(super) struct SourceRecord {
 pub(super) struct Before {
     pub engine_id: String,
     pub was_running: bool,
+    /// The freeze has begun: if it does not run any more, it was stopped for the move.
+    pub is_frozen: bool,
     pub restart: Option<RestartPolicy>,
     pub volumes: Vec<String>,
     pub address: Option<std::net::Ipv4Addr>,
@@ -58,6 +60,10 @@ pub(super) struct DestinationRecord {
     pub plan: Option<Plan>,
     /// The engine's id of the copy, once it is made.
     pub engine_id: Option<String>,
+    /// The volumes that were made for it.
+    pub volumes: Vec<String>,
+    /// It was let run: from here on its images are old.
+    pub is_let_out: bool,
 }
 
 /// The folder of one move.

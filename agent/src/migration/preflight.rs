@@ -10,7 +10,7 @@ use std::{
 };
 
 use ecep_proto::api::{
-    container::Protocol,
+    container::{PortMapping, Protocol},
     device::MigrationFacts,
     error::ApiError,
     migration::{Check, Checks, MigrationEnd, Needs, Survey, Verdict},
@@ -235,7 +235,7 @@ pub(super) async fn check<E: Engine>(shared: &Shared<E>, needs: &Needs) -> Resul
         );
     }
     let listed = shared.engine.list().await.map_err(EngineError::into_api)?;
-    let mut others = listed.iter().filter(|other| other.view().id != needs.container);
+    let others = listed.iter().filter(|other| other.view().id != needs.container);
     if let Some(other) =
         others.clone().find(|other| other.tenant == needs.tenant && other.view().name == needs.name)
     {
@@ -250,7 +250,8 @@ pub(super) async fn check<E: Engine>(shared: &Shared<E>, needs: &Needs) -> Resul
     }
     for port in &needs.ports {
         let Some(host) = port.host else { continue };
-        let holder = others.find(|other| other.view().ports.iter().any(|one| one.host == Some(host)));
+        let is_same = |one: &PortMapping| one.host == Some(host) && one.protocol == port.protocol;
+        let holder = others.clone().find(|other| other.view().ports.iter().any(is_same));
         if let Some(other) = holder {
             checks.add(
                 Verdict::Refused,

@@ -90,7 +90,7 @@ impl Progress {
 }
 
 async fn tell(mut latest: watch::Receiver<MigrationReport>, control: Link) {
-    let since = Instant::now();
+    let mut ended_at = None;
     loop {
         let report = latest.borrow_and_update().clone();
         let told = control.call::<MigrationTell>(MigrationTell::URI, &report).await;
@@ -103,7 +103,8 @@ async fn tell(mut latest: watch::Receiver<MigrationReport>, control: Link) {
                 }
             }
             Err(error) => {
-                if since.elapsed() > GIVE_UP && report.ended {
+                let since = report.ended.then(|| *ended_at.get_or_insert_with(Instant::now));
+                if since.is_some_and(|since| since.elapsed() > GIVE_UP) {
                     tracing::warn!(migration = %report.migration, %error, "nobody heard of the move's end");
                     return;
                 }

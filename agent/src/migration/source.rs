@@ -21,11 +21,11 @@ use ecep_fleet::migration::{
 use ecep_proto::api::migration::{Decision, MigrationPhase};
 use ecep_runtime::{
     dump::{self, DumpError, Folders, Request},
-    network, runc,
+    freezer, network, runc,
 };
 use tokio::{
     sync::watch,
-    task::spawn_blocking,
+    task::{JoinHandle, spawn_blocking},
     time::{sleep, timeout},
 };
 
@@ -83,6 +83,8 @@ struct Move<'a, E> {
     /// The channel and the control stream, once there are any. The channel lives as long as it is held.
     line: Option<(Channel, ChannelStream, bool)>,
     frozen_at: Option<Instant>,
+    /// A dump that was begun: nothing may be undone under it.
+    dump: Option<JoinHandle<Result<PathBuf, Failure>>>,
     delivered_at: Option<Instant>,
 }
 
@@ -105,6 +107,7 @@ pub(super) async fn run<E: Engine>(
         authority: Authority { control: shared.control.clone(), grant: grant.clone(), generation },
         line: None,
         frozen_at: None,
+        dump: None,
         delivered_at: None,
     };
     let Some((mut machine, mut action)) = begun else {
@@ -158,6 +161,9 @@ pub(super) async fn run<E: Engine>(
         let Some(next) = machine.handle(input) else { continue };
         let is_freezing = before.phase() != Phase::Frozen && machine.phase() == Phase::Frozen;
         this.record.phase = machine.phase();
+        if let Some(before) = this.record.before.as_mut().filter(|_| is_freezing) {
+            before.is_frozen = true;
+        }
         match this.write() {
             Ok(()) => action = next,
             // Nothing was done yet, so it can be left undone. Later phases are found again by asking.
@@ -190,6 +196,8 @@ impl<E: Engine> Move<'_, E> {
     async fn prepare(&mut self) -> Result<(), Why> {
         let _turn = self.shared.at_work.acquire().await.map_err(|error| error.to_string())?;
         let grant = self.grant().clone();
+        // Orders that were accepted before the move come to their end first; later ones are refused.
+        self.shared.orders.drain(&grant.container).await;
         let found =
             self.shared.orders.find(&grant.tenant, &grant.container).await.map_err(|error| error.message)?;
         let engine_id = found.detail.engine_id.clone();
@@ -205,6 +213,7 @@ impl<E: Engine> Move<'_, E> {
         self.record.before = Some(Before {
             engine_id,
             was_running: portrait.is_running,
+            is_frozen: false,
             restart: portrait.restart.clone(),
             volumes: portrait.volumes.iter().map(|(name, _)| name.clone()).collect(),
             address: plan.address,
@@ -292,7 +301,9 @@ impl<E: Engine> Move<'_, E> {
             self.progress.phase(MigrationPhase::Saving);
             let folder = self.journal.folder().join(format!("dump-{attempt}"));
             let (id, into) = (before.engine_id.clone(), folder.clone());
-            let saved = spawn_blocking(move || save_blocking(&id, pid, &into)).await;
+            let dump = self.dump.insert(spawn_blocking(move || save_blocking(&id, pid, &into)));
+            let saved = dump.await;
+            self.dump = None;
             match saved.map_err(|error| error.to_string())? {
                 Ok(images) => return Ok(images),
                 Err(Failure { is_passing: true, .. }) if attempt < DUMP_ATTEMPTS => {
@@ -333,6 +344,13 @@ impl<E: Engine> Move<'_, E> {
     async fn resume(&mut self) {
         // The destination hears of it by the end of the line, too.
         self.line = None;
+        if let Some(dump) = self.dump.take() {
+            // How it went does not matter any more.
+            drop(dump.await);
+        }
+        // One that an agent began which was killed since.
+        let folder = self.journal.folder().to_owned();
+        drop(spawn_blocking(move || wait_for_dumps(&folder)).await);
         self.insist(Duty::Resume).await;
     }
 
@@ -355,8 +373,13 @@ impl<E: Engine> Move<'_, E> {
                 if portrait.is_paused {
                     mobility.unpause(&before.engine_id).await.map_err(say)?;
                 }
+                if freezer::is_frozen(pid).unwrap_or_default() {
+                    // CRIU leaves the cgroup as it found it; the engine does not know of it.
+                    freezer::thaw(pid).map_err(|error| error.to_string())?;
+                }
             }
-            None if before.was_running => {
+            // Unless it ended by itself before anything was done to it.
+            None if before.was_running && before.is_frozen => {
                 self.shared.engine.start(&before.engine_id).await.map_err(say)?;
             }
             None => {}
@@ -522,6 +545,23 @@ fn save_blocking(id: &str, pid: i32, folder: &std::path::Path) -> Result<PathBuf
                 matches!(&error, DumpError::Refused { cause: Some(cause), .. } if cause.is_passing);
             Err(Failure { why: first_line(&error), is_passing })
         }
+    }
+}
+
+/// Waits until no runc works in that folder any more: CRIU must not be killed at its work, or the container is damaged.
+fn wait_for_dumps(folder: &std::path::Path) {
+    let works_there = |entry: fs::DirEntry| {
+        let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&command).into_owned();
+        text.contains("checkpoint") && text.contains(&folder.display().to_string())
+    };
+    let start = Instant::now();
+    while start.elapsed() < DUMP_LIMIT {
+        let mut entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        if !entries.any(works_there) {
+            return;
+        }
+        std::thread::sleep(ASK_EVERY);
     }
 }
 

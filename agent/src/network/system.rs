@@ -71,14 +71,13 @@ pub(super) async fn set_routes(wanted: &BTreeMap<Ipv4Addr, Ipv4Addr>) -> Result<
         delete_route(*address).await?;
     }
     let missing = wanted.iter().filter(|(address, via)| actual.get(address) != Some(&Some(**via)));
-    let mut refused = None;
     for (address, via) in missing {
-        // One device that is not of this site must not take the others' routes away.
+        // A device that is not of this site: there is no way to its containers, but there is to the others'.
         if let Err(error) = set_route(*address, *via).await {
-            refused = Some(error);
+            tracing::warn!(%address, %via, %error, "a container on another device cannot be reached from here");
         }
     }
-    refused.map_or(Ok(()), Err)
+    Ok(())
 }
 
 /// Sends what is meant for a container to a device.
@@ -113,6 +112,10 @@ pub(super) async fn set_rules(filter: &str, nat: &str) -> Result<(), SystemError
             let fixed = ["--wait", LOCK, "-t", table, how, chain];
             fixed.into_iter().chain(rule.iter().copied()).collect::<Vec<_>>()
         };
+        if how == "-A" {
+            // The engine puts its own at the end when it starts again; ours comes after it.
+            drop(run("iptables", &words("-D"), "").await);
+        }
         if run("iptables", &words("-C"), "").await.is_err() {
             run("iptables", &words(how), "").await?;
         }

@@ -25,12 +25,24 @@ pub struct Placement {
     pub address: Option<Ipv4Addr>,
     /// Who has it, and the move under way.
     pub holding: Holding,
+    /// The move by which its holder got it, until that has reported it.
+    #[serde(default)]
+    pub came_by: Option<OperationId>,
     /// Whether its holder has reported it since it became the holder: only then does its absence mean that it is gone.
     pub is_seen: bool,
     /// When it got here, or its last move began, in milliseconds since 1970.
     pub since: u64,
     /// Ports of devices that it was on.
     pub left: Vec<(DeviceId, Vec<PortMapping>)>,
+}
+
+/// A container that is no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gone {
+    /// Its last generation.
+    pub generation: u64,
+    /// When it went, in milliseconds since 1970.
+    pub at: u64,
 }
 
 /// A move, and whose.
@@ -60,13 +72,23 @@ impl Store {
         self.flush().await
     }
 
-    /// Forgets a placement.
+    /// Forgets a placement, but for that it was there: a device that asks much later about an old copy must be told so.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn remove_placement(&self, container: &ContainerId) -> Result<(), StoreError> {
-        self.placements.remove(container.as_str())?;
+    pub async fn remove_placement(&self, placement: &Placement, now: u64) -> Result<(), StoreError> {
+        let container = placement.container.as_str();
+        self.gone.put(container, &Gone { generation: placement.holding.generation, at: now })?;
+        self.placements.remove(container)?;
         self.flush().await
+    }
+
+    /// The last generation of a container that is no more; none where none was ever known.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn last_generation(&self, container: &ContainerId) -> Result<Option<u64>, StoreError> {
+        Ok(self.gone.get(container.as_str())?.map(|gone| gone.generation))
     }
 
     /// The number of the tenant's network, given now if it has none; none where `limit` are given.

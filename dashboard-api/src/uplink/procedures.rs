@@ -17,8 +17,16 @@ impl Uplink {
     /// Takes a device's facts and grants it its tenants' realms.
     pub(super) fn hello(&self, caller: &Caller, hello: Hello) -> Result<Grants, ApiError> {
         let device = device_of(caller)?;
-        self.control.view().hello(&device, hello.facts)?;
+        let has_moved = {
+            let mut view = self.control.view();
+            let address = view.address(&device);
+            view.hello(&device, hello.facts)?;
+            view.address(&device) != address
+        };
         let tenants = self.tenants_of(&device)?;
+        if has_moved {
+            tenants.iter().for_each(|tenant| self.control.authority.touch(tenant));
+        }
         let row = self.control.store.device(&device)?.ok_or_else(not_a_device)?;
         let papers = Some(self.control.papers(&row)?);
         let mut grants = Grants { revision: revision_of(&tenants), tenants: Vec::new(), papers };
@@ -43,16 +51,17 @@ impl Uplink {
             }
         }
         let revision = report.network_revision;
-        {
+        let has_moved = {
             // Told under the lock, so that events leave in the order of the changes.
             let mut view = self.control.view();
             let now = self.control.clock.now();
             let address = view.address(&device);
             let change = view.report(now, unix_ms(), &device, report)?;
-            if view.address(&device) != address {
-                tenants.iter().for_each(|tenant| self.control.authority.touch(tenant));
-            }
             change.into_iter().for_each(|change| self.tell(change));
+            view.address(&device) != address
+        };
+        if has_moved {
+            tenants.iter().for_each(|tenant| self.control.authority.touch(tenant));
         }
         let network = if revision == self.control.authority.revision(&tenants) {
             None
