@@ -9,6 +9,7 @@ mod journal;
 mod plan;
 mod preflight;
 mod progress;
+mod saving;
 mod source;
 mod verdict;
 mod wire;

@@ -19,10 +19,7 @@ use ecep_fleet::migration::{
     source::{Action, Input, Phase, Source},
 };
 use ecep_proto::api::migration::{Decision, MigrationPhase};
-use ecep_runtime::{
-    dump::{self, DumpError, Folders, Request},
-    freezer, network, runc,
-};
+use ecep_runtime::{freezer, network};
 use tokio::{
     sync::watch,
     task::{JoinHandle, spawn_blocking},
@@ -35,6 +32,7 @@ use super::{
     plan::Plan,
     preflight,
     progress::Progress,
+    saving,
     verdict::Authority,
     wire::{FromDestination, FromSource, IMAGE, Lot, Opening, PLAN},
 };
@@ -42,8 +40,6 @@ use crate::engine::{Engine, EngineError};
 
 /// The destination unpacks an image, or restores a container of gigabytes from a slow card.
 const ANSWER_LIMIT: Duration = Duration::from_secs(600);
-/// A dump writes all memory to the disk.
-const DUMP_LIMIT: Duration = Duration::from_secs(300);
 /// Once its copy stands, the destination commits within a second; then the move is given up, and the container goes on.
 const DECISION_LIMIT: Duration = Duration::from_secs(15);
 /// After the decision the destination lets its copy out within milliseconds.
@@ -84,7 +80,7 @@ struct Move<'a, E> {
     line: Option<(Channel, ChannelStream, bool)>,
     frozen_at: Option<Instant>,
     /// A dump that was begun: nothing may be undone under it.
-    dump: Option<JoinHandle<Result<PathBuf, Failure>>>,
+    dump: Option<JoinHandle<Result<PathBuf, saving::Failure>>>,
     delivered_at: Option<Instant>,
 }
 
@@ -301,18 +297,18 @@ impl<E: Engine> Move<'_, E> {
             self.progress.phase(MigrationPhase::Saving);
             let folder = self.journal.folder().join(format!("dump-{attempt}"));
             let (id, into) = (before.engine_id.clone(), folder.clone());
-            let dump = self.dump.insert(spawn_blocking(move || save_blocking(&id, pid, &into)));
+            let dump = self.dump.insert(spawn_blocking(move || saving::save(&id, pid, &into)));
             let saved = dump.await;
             self.dump = None;
             match saved.map_err(|error| error.to_string())? {
                 Ok(images) => return Ok(images),
-                Err(Failure { is_passing: true, .. }) if attempt < DUMP_ATTEMPTS => {
+                Err(saving::Failure { is_passing: true, .. }) if attempt < DUMP_ATTEMPTS => {
                     network::reconnect(pid).map_err(|error| error.to_string())?;
                     mobility.unpause(&before.engine_id).await.map_err(say)?;
                     sleep(ASK_EVERY).await;
                     attempt += 1;
                 }
-                Err(Failure { why, .. }) => return Err(why),
+                Err(saving::Failure { why, .. }) => return Err(why),
             }
         }
     }
@@ -350,7 +346,7 @@ impl<E: Engine> Move<'_, E> {
         }
         // One that an agent began which was killed since.
         let folder = self.journal.folder().to_owned();
-        drop(spawn_blocking(move || wait_for_dumps(&folder)).await);
+        drop(spawn_blocking(move || saving::wait_for_dumps(&folder)).await);
         self.insist(Duty::Resume).await;
     }
 
@@ -505,70 +501,6 @@ impl<E: Engine> Move<'_, E> {
             Err(error) => Err(format!("the line to the destination broke: {error}")),
         }
     }
-}
-
-struct Failure {
-    why: Why,
-    is_passing: bool,
-}
-
-/// Cuts a paused container off and dumps it.
-fn save_blocking(id: &str, pid: i32, folder: &std::path::Path) -> Result<PathBuf, Failure> {
-    let failed = |why: String| Failure { why, is_passing: false };
-    drop(fs::remove_dir_all(folder));
-    fs::create_dir(folder).map_err(|error| failed(format!("{}: {error}", folder.display())))?;
-    // After the folder, which is gone where the move has ended meanwhile.
-    match network::cut(pid) {
-        // A network of its own without a cable: nothing passes anyway.
-        Ok(()) | Err(network::NetworkError::NoCable(_)) => {}
-        Err(error) => return Err(failed(error.to_string())),
-    }
-    let folders =
-        Folders::create(folder).map_err(|error| failed(format!("{}: {error}", folder.display())))?;
-    let runc = runc::find().ok_or_else(|| failed("runc is not on the agent's PATH".to_owned()))?;
-    let root = runc::find_root_of(pid, id)
-        .ok_or_else(|| failed("runc's state of the container cannot be found".to_owned()))?;
-    let request = Request {
-        runc: &runc,
-        root: &root,
-        id,
-        pid,
-        images: &folders.images,
-        work: &folders.work,
-        criu: None,
-        limit: DUMP_LIMIT,
-    };
-    match dump::dump(&request) {
-        Ok(_) => Ok(folders.images),
-        Err(error) => {
-            let is_passing =
-                matches!(&error, DumpError::Refused { cause: Some(cause), .. } if cause.is_passing);
-            Err(Failure { why: first_line(&error), is_passing })
-        }
-    }
-}
-
-/// Waits until no runc works in that folder any more: CRIU must not be killed at its work, or the container is damaged.
-fn wait_for_dumps(folder: &std::path::Path) {
-    let works_there = |entry: fs::DirEntry| {
-        let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let text = String::from_utf8_lossy(&command).into_owned();
-        text.contains("checkpoint") && text.contains(&folder.display().to_string())
-    };
-    let start = Instant::now();
-    while start.elapsed() < DUMP_LIMIT {
-        let mut entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-        if !entries.any(works_there) {
-            return;
-        }
-        std::thread::sleep(ASK_EVERY);
-    }
-}
-
-fn first_line(error: &DumpError) -> String {
-    let text = error.to_string();
-    tracing::debug!(%text, "a dump failed");
-    text.lines().next().unwrap_or_default().to_owned()
 }
 
 fn unexpected(answer: &FromDestination) -> Why {

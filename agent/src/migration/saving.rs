@@ -1,0 +1,84 @@
+//! Saves a paused container of this device into a folder: cut off, then dumped. Blocks.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use ecep_runtime::{
+    dump::{self, DumpError, Folders, Request},
+    network, runc,
+};
+
+/// A dump writes all memory to the disk.
+const DUMP_LIMIT: Duration = Duration::from_secs(300);
+/// Between two looks at what runs.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Why it could not be saved.
+pub(super) struct Failure {
+    /// A sentence.
+    pub why: String,
+    /// Whether it may work a moment later.
+    pub is_passing: bool,
+}
+
+/// Cuts a paused container off and dumps it.
+pub(super) fn save(id: &str, pid: i32, folder: &Path) -> Result<PathBuf, Failure> {
+    let failed = |why: String| Failure { why, is_passing: false };
+    drop(fs::remove_dir_all(folder));
+    fs::create_dir(folder).map_err(|error| failed(format!("{}: {error}", folder.display())))?;
+    // After the folder, which is gone where the move has ended meanwhile.
+    match network::cut(pid) {
+        // A network of its own without a cable: nothing passes anyway.
+        Ok(()) | Err(network::NetworkError::NoCable(_)) => {}
+        Err(error) => return Err(failed(error.to_string())),
+    }
+    let folders =
+        Folders::create(folder).map_err(|error| failed(format!("{}: {error}", folder.display())))?;
+    let runc = runc::find().ok_or_else(|| failed("runc is not on the agent's PATH".to_owned()))?;
+    let root = runc::find_root_of(pid, id)
+        .ok_or_else(|| failed("runc's state of the container cannot be found".to_owned()))?;
+    let request = Request {
+        runc: &runc,
+        root: &root,
+        id,
+        pid,
+        images: &folders.images,
+        work: &folders.work,
+        criu: None,
+        limit: DUMP_LIMIT,
+    };
+    match dump::dump(&request) {
+        Ok(_) => Ok(folders.images),
+        Err(error) => {
+            let is_passing =
+                matches!(&error, DumpError::Refused { cause: Some(cause), .. } if cause.is_passing);
+            Err(Failure { why: first_line(&error), is_passing })
+        }
+    }
+}
+
+/// Waits until no runc works in that folder any more: CRIU must not be killed at its work, or the container is damaged.
+pub(super) fn wait_for_dumps(folder: &Path) {
+    let works_there = |entry: fs::DirEntry| {
+        let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&command).into_owned();
+        text.contains("checkpoint") && text.contains(&folder.display().to_string())
+    };
+    let start = Instant::now();
+    while start.elapsed() < DUMP_LIMIT {
+        let mut entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        if !entries.any(works_there) {
+            return;
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn first_line(error: &DumpError) -> String {
+    let text = error.to_string();
+    tracing::debug!(%text, "a dump failed");
+    text.lines().next().unwrap_or_default().to_owned()
+}
