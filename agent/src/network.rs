@@ -65,7 +65,7 @@ impl<E: Engine> Networks<E> {
             tracing::warn!(%error, "the tenants' networks cannot be set up; trying again");
             return;
         }
-        self.write_hosts(&current).await;
+        self.introduce(&current).await;
         for (tenant, address) in moved {
             self.forget_neighbour(&tenant, address).await;
         }
@@ -78,7 +78,7 @@ impl<E: Engine> Networks<E> {
         if let Err(error) = self.set_up(&current).await {
             tracing::warn!(%error, "the tenants' networks cannot be set up");
         }
-        self.write_hosts(&current).await;
+        self.introduce(&current).await;
     }
 
     /// A container has moved here: its address is no longer reached through another device.
@@ -97,13 +97,20 @@ impl<E: Engine> Networks<E> {
 
     /// A container has moved from here to the device with that address: whoever speaks to it through this device is sent
     /// on.
-    pub async fn left(&self, tenant: &TenantSlug, container: &ContainerId, address: Ipv4Addr, to: Ipv4Addr) {
+    pub async fn left(
+        &self,
+        tenant: &TenantSlug,
+        container: &ContainerId,
+        address: Ipv4Addr,
+        to: (&DeviceId, Ipv4Addr),
+    ) {
         let mut current = self.table.lock().await;
         let mut places = current.networks.iter_mut().flat_map(|network| &mut network.places);
         if let Some(place) = places.find(|place| place.container == *container) {
-            place.via = Some(to);
+            place.device = to.0.clone();
+            place.via = Some(to.1);
         }
-        if let Err(error) = system::set_route(address, to).await {
+        if let Err(error) = system::set_route(address, to.1).await {
             tracing::warn!(%container, %error, "a container that left has no route");
         }
         self.forget_neighbour(tenant, address).await;
@@ -136,15 +143,23 @@ impl<E: Engine> Networks<E> {
         system::set_routes(&routes).await
     }
 
-    async fn write_hosts(&self, table: &NetworkTable) {
+    /// Gives each container here the others' names, and the patience to wait for one that is on the move.
+    async fn introduce(&self, table: &NetworkTable) {
         for container in self.inventory.containers() {
             let of_tenant = |network: &&TenantNetwork| network.subnet.tenant == container.tenant;
             let Some(network) = table.networks.iter().find(of_tenant) else { continue };
+            if let Some(pid) = container.detail.pid.and_then(|pid| i32::try_from(pid).ok()) {
+                let patient = tokio::task::spawn_blocking(move || ecep_runtime::network::be_patient(pid));
+                if let Ok(Err(error)) = patient.await {
+                    tracing::debug!(container = %container.view().id, %error, "it does not ask longer for neighbours");
+                }
+            }
             let Some(path) = self.engine.hosts_file(&container.detail.engine_id).await else { continue };
             let lines = hosts::lines(&network.places, &container.view().id);
-            if let Err(error) = tokio::task::spawn_blocking(move || hosts::write(&path, &lines))
-                .await
-                .unwrap_or_else(|error| Err(std::io::Error::other(error)))
+            let written = tokio::task::spawn_blocking(move || hosts::write(&path, &lines)).await;
+            if let Err(error) = written.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+                // It was deleted meanwhile.
+                && error.kind() != std::io::ErrorKind::NotFound
             {
                 tracing::warn!(container = %container.view().id, %error, "a hosts file cannot be written");
             }
@@ -156,6 +171,8 @@ impl<E: Engine> Networks<E> {
         let containers = self.inventory.containers();
         let pids = containers.iter().filter(|container| container.tenant == *tenant);
         let pids: Vec<i32> = pids.filter_map(|container| i32::try_from(container.detail.pid?).ok()).collect();
+        // And this device, which forwards to it.
+        let pids = pids.into_iter().chain(i32::try_from(std::process::id()));
         let done = tokio::task::spawn_blocking(move || {
             for pid in pids {
                 if let Err(error) = ecep_runtime::network::forget_neighbour(pid, address) {

@@ -94,7 +94,8 @@ pub fn dump(request: &Request<'_>) -> Result<Report, DumpError> {
         .map_err(|error| DumpError::Io { what: format!("cannot write {}", said_path.display()), error })?;
     let mut command = Command::new(request.runc);
     command.arg("--root").arg(request.root).arg("checkpoint");
-    command.args(["--leave-running", "--tcp-established", "--empty-ns", "network"]);
+    // File locks here and at the restore, or at neither: a program that has lost its lock takes itself for the last user.
+    command.args(["--leave-running", "--tcp-established", "--file-locks", "--empty-ns", "network"]);
     command.arg("--image-path").arg(request.images).arg("--work-path").arg(request.work).arg(request.id);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
     if let Some(path) = path_with(request.criu) {

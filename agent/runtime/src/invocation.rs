@@ -101,7 +101,8 @@ impl Create {
     /// The arguments by which runc restores the container instead.
     pub fn restore_arguments(&self, images: &Path, work: &Path) -> Vec<OsString> {
         let mut arguments = self.globals.clone();
-        arguments.extend(["restore", "--detach", "--empty-ns", "network"].map(OsString::from));
+        arguments
+            .extend(["restore", "--detach", "--file-locks", "--empty-ns", "network"].map(OsString::from));
         arguments.extend(["--image-path".into(), images.into(), "--work-path".into(), work.into()]);
         arguments.extend(self.shared.iter().cloned());
         arguments.push(self.id.clone().into());
@@ -169,7 +170,7 @@ mod tests {
         assert_eq!(
             create.restore_arguments(Path::new("/i"), Path::new("/w")),
             words(
-                "--root /r/moby --log /b/log.json --log-format json restore --detach --empty-ns network \
+                "--root /r/moby --log /b/log.json --log-format json restore --detach --file-locks --empty-ns network \
                  --image-path /i --work-path /w --bundle /b --pid-file /b/init.pid 24ce"
             )
         );
@@ -186,8 +187,8 @@ mod tests {
         assert_eq!(
             create.restore_arguments(Path::new("/i"), Path::new("/w")),
             words(
-                "--debug --root=/r --systemd-cgroup restore --detach --empty-ns network --image-path /i \
-                 --work-path /w --no-pivot --bundle /b --console-socket /c --pid-file /p 24ce"
+                "--debug --root=/r --systemd-cgroup restore --detach --file-locks --empty-ns network \
+                 --image-path /i --work-path /w --no-pivot --bundle /b --console-socket /c --pid-file /p 24ce"
             )
         );
     }

@@ -13,7 +13,9 @@ use netlink_packet_core::{
 };
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
-use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage};
+use netlink_packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
+};
 use netlink_packet_route::route::{
     RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
@@ -115,12 +117,25 @@ pub(crate) fn set_loopback_route(present: bool) -> io::Result<()> {
     absent_is_fine(request(RouteNetlinkMessage::DelRoute(message), NLM_F_ACK, |_| {}))
 }
 
-/// Forgets a neighbour on all interfaces but loopback.
+/// Forgets where a neighbour is, on all interfaces. One that is being asked for stays: without its entry the kernel would
+/// fail whoever waits for the answer.
 pub(crate) fn delete_neighbour(address: Ipv4Addr) -> io::Result<()> {
-    for link in links()?.into_iter().filter(|link| link.index != LOOPBACK) {
+    let mut known = Vec::new();
+    let mut all = NeighbourMessage::default();
+    all.header.family = AddressFamily::Inet;
+    request(RouteNetlinkMessage::GetNeighbour(all), NLM_F_DUMP, |answer| {
+        if let RouteNetlinkMessage::NewNeighbour(message) = answer {
+            let destination = NeighbourAttribute::Destination(NeighbourAddress::Inet(address));
+            if message.attributes.contains(&destination) && message.header.state != NeighbourState::Incomplete
+            {
+                known.push(message.header.ifindex);
+            }
+        }
+    })?;
+    for index in known {
         let mut message = NeighbourMessage::default();
         message.header.family = AddressFamily::Inet;
-        message.header.ifindex = link.index;
+        message.header.ifindex = index;
         message.attributes = vec![NeighbourAttribute::Destination(NeighbourAddress::Inet(address))];
         match request(RouteNetlinkMessage::DelNeighbour(message), NLM_F_ACK, |_| {}) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),

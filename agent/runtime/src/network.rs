@@ -66,6 +66,25 @@ pub fn forget_neighbour(pid: i32, address: Ipv4Addr) -> io::Result<()> {
     netlink::in_network_of(pid, || netlink::delete_neighbour(address))
 }
 
+/// How often ARP asks before it gives up, once a second: as long as a move takes, so that whoever begins to speak to a
+/// container on the move waits for it. The kernel's own patience is three seconds.
+pub const ARP_PATIENCE: &str = "60";
+
+/// Makes the container whose first process is `pid` ask longer for neighbours that do not answer.
+///
+/// # Errors
+/// The process is gone, or the system refuses.
+pub fn be_patient(pid: i32) -> io::Result<()> {
+    netlink::in_network_of(pid, || {
+        for link in netlink::links()?.into_iter().filter(|link| link.index != netlink::LOOPBACK) {
+            // /proc/sys/net shows the network of the thread that opens it.
+            let path = format!("/proc/sys/net/ipv4/neigh/{}/mcast_solicit", link.name);
+            fs::write(path, ARP_PATIENCE)?;
+        }
+        Ok(())
+    })
+}
+
 fn set_all(pid: i32, up: bool) -> Result<(), NetworkError> {
     for link in cables(pid)?.into_iter().filter(|link| link.is_up != up) {
         netlink::set_up(link.index, up).map_err(|error| NetworkError::Io { pid, error })?;

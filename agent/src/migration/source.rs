@@ -406,6 +406,7 @@ impl<E: Engine> Move<'_, E> {
             std::net::IpAddr::V6(_) => None,
         });
         if let (Some(address), Some(to)) = (address, to.into_iter().next()) {
+            let to = (&grant.destination, to);
             self.shared.networks.left(&grant.tenant, &grant.container, address, to).await;
         }
     }

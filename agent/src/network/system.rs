@@ -125,10 +125,16 @@ pub(super) async fn set_rules(filter: &str, nat: &str) -> Result<(), SystemError
 
 /// Lets the kernel forward, and answer ARP on a tenant's bridge for containers that are behind it.
 pub(super) async fn set_switches(bridges: impl Iterator<Item = String>) -> Result<(), SystemError> {
-    let mut switches = vec!["/proc/sys/net/ipv4/ip_forward".to_owned()];
-    switches.extend(bridges.map(|bridge| format!("/proc/sys/net/ipv4/conf/{bridge}/proxy_arp")));
-    for path in switches {
-        match tokio::fs::write(&path, "1").await {
+    let switches = vec!["/proc/sys/net/ipv4/ip_forward".to_owned()];
+    let mut switches: Vec<(String, &str)> = switches.into_iter().map(|path| (path, "1")).collect();
+    for bridge in bridges {
+        switches.push((format!("/proc/sys/net/ipv4/conf/{bridge}/proxy_arp"), "1"));
+        // A container on the move does not answer for as long as that takes.
+        let path = format!("/proc/sys/net/ipv4/neigh/{bridge}/mcast_solicit");
+        switches.push((path, ecep_runtime::network::ARP_PATIENCE));
+    }
+    for (path, value) in switches {
+        match tokio::fs::write(&path, value).await {
             // The engine makes the bridge with the tenant's first container here.
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(SystemError::Switch { path, error });

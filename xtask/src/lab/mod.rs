@@ -12,6 +12,7 @@ mod plan;
 mod process;
 mod registry;
 mod sweep;
+mod workloads;
 
 use std::ffi::OsStr;
 use std::net::Ipv4Addr;
@@ -27,6 +28,8 @@ pub(crate) use device::engine_path;
 pub use images::{COUNTER_IMAGE, LARGE_IMAGE, build_counter, build_large, copy_image, push_image};
 pub use process::Process;
 pub use registry::Registry;
+pub(crate) use workloads::unpacked_servers;
+pub use workloads::{PAGE, WORKLOADS_IMAGE, build_workloads};
 
 use plan::Plan;
 

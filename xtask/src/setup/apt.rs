@@ -10,7 +10,7 @@ use super::{cache_dir, make_empty, progress, require_root, unpack_packages};
 use crate::shell;
 
 /// What must be there, and the package that brings it.
-const NEEDS: [(Need, &str); 11] = [
+const NEEDS: [(Need, &str); 13] = [
     (Need::Program("dockerd"), "docker.io"),
     // Debian 13 and later split the client off.
     (Need::Program("docker"), "docker-cli"),
@@ -23,7 +23,11 @@ const NEEDS: [(Need, &str); 11] = [
     (Need::Program("cc"), "build-essential"),
     (Need::Program("busybox"), "busybox-static"),
     (Need::Program("chromium"), "chromium"),
-    (Need::Program("python3"), "python3"),
+    // This very file, because the image of real programs takes the system's own Python.
+    (Need::File("/usr/bin/python3"), "python3"),
+    // The Redis server itself; the package redis-server would only add a service that starts with the machine.
+    (Need::Program("redis-check-rdb"), "redis-tools"),
+    (Need::Program("sqlite3"), "sqlite3"),
 ];
 
 enum Need {
@@ -41,6 +45,12 @@ impl Need {
 }
 
 pub(super) fn install_missing() -> Result<()> {
+    install_needs()?;
+    // The sample image of real programs has it.
+    unpack("nginx", Path::new("usr/sbin/nginx"), &crate::lab::unpacked_servers())
+}
+
+fn install_needs() -> Result<()> {
     let mut missing: Vec<&str> =
         NEEDS.iter().filter(|(need, _)| !need.is_met()).map(|(_, package)| *package).collect();
     if !super::python::can_make_environments() {
@@ -73,21 +83,21 @@ pub(super) fn install_missing() -> Result<()> {
     }
 }
 
-/// The registry is only unpacked: installed, it would start a service that listens on every address of the machine.
 pub(super) fn unpack_registry() -> Result<()> {
-    if shell::is_on_path(REGISTRY) || own_registry().exists() {
+    unpack(REGISTRY, &Path::new("usr/bin").join(REGISTRY), &cache_dir().join("registry"))
+}
+
+/// A server is only unpacked: installed, it would be a service that listens on every address of the machine.
+fn unpack(package: &str, program: &Path, folder: &Path) -> Result<()> {
+    let is_installed = program.file_name().and_then(|name| name.to_str()).is_some_and(shell::is_on_path);
+    if is_installed || folder.join(program).exists() {
         return Ok(());
     }
-    progress("unpacking docker-registry");
-    let folder = cache_dir().join("registry");
-    make_empty(&folder)?;
-    apt_get(
-        &["install", "--yes", "--download-only", "--no-install-recommends", "-o"]
-            .into_iter()
-            .chain([format!("Dir::Cache::archives={}", folder.display()).as_str(), "docker-registry"])
-            .collect::<Vec<_>>(),
-    )?;
-    unpack_packages(&folder, &folder)
+    progress(&format!("unpacking {package}"));
+    make_empty(folder)?;
+    let archives = format!("Dir::Cache::archives={}", folder.display());
+    apt_get(&["install", "--yes", "--download-only", "--no-install-recommends", "-o", &archives, package])?;
+    unpack_packages(folder, folder)
 }
 
 const REGISTRY: &str = "docker-registry";
