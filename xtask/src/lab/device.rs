@@ -234,14 +234,14 @@ impl Device {
         self.engine().as_ref().map(Process::pid)
     }
 
-    /// A killed engine takes its containerd with it. While init has not reaped that, its number still looks alive to
-    /// the next engine, which would try to reach it and give up.
+    /// A killed engine takes its containerd with it, a moment later. While that is dying, or init has not reaped it, its
+    /// number still looks alive to the next engine, which would try to reach it and give up.
     fn wait_for_old_containerd(&self) -> Result<()> {
         let note = self.exec_root().join("containerd/containerd.pid");
         let Ok(pid) = fs::read_to_string(note) else { return Ok(()) };
         let stat = format!("/proc/{}/stat", pid.trim());
         let start = Instant::now();
-        while fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") Z ")) {
+        while fs::read_to_string(&stat).is_ok_and(|stat| stat.contains("(containerd)")) {
             if start.elapsed() > REAP_LIMIT {
                 bail!("process 1 of this machine does not reap the ended containerd {}", pid.trim());
             }
