@@ -159,8 +159,14 @@ impl Moves {
             next.downtime_ms = report.downtime_ms.or(next.downtime_ms);
             next.cancellable = next.state == MigrationState::Running && before_freeze(report.phase);
         }
-        if report.ended && next.state == MigrationState::Running && next.phase == MigrationPhase::Finishing {
-            end(&mut next, MigrationState::Done);
+        if report.ended && next.state == MigrationState::Running {
+            if next.phase == MigrationPhase::Finishing {
+                end(&mut next, MigrationState::Done);
+            } else if next.source == *device {
+                // The decision was told while a crash took what was not on disk yet.
+                next.error.get_or_insert_with(|| "it was given up; why was lost in a crash".to_owned());
+                end(&mut next, MigrationState::Failed);
+            }
         }
         if next == *view {
             return Ok(None);

@@ -95,6 +95,8 @@ impl Uplink {
             return Ok(*known);
         }
         self.control.moves.add(tenant, view.clone())?;
+        // The caller will ask for it, also after a crash.
+        self.control.store.flush().await?;
         tracing::info!(
             %container, %tenant, %source, %destination, ?mode, migration = %operation,
             caller = %caller.authid, role = %caller.authrole, session = caller.session, "move begins"

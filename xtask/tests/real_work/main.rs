@@ -8,6 +8,7 @@ mod client;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -471,7 +472,11 @@ const CASES: [(&str, Case); 8] = [
 const HARD_CASES: [(&str, Case); 2] =
     [("SQLite under load", sqlite_under_load), ("names during a move", names_during_a_move)];
 
+/// The machine carries one stack at a time.
+static ONE_STACK: Mutex<()> = Mutex::new(());
+
 fn walk(cases: &[(&str, Case)]) {
+    let _one = ONE_STACK.lock().unwrap_or_else(PoisonError::into_inner);
     let scene = Scene::start().unwrap();
     let mut failures = Vec::new();
     println!("| workload | move | stood still for | total |");
