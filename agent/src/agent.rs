@@ -127,7 +127,7 @@ pub async fn run<E: Engine>(
         Arc::clone(&outbox),
         Arc::clone(&moving),
     ));
-    let networks = Arc::new(Networks::new(device.clone(), Arc::clone(&engine), Arc::clone(&inventory)));
+    let networks = Arc::new(Networks::new(device.clone(), Arc::clone(&inventory)));
     let (channels, arrivals) = Channels::new(data, identity.key.signing_key().clone(), stop.clone());
     let capability = Arc::new(Capability::new(settings.runtime.clone(), data));
     let migrations: Arc<OnceLock<Arc<Migrations<E>>>> = Arc::default();

@@ -7,7 +7,6 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
-    time::Duration,
 };
 
 use ecep_proto::api::{
@@ -18,11 +17,7 @@ use ecep_proto::api::{
     error::{ApiError, ErrorKind},
     name::{CheckpointName, ContainerId, TenantSlug},
 };
-use ecep_runtime::{
-    dump::{self, Folders, Request},
-    order::{Connections, Order, Orders as RestoreOrders, Outcome, Progress, Then},
-    runc,
-};
+use ecep_runtime::order::{Connections, Order, Then};
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
@@ -32,9 +27,11 @@ use crate::{
         Engine, EngineContainer, EngineError,
         docker::mobility::{Mobility, Portrait},
     },
+    migration::{saving, size_of},
     operations::What,
     orders::{Accepted, Orders},
     reporter::Reporter,
+    restoring,
 };
 
 /// The folder of checkpoints, in the agent's data folder.
@@ -42,8 +39,6 @@ const FOLDER: &str = "checkpoints";
 /// The folder of checkpoints that were put into none.
 const COMMON: &str = "common";
 const RECORD: &str = "checkpoint.json";
-/// A dump writes all memory to the disk.
-const DUMP_LIMIT: Duration = Duration::from_secs(300);
 
 /// What is kept beside the bytes.
 #[derive(Debug, Serialize, Deserialize)]
@@ -227,25 +222,14 @@ async fn bring_back<E: Engine>(
         connections: Connections::Close,
         addresses: found.view().address.into_iter().collect(),
     };
-    let orders = RestoreOrders::from_environment();
-    let failed = |text: String| ApiError::new(ErrorKind::Engine, text);
-    orders.clear(&engine_id).map_err(|error| failed(error.to_string()))?;
-    orders.lay(&engine_id, &order).map_err(|error| failed(error.to_string()))?;
-    let started = engine.start(&engine_id).await;
-    let progress = orders.progress(&engine_id);
-    orders.clear(&engine_id).map_err(|error| failed(error.to_string()))?;
-    match progress.map_err(|error| failed(error.to_string()))? {
-        Some(Progress::Finished(Outcome::Restored { .. })) => started.map_err(EngineError::into_api),
-        Some(Progress::Finished(Outcome::Failed { reason, .. })) => Err(failed(reason)),
-        _ => {
-            started.map_err(EngineError::into_api)?;
-            // It came up afresh: better stopped than without its state.
-            engine.stop(&engine_id, 0).await.map_err(EngineError::into_api)?;
-            Err(failed(
-                "the engine did not ask the runtime to restore the container; was it created before `ecep-agent setup`?".to_owned(),
-            ))
-        }
+    let failed = |why: String| ApiError::new(ErrorKind::Engine, why);
+    let restored = restoring::restore(engine, &engine_id, &order).await;
+    restoring::clear(&engine_id).map_err(failed)?;
+    if restored.is_err() {
+        // Should it have come up afresh: better stopped than without its state.
+        engine.stop(&engine_id, 0).await.map_err(EngineError::into_api)?;
     }
+    restored.map(drop).map_err(failed)
 }
 
 fn mobility<E: Engine>(engine: &E) -> Result<Mobility, ApiError> {
@@ -275,22 +259,8 @@ fn write(portrait: &Portrait, place: &Path, mut record: Record) -> io::Result<()
 
 fn fill(portrait: &Portrait, draft: &Path, record: &mut Record) -> io::Result<()> {
     let pid = portrait.pid.ok_or_else(|| io::Error::other("the container has ended by itself"))?;
-    let folders = Folders::create(draft)?;
-    let runc = runc::find().ok_or_else(|| io::Error::other("runc is not on the agent's PATH"))?;
-    let root = runc::find_root_of(pid, &portrait.engine_id)
-        .ok_or_else(|| io::Error::other("runc's state of the container cannot be found"))?;
-    let request = Request {
-        runc: &runc,
-        root: &root,
-        id: &portrait.engine_id,
-        pid,
-        images: &folders.images,
-        work: &folders.work,
-        criu: None,
-        limit: DUMP_LIMIT,
-    };
-    dump::dump(&request)
-        .map_err(|error| io::Error::other(error.to_string().lines().next().unwrap_or_default().to_owned()))?;
+    let folders = saving::dump_into(&portrait.engine_id, pid, draft)
+        .map_err(|failure| io::Error::other(failure.why))?;
     fs::remove_dir_all(&folders.work)?;
     if let Some(upper) = &portrait.upper {
         copy(upper, &draft.join("upper"))?;
@@ -298,7 +268,7 @@ fn fill(portrait: &Portrait, draft: &Path, record: &mut Record) -> io::Result<()
     for (number, (_, volume)) in portrait.volumes.iter().enumerate() {
         copy(volume, &draft.join(format!("volume-{number}")))?;
     }
-    record.view.bytes = crate::migration::size_of(draft)?;
+    record.view.bytes = size_of(draft)?;
     fs::write(draft.join(RECORD), serde_json::to_vec(record)?)
 }
 

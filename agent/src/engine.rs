@@ -82,6 +82,8 @@ pub struct EngineContainer {
     pub operation: Option<OperationId>,
     /// In full; the part that lists show is `detail.container`.
     pub detail: ContainerDetail,
+    /// The hosts file that the engine mounts into it, where it has one.
+    pub hosts_file: Option<PathBuf>,
 }
 
 impl EngineContainer {
@@ -195,8 +197,6 @@ pub trait Engine: Send + Sync + 'static {
     fn ensure_network(&self, subnet: &Subnet) -> impl Future<Output = Result<(), EngineError>> + Send;
     /// Whether it knows a runtime of that name.
     fn has_runtime(&self, name: &str) -> impl Future<Output = bool> + Send;
-    /// The hosts file that it mounts into a container, where it has one.
-    fn hosts_file(&self, engine_id: &str) -> impl Future<Output = Option<PathBuf>> + Send;
     /// What moves its containers; none where they cannot be moved.
     fn mobility(&self) -> Option<docker::mobility::Mobility>;
     /// What happens to containers from now on.

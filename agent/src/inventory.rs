@@ -293,7 +293,7 @@ mod tests {
             restart_count: 0,
             oom_killed: false,
         };
-        EngineContainer { tenant: "acme".parse().unwrap(), operation: None, detail }
+        EngineContainer { tenant: "acme".parse().unwrap(), operation: None, detail, hosts_file: None }
     }
 
     /// Two looks must tell all that happened between them, and nothing twice: events come from here alone.

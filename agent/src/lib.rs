@@ -29,4 +29,5 @@ pub mod procedures;
 mod pulls;
 pub mod random;
 mod reporter;
+mod restoring;
 pub mod stats;

@@ -9,8 +9,9 @@ mod journal;
 mod plan;
 mod preflight;
 mod progress;
-mod saving;
+pub(crate) mod saving;
 mod source;
+mod step;
 mod verdict;
 mod wire;
 
@@ -233,8 +234,7 @@ impl<E: Engine> Migrations<E> {
         if lock(&self.expected).contains_key(&grant.migration) {
             return Ok(Nothing {});
         }
-        self.shared.moving.begin(&grant.container, Part::Destination(grant.migration.clone()))?;
-        let journal = Journal::of(&self.shared.folder, &grant.migration);
+        let part = Part::Destination(grant.migration.clone());
         let record = DestinationRecord {
             phase: ecep_fleet::migration::destination::Phase::Receiving,
             plan: None,
@@ -243,10 +243,7 @@ impl<E: Engine> Migrations<E> {
             is_let_out: false,
             grant,
         };
-        if let Err(error) = journal.write(&Record::Destination(Box::new(record.clone()))) {
-            self.shared.moving.end(&record.grant.container, &record.grant.migration);
-            return Err(full(&error));
-        }
+        let journal = self.begin(&record.grant, part, &Record::Destination(Box::new(record.clone())))?;
         self.spawn_destination(journal, record, false);
         Ok(Nothing {})
     }
@@ -264,8 +261,7 @@ impl<E: Engine> Migrations<E> {
         if lock(&self.leaving).contains_key(&grant.migration) {
             return Ok(Nothing {});
         }
-        self.shared.moving.begin(&grant.container, Part::Source(grant.migration.clone()))?;
-        let journal = Journal::of(&self.shared.folder, &grant.migration);
+        let part = Part::Source(grant.migration.clone());
         let record = SourceRecord {
             phase: ecep_fleet::migration::source::Phase::Preparing,
             addresses: order.addresses,
@@ -273,10 +269,7 @@ impl<E: Engine> Migrations<E> {
             signed,
             grant,
         };
-        if let Err(error) = journal.write(&Record::Source(Box::new(record.clone()))) {
-            self.shared.moving.end(&record.grant.container, &record.grant.migration);
-            return Err(full(&error));
-        }
+        let journal = self.begin(&record.grant, part, &Record::Source(Box::new(record.clone())))?;
         self.spawn_source(journal, record, false);
         Ok(Nothing {})
     }
@@ -292,6 +285,17 @@ impl<E: Engine> Migrations<E> {
         })?;
         stop.send_replace(true);
         Ok(Nothing {})
+    }
+
+    /// From here on nobody else touches the container, and a restart does not forget the move.
+    fn begin(&self, grant: &Grant, part: Part, record: &Record) -> Result<Journal, ApiError> {
+        self.shared.moving.begin(&grant.container, part)?;
+        let journal = Journal::of(&self.shared.folder, &grant.migration);
+        if let Err(error) = journal.write(record) {
+            self.shared.moving.end(&grant.container, &grant.migration);
+            return Err(full(&error));
+        }
+        Ok(journal)
     }
 
     fn spawn_source(self: &Arc<Self>, journal: Journal, record: SourceRecord, is_recovered: bool) {

@@ -37,7 +37,6 @@ pub fn network_name(tenant: &TenantSlug) -> String {
 /// All networks of this device.
 pub struct Networks<E> {
     device: DeviceId,
-    engine: Arc<E>,
     inventory: Arc<Inventory<E>>,
     /// The table that was applied last. Held while one is applied: one at a time.
     table: tokio::sync::Mutex<NetworkTable>,
@@ -46,9 +45,9 @@ pub struct Networks<E> {
 
 impl<E: Engine> Networks<E> {
     /// Knows no table yet, and changes nothing until there is one.
-    pub fn new(device: DeviceId, engine: Arc<E>, inventory: Arc<Inventory<E>>) -> Self {
+    pub fn new(device: DeviceId, inventory: Arc<Inventory<E>>) -> Self {
         let table = tokio::sync::Mutex::new(NetworkTable { revision: 0, networks: Vec::new() });
-        Self { device, engine, inventory, table, revision: AtomicU64::new(0) }
+        Self { device, inventory, table, revision: AtomicU64::new(0) }
     }
 
     /// The revision of the table that is applied; 0 if none is.
@@ -154,7 +153,7 @@ impl<E: Engine> Networks<E> {
                     tracing::debug!(container = %container.view().id, %error, "it does not ask longer for neighbours");
                 }
             }
-            let Some(path) = self.engine.hosts_file(&container.detail.engine_id).await else { continue };
+            let Some(path) = container.hosts_file.clone() else { continue };
             let lines = hosts::lines(&network.places, &container.view().id);
             let written = tokio::task::spawn_blocking(move || hosts::write(&path, &lines)).await;
             if let Err(error) = written.unwrap_or_else(|error| Err(std::io::Error::other(error)))

@@ -64,20 +64,8 @@ pub struct Running {
 /// # Errors
 /// See [`StartError`].
 pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, StartError> {
-    let mut sockets = Vec::new();
-    for address in &config.listen {
-        let bound = TcpListener::bind(address)
-            .await
-            .map_err(|error| StartError::Bind { address: *address, error })?;
-        sockets.push(bound);
-    }
-    let mut channel_sockets = Vec::new();
-    for address in &config.channel_listen {
-        let bound = TcpListener::bind(address)
-            .await
-            .map_err(|error| StartError::Bind { address: *address, error })?;
-        channel_sockets.push(bound);
-    }
+    let sockets = listen(&config.listen).await?;
+    let channel_sockets = listen(&config.channel_listen).await?;
     let store = Store::open(&config.data)?;
     let setup = SetupCode::prepare(&config.data, store.has_no_account()).map_err(StartError::SetupCode)?;
     let control = Arc::new(ControlPlane::load(config, store, Passwords::new()?)?);
@@ -100,6 +88,15 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
         tasks.spawn(listener::serve(socket, routes.clone(), Arc::clone(&room), stop.clone()));
     }
     Ok(Running { addresses, uplink, control, tasks })
+}
+
+async fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError> {
+    let mut sockets = Vec::new();
+    for address in addresses {
+        let bound = TcpListener::bind(address).await;
+        sockets.push(bound.map_err(|error| StartError::Bind { address: *address, error })?);
+    }
+    Ok(sockets)
 }
 
 impl Running {

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use ecep_proto::api::container::{ContainerState, CreateContainer, PortMapping, Protocol};
-use ecep_proto::api::migration::{MigrationMode, MigrationState, MigrationView, Verdict};
+use ecep_proto::api::container::{ContainerState, CreateContainer, PortMapping, Protocol, RestartPolicy};
+use ecep_proto::api::migration::{MigrationMode, MigrationState, MigrationView};
 use ecep_proto::api::name::{ContainerId, OperationId};
 use ecep_proto::api::{ContainerCreate, label};
 use xtask::report::Report;
@@ -135,34 +135,15 @@ impl Scene {
             Stack::start(&mut report, &name, &lab::default_data_root(), 2, Programs::build_with_tests)
                 .unwrap();
         let order = CreateContainer {
-            name: "counter".parse().unwrap(),
-            application: None,
-            image: lab::COUNTER_IMAGE.into(),
-            command: None,
-            env: Default::default(),
             ports: vec![PortMapping { container: PORT, host: Some(8090), protocol: Protocol::Tcp }],
-            volumes: Vec::new(),
-            limits: Default::default(),
-            restart: ecep_proto::api::container::RestartPolicy::Always,
-            tty: false,
-            privileges: Default::default(),
-            start: true,
-            operation: None,
+            restart: RestartPolicy::Always,
+            ..CreateContainer::new("counter".parse().unwrap(), lab::COUNTER_IMAGE)
         };
         let (reply, _) = stack.operator().order::<ContainerCreate>(stack.id(1), &order).unwrap();
         let container = reply.container_id.unwrap();
-        let placed = wait::until("the control plane lists the container", HEALED_WITHIN, || {
-            stack.placed(&container).map(Some)
-        });
-        let address = placed.unwrap().container.address.unwrap();
-        let scene = Self { stack, container, address };
-        wait::until("both devices can move containers live", HEALED_WITHIN, || {
-            let preflight = scene.stack.preflight(&scene.container, scene.stack.id(2))?;
-            ensure!(preflight.verdict == Verdict::Live, "{:?}", preflight.checks);
-            Ok(Some(()))
-        })
-        .unwrap();
-        scene
+        let address = stack.await_address(&container, HEALED_WITHIN).unwrap();
+        stack.await_movable(&container, 2, HEALED_WITHIN).unwrap();
+        Self { stack, container, address }
     }
 
     /// The number of the device that has it.

@@ -25,28 +25,14 @@ const LIMIT: Duration = Duration::from_secs(120);
 const PORT: u16 = 8080;
 
 fn order(name: &str) -> CreateContainer {
-    CreateContainer {
-        name: name.parse().unwrap(),
-        application: None,
-        image: lab::COUNTER_IMAGE.into(),
-        command: None,
-        env: Default::default(),
-        ports: Vec::new(),
-        volumes: Vec::new(),
-        limits: Default::default(),
-        restart: Default::default(),
-        tty: false,
-        privileges: Default::default(),
-        start: true,
-        operation: None,
-    }
+    CreateContainer::new(name.parse().unwrap(), lab::COUNTER_IMAGE)
 }
 
 fn create(stack: &Stack, number: u8, order: &CreateContainer) -> (ContainerId, Ipv4Addr) {
     let (reply, _) = stack.operator().order::<ContainerCreate>(stack.id(number), order).unwrap();
     let id = reply.container_id.unwrap();
-    let placed = wait::until("the control plane lists it", LIMIT, || stack.placed(&id).map(Some)).unwrap();
-    (id, placed.container.address.unwrap())
+    let address = stack.await_address(&id, LIMIT).unwrap();
+    (id, address)
 }
 
 fn delete(stack: &Stack, number: u8, container: &ContainerId) {
@@ -92,12 +78,7 @@ fn what_else_a_move_promises() {
     let stack = Stack::start(&mut report, &name, &root, 2, Programs::build_with_tests).unwrap();
     let _route = stack.route_through(1).unwrap();
     let (counter, address) = create(&stack, 1, &order("counter"));
-    wait::until("both devices can move containers live", LIMIT, || {
-        let preflight = stack.preflight(&counter, stack.id(2))?;
-        ensure!(preflight.verdict == Verdict::Live, "{:?}", preflight.checks);
-        Ok(Some(()))
-    })
-    .unwrap();
+    stack.await_movable(&counter, 2, LIMIT).unwrap();
 
     through_the_cloud(&stack, &counter, address);
     two_at_once_are_one(&stack, &counter);

@@ -387,12 +387,6 @@ impl Engine for DockerEngine {
         client.info().await.ok().and_then(|info| info.runtimes).is_some_and(|all| all.contains_key(name))
     }
 
-    async fn hosts_file(&self, engine_id: &str) -> Option<PathBuf> {
-        let client = self.client(ASK_SECONDS).await.ok()?;
-        let path = client.inspect_container(engine_id, None).await.ok()?.hosts_path?;
-        (!path.is_empty()).then(|| PathBuf::from(path))
-    }
-
     fn mobility(&self) -> Option<Mobility> {
         Some(Mobility::new(self.clone()))
     }

@@ -234,10 +234,6 @@ impl Engine for SimEngine {
         false
     }
 
-    async fn hosts_file(&self, _engine_id: &str) -> Option<PathBuf> {
-        None
-    }
-
     fn mobility(&self) -> Option<Mobility> {
         None
     }

@@ -1,7 +1,7 @@
 //! The destination's end of a move: does what `ecep_fleet::migration::destination` says, writes down the phase before it
 //! acts, and tells how it went.
 
-use std::{collections::HashMap, fs, io, path::PathBuf, time::Duration};
+use std::{collections::HashMap, fs, path::PathBuf, time::Duration};
 
 use ecep_channel::{
     channel::ChannelStream,
@@ -19,10 +19,10 @@ use ecep_proto::api::{
 };
 use ecep_runtime::{
     freezer, network,
-    order::{Connections, Order, Orders, Outcome as Restored, Progress as OrderProgress, Then},
+    order::{Connections, Order, Then},
     register::RUNTIME_NAME,
 };
-use tokio::{sync::mpsc, task::spawn_blocking, time::sleep, time::timeout};
+use tokio::{sync::mpsc, task::spawn_blocking, time::timeout};
 
 use super::{
     Shared, files,
@@ -30,28 +30,26 @@ use super::{
     plan::Plan,
     preflight,
     progress::Progress,
+    step::{Attempts, Why, say, text_of, unwritten},
     verdict::Authority,
     wire::{FromDestination, FromSource, IMAGE, IMAGES, Lot, Opening, PLAN},
 };
 use crate::{
     creation,
     engine::{Engine, EngineError, NamedVolume, engine_name},
-    policy::Policy,
+    policy::{AllowedBody, Policy},
+    restoring,
 };
 
 /// The source may wait for its turn behind other moves.
 const FIRST_CONTACT: Duration = Duration::from_secs(15 * 60);
 /// The source saves memory, or makes an image's archive, before it sends the next lot.
 const NEXT_LOT: Duration = Duration::from_secs(600);
-/// Between attempts at something that must be done: the engine may be restarting.
-const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// A lot is never larger than what the disk holds, which the pre-flight has looked at.
 const LOT_LIMIT: u64 = 1 << 40;
 /// The folder of what arrives, in the move's own.
 const INBOX: &str = "inbox";
 
-/// Why a step failed: a sentence.
-type Why = String;
 type Streams = mpsc::Receiver<(Opening, ChannelStream)>;
 
 /// What must succeed, however long it takes.
@@ -129,8 +127,8 @@ pub(super) async fn run<E: Engine>(
         let Some(next) = machine.handle(input) else { continue };
         this.record.phase = machine.phase();
         // A phase that is not written down is found again by asking the authority.
-        if let Err(error) = this.write() {
-            tracing::warn!(migration = %grant.migration, %error, "a move's phase was not written down");
+        if let Err(why) = this.write() {
+            tracing::warn!(migration = %grant.migration, %why, "a move's phase was not written down");
         }
         action = next;
     }
@@ -141,8 +139,8 @@ impl<E: Engine> Move<'_, E> {
         &self.record.grant
     }
 
-    fn write(&self) -> io::Result<()> {
-        self.journal.write(&Record::Destination(Box::new(self.record.clone())))
+    fn write(&self) -> Result<(), Why> {
+        self.journal.write(&Record::Destination(Box::new(self.record.clone()))).map_err(unwritten)
     }
 
     fn inbox(&self, lot: Lot) -> PathBuf {
@@ -211,12 +209,12 @@ impl<E: Engine> Move<'_, E> {
             return Err(hindering.join("; "));
         }
         self.record.plan = Some(plan.clone());
-        self.write().map_err(|error| format!("the move cannot be written down: {error}"))?;
+        self.write()?;
         Ok(plan)
     }
 
     /// The image's name, the tenant's network and the volumes; answers the request for the container.
-    async fn make_ready(&mut self, plan: &Plan) -> Result<crate::policy::AllowedBody, Why> {
+    async fn make_ready(&mut self, plan: &Plan) -> Result<AllowedBody, Why> {
         let tenant = self.grant().tenant.clone();
         let mobility = self.shared.mobility.clone();
         let mut body = plan.body.clone();
@@ -254,7 +252,7 @@ impl<E: Engine> Move<'_, E> {
                 return Err(format!("a volume {name} was made here meanwhile; delete it, and move again"));
             }
             self.record.volumes.push(engine_name.clone());
-            self.write().map_err(|error| format!("the move cannot be written down: {error}"))?;
+            self.write()?;
             self.shared.engine.ensure_volume(&volume).await.map_err(say)?;
         }
         Ok(body)
@@ -265,11 +263,11 @@ impl<E: Engine> Move<'_, E> {
         known.ok_or_else(|| "the control plane has not told this device the tenant's network yet".to_owned())
     }
 
-    async fn create(&mut self, plan: &Plan, body: crate::policy::AllowedBody) -> Result<String, Why> {
+    async fn create(&mut self, plan: &Plan, body: AllowedBody) -> Result<String, Why> {
         let name = engine_name(&plan.needs.container);
         let engine_id = self.shared.engine.create(&name, body).await.map_err(say)?;
         self.record.engine_id = Some(engine_id.clone());
-        self.write().map_err(|error| format!("the move cannot be written down: {error}"))?;
+        self.write()?;
         Ok(engine_id)
     }
 
@@ -307,29 +305,13 @@ impl<E: Engine> Move<'_, E> {
             connections: Connections::Keep,
             addresses: plan.address.into_iter().collect(),
         };
-        let orders = Orders::from_environment();
-        orders.clear(engine_id).map_err(|error| error.to_string())?;
-        orders.lay(engine_id, &order).map_err(|error| error.to_string())?;
-        let started = self.shared.engine.start(engine_id).await;
-        match orders.progress(engine_id).map_err(|error| error.to_string())? {
-            Some(OrderProgress::Finished(Restored::Restored { pid, .. })) => {
-                started.map_err(say)?;
-                let is_cut = network::is_cut(pid).map_err(|error| error.to_string())?;
-                let is_frozen = freezer::is_frozen(pid).map_err(|error| error.to_string())?;
-                if is_cut && is_frozen {
-                    return Ok(());
-                }
-                Err("the copy came up, but not cut off; it was removed".to_owned())
-            }
-            Some(OrderProgress::Finished(Restored::Failed { reason, log })) => {
-                tracing::warn!(migration = %self.grant().migration, %reason, %log, "a restore failed");
-                Err(reason)
-            }
-            other => {
-                started.map_err(say)?;
-                Err(format!("the engine did not ask the runtime to restore the container ({other:?})"))
-            }
+        let pid = restoring::restore(&*self.shared.engine, engine_id, &order).await?;
+        let is_cut = network::is_cut(pid).map_err(|error| error.to_string())?;
+        let is_frozen = freezer::is_frozen(pid).map_err(|error| error.to_string())?;
+        if is_cut && is_frozen {
+            return Ok(());
         }
+        Err("the copy came up, but not cut off; it was removed".to_owned())
     }
 
     async fn try_let_out(&mut self) -> Result<(), Why> {
@@ -343,7 +325,7 @@ impl<E: Engine> Move<'_, E> {
         };
         if plan.is_live(&grant) && self.record.is_let_out && portrait.pid.is_none() {
             // It has run here and ended since: what its restart policy says is the engine's business again.
-            Orders::from_environment().clear(&engine_id).map_err(|error| error.to_string())?;
+            restoring::clear(&engine_id)?;
         } else if plan.is_live(&grant) {
             let pid = match portrait.pid {
                 Some(pid) => pid,
@@ -357,7 +339,7 @@ impl<E: Engine> Move<'_, E> {
                 }
             };
             self.record.is_let_out = true;
-            self.write().map_err(|error| format!("the move cannot be written down: {error}"))?;
+            self.write()?;
             if let Some(address) = plan.address {
                 self.shared.networks.arrived(&grant.tenant, &grant.container, address).await;
             }
@@ -366,7 +348,7 @@ impl<E: Engine> Move<'_, E> {
                 freezer::thaw(pid).map_err(|error| error.to_string())
             });
             released.await.map_err(|error| error.to_string())??;
-            Orders::from_environment().clear(&engine_id).map_err(|error| error.to_string())?;
+            restoring::clear(&engine_id)?;
         } else {
             if let Some(address) = plan.address {
                 self.shared.networks.arrived(&grant.tenant, &grant.container, address).await;
@@ -382,7 +364,7 @@ impl<E: Engine> Move<'_, E> {
     async fn without_memory(&self, plan: &Plan, engine_id: &str, why: &str) -> Result<(), Why> {
         let (tenant, container) = (&self.grant().tenant, &self.grant().container);
         tracing::error!(%container, %why, "a container that moved here cannot be restored again; it is started anew");
-        Orders::from_environment().clear(engine_id).map_err(|error| error.to_string())?;
+        restoring::clear(engine_id)?;
         if let Some(address) = plan.address {
             self.shared.networks.arrived(tenant, container, address).await;
         }
@@ -400,7 +382,7 @@ impl<E: Engine> Move<'_, E> {
             }
         }
         if let Some(engine_id) = &self.record.engine_id {
-            Orders::from_environment().clear(engine_id).map_err(|error| error.to_string())?;
+            restoring::clear(engine_id)?;
         }
         for volume in &self.record.volumes {
             self.shared.mobility.remove_volume(volume).await.map_err(say)?;
@@ -422,7 +404,7 @@ impl<E: Engine> Move<'_, E> {
 
     /// Tries until it succeeds; the log has each new reason once.
     async fn insist(&mut self, duty: Duty) {
-        let mut last = None;
+        let mut attempts = Attempts::default();
         loop {
             let outcome = match duty {
                 Duty::LetOut => self.try_let_out().await,
@@ -430,11 +412,7 @@ impl<E: Engine> Move<'_, E> {
                 Duty::ClearUp => self.journal.remove().map_err(text_of),
             };
             let Err(why) = outcome else { return };
-            if last.as_ref() != Some(&why) {
-                tracing::warn!(migration = %self.grant().migration, ?duty, %why, "cannot do this yet; trying again");
-            }
-            last = Some(why);
-            sleep(RETRY_EVERY).await;
+            attempts.failed(&self.grant().migration, &duty, why).await;
         }
     }
 
@@ -489,12 +467,4 @@ impl<E: Engine> Move<'_, E> {
 
 fn lost(error: &FrameError) -> Why {
     format!("the line to the source broke: {error}")
-}
-
-fn say(error: EngineError) -> Why {
-    error.into_api().message
-}
-
-fn text_of(error: io::Error) -> Why {
-    error.to_string()
 }

@@ -33,13 +33,12 @@ pub(super) struct Mismatch(&'static str);
 
 impl Plan {
     /// Describes a container.
-    pub(super) fn of(needs: Needs, portrait: &Portrait, layers: Vec<String>) -> Self {
-        let endpoints =
-            portrait.body.networking_config.as_ref().and_then(|all| all.endpoints_config.as_ref());
-        let address = endpoints.and_then(|all| {
-            all.values()
-                .find_map(|endpoint| endpoint.ipam_config.as_ref()?.ipv4_address.as_ref()?.parse().ok())
-        });
+    pub(super) fn of(
+        needs: Needs,
+        portrait: &Portrait,
+        layers: Vec<String>,
+        address: Option<Ipv4Addr>,
+    ) -> Self {
         Self {
             needs,
             body: portrait.body.clone(),

@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use super::Shared;
 use crate::{
     creation::volume_prefix,
-    engine::{Engine, EngineError, docker::mobility::Portrait},
+    engine::{Engine, EngineContainer, EngineError, docker::mobility::Portrait},
 };
 
 /// What must stay free on a disk beyond what a move brings: a full disk stops engines and agents.
@@ -96,7 +96,7 @@ pub(super) async fn survey<E: Engine>(
     let found = shared.orders.find(tenant, container).await?;
     let engine_id = &found.detail.engine_id;
     let portrait = shared.mobility.portrait(tenant, engine_id, true).await.map_err(EngineError::into_api)?;
-    let needs = needs(shared, tenant, container, &found.view().name, &portrait).await?;
+    let needs = needs(shared, &found, &portrait).await?;
     let mut checks = Checklist::new(MigrationEnd::Source);
     checks.engine(shared).await;
     look_at_container(&mut checks, &portrait);
@@ -119,9 +119,7 @@ pub(super) async fn survey<E: Engine>(
 /// What a container needs wherever it goes.
 pub(super) async fn needs<E: Engine>(
     shared: &Shared<E>,
-    tenant: &TenantSlug,
-    container: &ContainerId,
-    name: &ecep_proto::api::name::ContainerName,
+    found: &EngineContainer,
     portrait: &Portrait,
 ) -> Result<Needs, ApiError> {
     let image = shared.mobility.image(&portrait.image_id).await.map_err(EngineError::into_api)?;
@@ -134,11 +132,11 @@ pub(super) async fn needs<E: Engine>(
         (pid.map(memory_of).unwrap_or_default(), sizes.collect::<Vec<_>>())
     });
     let (memory_bytes, volumes) = measured.await.unwrap_or_default();
-    let found = shared.orders.find(tenant, container).await?;
+    let view = found.view();
     Ok(Needs {
-        tenant: tenant.clone(),
-        container: container.clone(),
-        name: name.clone(),
+        tenant: found.tenant.clone(),
+        container: view.id.clone(),
+        name: view.name.clone(),
         image_id: portrait.image_id.clone(),
         architecture: machine(),
         is_running: portrait.is_running,
@@ -146,7 +144,7 @@ pub(super) async fn needs<E: Engine>(
         image_bytes: image.map(|image| image.bytes).unwrap_or_default(),
         writable_bytes: portrait.writable_bytes,
         volumes,
-        ports: found.view().ports.clone(),
+        ports: view.ports.clone(),
         cgroup_version: cgroup_version(),
         cpu_features: cpu_features(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
     })

@@ -1,4 +1,4 @@
-//! Saves a paused container of this device into a folder: cut off, then dumped. Blocks.
+//! Saves a paused container of this device into a folder: for a move cut off first, for a checkpoint as it is. Blocks.
 
 use std::{
     fs,
@@ -17,16 +17,16 @@ const DUMP_LIMIT: Duration = Duration::from_secs(300);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Why it could not be saved.
-pub(super) struct Failure {
+#[derive(Debug)]
+pub(crate) struct Failure {
     /// A sentence.
     pub why: String,
     /// Whether it may work a moment later.
     pub is_passing: bool,
 }
 
-/// Cuts a paused container off and dumps it.
+/// Cuts a paused container off and dumps it into a new folder; answers the folder of CRIU's images.
 pub(super) fn save(id: &str, pid: i32, folder: &Path) -> Result<PathBuf, Failure> {
-    let failed = |why: String| Failure { why, is_passing: false };
     drop(fs::remove_dir_all(folder));
     fs::create_dir(folder).map_err(|error| failed(format!("{}: {error}", folder.display())))?;
     // After the folder, which is gone where the move has ended meanwhile.
@@ -35,6 +35,11 @@ pub(super) fn save(id: &str, pid: i32, folder: &Path) -> Result<PathBuf, Failure
         Ok(()) | Err(network::NetworkError::NoCable(_)) => {}
         Err(error) => return Err(failed(error.to_string())),
     }
+    Ok(dump_into(id, pid, folder)?.images)
+}
+
+/// Dumps a paused container below an empty folder.
+pub(crate) fn dump_into(id: &str, pid: i32, folder: &Path) -> Result<Folders, Failure> {
     let folders =
         Folders::create(folder).map_err(|error| failed(format!("{}: {error}", folder.display())))?;
     let runc = runc::find().ok_or_else(|| failed("runc is not on the agent's PATH".to_owned()))?;
@@ -51,13 +56,17 @@ pub(super) fn save(id: &str, pid: i32, folder: &Path) -> Result<PathBuf, Failure
         limit: DUMP_LIMIT,
     };
     match dump::dump(&request) {
-        Ok(_) => Ok(folders.images),
+        Ok(_) => Ok(folders),
         Err(error) => {
             let is_passing =
                 matches!(&error, DumpError::Refused { cause: Some(cause), .. } if cause.is_passing);
             Err(Failure { why: first_line(&error), is_passing })
         }
     }
+}
+
+fn failed(why: String) -> Failure {
+    Failure { why, is_passing: false }
 }
 
 /// Waits until no runc works in that folder any more: CRIU must not be killed at its work, or the container is damaged.

@@ -2,7 +2,7 @@
 //! tells how it went.
 
 use std::{
-    fs, io,
+    fs,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -33,6 +33,7 @@ use super::{
     preflight,
     progress::Progress,
     saving,
+    step::{Attempts, Why, say, text_of, unwritten},
     verdict::Authority,
     wire::{FromDestination, FromSource, IMAGE, Lot, Opening, PLAN},
 };
@@ -46,8 +47,6 @@ const DECISION_LIMIT: Duration = Duration::from_secs(15);
 const OUT_LIMIT: Duration = Duration::from_secs(5);
 /// Between two questions while nothing is decided.
 const ASK_EVERY: Duration = Duration::from_millis(200);
-/// Between attempts at something that must be done: the engine may be restarting.
-const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// A connection that was about to be accepted keeps CRIU from saving; the next moment it is not there.
 const DUMP_ATTEMPTS: u32 = 4;
 /// Seconds between SIGTERM and SIGKILL in a cold move: Docker's own default.
@@ -55,9 +54,6 @@ const STOP_GRACE: u32 = 10;
 
 /// Said where this end works for a move that is decided already.
 const GIVEN_UP: &str = "the move was given up meanwhile";
-
-/// Why a step failed: a sentence.
-type Why = String;
 
 /// What must succeed, however long it takes.
 #[derive(Debug, Clone, Copy)]
@@ -107,7 +103,7 @@ pub(super) async fn run<E: Engine>(
         delivered_at: None,
     };
     let Some((mut machine, mut action)) = begun else {
-        this.clear_up().await;
+        this.insist(Duty::ClearUp).await;
         return;
     };
     let authority = this.authority.clone();
@@ -163,16 +159,15 @@ pub(super) async fn run<E: Engine>(
         match this.write() {
             Ok(()) => action = next,
             // Nothing was done yet, so it can be left undone. Later phases are found again by asking.
-            Err(error) if is_freezing => {
+            Err(why) if is_freezing => {
                 machine = before;
-                let why = format!("the move cannot be written down: {error}");
                 failure = Some(why.clone());
                 if let Some(next) = machine.handle(Input::Failed(why)) {
                     action = next;
                 }
             }
-            Err(error) => {
-                tracing::warn!(migration = %grant.migration, %error, "a move's phase was not written down");
+            Err(why) => {
+                tracing::warn!(migration = %grant.migration, %why, "a move's phase was not written down");
                 action = next;
             }
         }
@@ -184,8 +179,8 @@ impl<E: Engine> Move<'_, E> {
         &self.record.grant
     }
 
-    fn write(&self) -> io::Result<()> {
-        self.journal.write(&Record::Source(Box::new(self.record.clone())))
+    fn write(&self) -> Result<(), Why> {
+        self.journal.write(&Record::Source(Box::new(self.record.clone()))).map_err(unwritten)
     }
 
     /// Copies what can be copied while the container runs.
@@ -199,13 +194,10 @@ impl<E: Engine> Move<'_, E> {
         let engine_id = found.detail.engine_id.clone();
         let mobility = &self.shared.mobility;
         let portrait = mobility.portrait(&grant.tenant, &engine_id, true).await.map_err(say)?;
-        let name = &found.view().name;
-        let needs = preflight::needs(self.shared, &grant.tenant, &grant.container, name, &portrait)
-            .await
-            .map_err(|error| error.message)?;
+        let needs = preflight::needs(self.shared, &found, &portrait).await.map_err(|error| error.message)?;
         let image = mobility.image(&portrait.image_id).await.map_err(say)?;
         let image = image.ok_or_else(|| format!("the image {} of the container is gone", portrait.image))?;
-        let plan = Plan::of(needs, &portrait, image.layers);
+        let plan = Plan::of(needs, &portrait, image.layers, found.view().address);
         self.record.before = Some(Before {
             engine_id,
             was_running: portrait.is_running,
@@ -214,7 +206,7 @@ impl<E: Engine> Move<'_, E> {
             volumes: portrait.volumes.iter().map(|(name, _)| name.clone()).collect(),
             address: plan.address,
         });
-        self.write().map_err(|error| format!("the move cannot be written down: {error}"))?;
+        self.write()?;
 
         let channels = &self.shared.channels;
         let reached = channels.reach(&grant.destination, &self.record.addresses, &self.record.signed).await;
@@ -249,7 +241,7 @@ impl<E: Engine> Move<'_, E> {
         // Freezing is for nothing where nobody can decide.
         match self.authority.try_decide(Decision::Ask, None).await {
             Ok(Standing::Pending) => Ok(()),
-            Ok(_) => Err("the move was given up meanwhile".to_owned()),
+            Ok(_) => Err(GIVEN_UP.to_owned()),
             Err(error) => Err(format!("the control plane cannot be reached to decide: {error}")),
         }
     }
@@ -433,17 +425,13 @@ impl<E: Engine> Move<'_, E> {
             // The inventory hears of it by events too; this is sooner.
             drop(self.shared.inventory.look(&before.engine_id).await);
         }
-        self.clear_up().await;
-        self.progress.end();
-    }
-
-    async fn clear_up(&self) {
         self.insist(Duty::ClearUp).await;
+        self.progress.end();
     }
 
     /// Tries until it succeeds; the log has each new reason once.
     async fn insist(&self, duty: Duty) {
-        let mut last = None;
+        let mut attempts = Attempts::default();
         loop {
             let outcome = match duty {
                 Duty::Resume => self.try_resume().await,
@@ -451,11 +439,7 @@ impl<E: Engine> Move<'_, E> {
                 Duty::ClearUp => self.journal.remove().map_err(text_of),
             };
             let Err(why) = outcome else { return };
-            if last.as_ref() != Some(&why) {
-                tracing::warn!(migration = %self.grant().migration, ?duty, %why, "cannot do this yet; trying again");
-            }
-            last = Some(why);
-            sleep(RETRY_EVERY).await;
+            attempts.failed(&self.grant().migration, &duty, why).await;
         }
     }
 
@@ -506,12 +490,4 @@ impl<E: Engine> Move<'_, E> {
 
 fn unexpected(answer: &FromDestination) -> Why {
     format!("the destination answered out of turn ({answer:?}); do both devices have the same version?")
-}
-
-fn say(error: EngineError) -> Why {
-    error.into_api().message
-}
-
-fn text_of(error: io::Error) -> Why {
-    error.to_string()
 }

@@ -1,7 +1,7 @@
 //! Orders a move: asks both ends whether it can be, lets the authority begin it, and sets the two devices to work with a
 //! signed grant. From there they work by themselves; they come back to the authority for the decision.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use ecep_channel::grant::{Grant, GrantId, Mode};
 use ecep_link::{CallError, LinkState};
@@ -325,19 +325,9 @@ impl Uplink {
 }
 
 fn of_device(device: &DeviceId, error: CallError) -> ApiError {
-    let kinds = [
-        ErrorKind::NotFound,
-        ErrorKind::Conflict,
-        ErrorKind::InvalidArgument,
-        ErrorKind::Forbidden,
-        ErrorKind::Engine,
-        ErrorKind::Preflight,
-        ErrorKind::Limit,
-    ];
-    let by_uri: BTreeMap<&str, ErrorKind> = kinds.into_iter().map(|kind| (kind.uri(), kind)).collect();
     match error {
         CallError::Remote { uri, message } => {
-            let kind = by_uri.get(uri.as_str()).copied().unwrap_or(ErrorKind::Unavailable);
+            let kind = serde_json::from_value(uri.into()).unwrap_or(ErrorKind::Unavailable);
             ApiError::new(kind, format!("device {device}: {message}"))
         }
         error => ApiError::new(ErrorKind::Unavailable, format!("device {device} does not answer: {error}")),

@@ -194,6 +194,27 @@ pub struct CreateContainer {
     pub operation: Option<OperationId>,
 }
 
+impl CreateContainer {
+    /// An order that leaves out all that can be left out.
+    pub fn new(name: ContainerName, image: impl Into<String>) -> Self {
+        Self {
+            name,
+            application: None,
+            image: image.into(),
+            command: None,
+            env: BTreeMap::new(),
+            ports: Vec::new(),
+            volumes: Vec::new(),
+            limits: Limits::default(),
+            restart: RestartPolicy::default(),
+            tty: false,
+            privileges: Privileges::default(),
+            start: yes(),
+            operation: None,
+        }
+    }
+}
+
 fn yes() -> bool {
     true
 }

@@ -44,19 +44,9 @@ pub(super) struct Facts {
 pub(super) fn counter(name: &str, image: &str, port: u16, start: bool) -> Result<CreateContainer> {
     let name: ContainerName = name.parse()?;
     Ok(CreateContainer {
-        name,
-        application: None,
-        image: image.into(),
-        command: None,
-        env: Default::default(),
         ports: vec![PortMapping { container: COUNTER_PORT, host: Some(port), protocol: Protocol::Tcp }],
-        volumes: Vec::new(),
-        limits: Default::default(),
-        restart: Default::default(),
-        tty: false,
-        privileges: Default::default(),
         start,
-        operation: None,
+        ..CreateContainer::new(name, image)
     })
 }
 

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use ecep_proto::api::fleet::PlacedContainer;
 use ecep_proto::api::migration::{
     MigrateContainer, MigrationMode, MigrationQuery, MigrationState, MigrationView, Preflight,
-    PreflightMigration,
+    PreflightMigration, Verdict,
 };
 use ecep_proto::api::name::{ContainerId, DeviceId, OperationId};
 use ecep_proto::api::reply::Nothing;
@@ -34,6 +34,27 @@ impl Stack {
     pub fn preflight(&self, container: &ContainerId, destination: &DeviceId) -> Result<Preflight> {
         let request = PreflightMigration { container: container.clone(), destination: destination.clone() };
         self.operator().ask::<ContainerPreflight>(&request)
+    }
+
+    /// Waits until the control plane lists a container, and answers its address for life.
+    ///
+    /// # Errors
+    /// It does not within `limit`, or the container has no address.
+    pub fn await_address(&self, container: &ContainerId, limit: Duration) -> Result<Ipv4Addr> {
+        let placed = wait::until("the control plane lists it", limit, || self.placed(container).map(Some))?;
+        placed.container.address.context("it has no address")
+    }
+
+    /// Waits until a container can be moved live to a device: both try out at their start whether they can.
+    ///
+    /// # Errors
+    /// It cannot within `limit`.
+    pub fn await_movable(&self, container: &ContainerId, number: u8, limit: Duration) -> Result<()> {
+        wait::until("it can be moved live", limit, || {
+            let preflight = self.preflight(container, self.id(number))?;
+            ensure!(preflight.verdict == Verdict::Live, "{:?}", preflight.checks);
+            Ok(Some(()))
+        })
     }
 
     /// Orders a move.

@@ -5,7 +5,6 @@
 
 mod client;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::sync::{Mutex, PoisonError};
@@ -13,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use ecep_proto::api::container::{ContainerState, CreateContainer, DeleteContainer, LogQuery, VolumeMount};
-use ecep_proto::api::migration::{MigrationMode, MigrationState, Verdict};
+use ecep_proto::api::migration::{MigrationMode, MigrationState};
 use ecep_proto::api::name::ContainerId;
 use ecep_proto::api::{ContainerCreate, ContainerDelete, ContainerLogs, label};
 use xtask::report::Report;
@@ -50,20 +49,9 @@ struct Work<'a> {
 
 fn order(name: &str, command: &[&str]) -> CreateContainer {
     CreateContainer {
-        name: name.parse().unwrap(),
-        application: None,
-        image: lab::WORKLOADS_IMAGE.into(),
         command: Some(command.iter().map(|word| (*word).to_owned()).collect()),
-        env: BTreeMap::new(),
-        ports: Vec::new(),
-        volumes: Vec::new(),
-        limits: Default::default(),
-        // A program that died would not come back unnoticed.
-        restart: Default::default(),
-        tty: false,
-        privileges: Default::default(),
-        start: true,
-        operation: None,
+        // Without a restart policy a program that died does not come back unnoticed.
+        ..CreateContainer::new(name.parse().unwrap(), lab::WORKLOADS_IMAGE)
     }
 }
 
@@ -98,13 +86,8 @@ impl Scene {
     fn create(&self, name: &'static str, order: &CreateContainer) -> Result<Work<'_>> {
         let (reply, _) = self.stack.operator().order::<ContainerCreate>(self.stack.id(1), order)?;
         let id = reply.container_id.context("the reply names no container")?;
-        let placed = wait::until("the control plane lists it", SOON, || self.stack.placed(&id).map(Some))?;
-        let address = placed.container.address.context("it has no address")?;
-        wait::until("it can be moved live", SOON, || {
-            let preflight = self.stack.preflight(&id, self.stack.id(2))?;
-            ensure!(preflight.verdict == Verdict::Live, "{:?}", preflight.checks);
-            Ok(Some(()))
-        })?;
+        let address = self.stack.await_address(&id, SOON)?;
+        self.stack.await_movable(&id, 2, SOON)?;
         Ok(Work { scene: self, name, id, address })
     }
 }

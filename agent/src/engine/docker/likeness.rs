@@ -45,9 +45,7 @@ pub(super) fn body(inspection: &ContainerInspectResponse, network: &str) -> Cont
             cap_add: host.cap_add.filter(|caps| !caps.is_empty()),
             devices: host.devices.filter(|devices| !devices.is_empty()),
             security_opt: host.security_opt.filter(|options| !options.is_empty()),
-            network_mode: host
-                .network_mode
-                .map(|mode| if mode == network { network.to_owned() } else { mode }),
+            network_mode: host.network_mode,
             pid_mode: set(host.pid_mode),
             ipc_mode: set(host.ipc_mode),
             shm_size: host.shm_size,

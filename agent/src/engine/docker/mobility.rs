@@ -78,8 +78,6 @@ pub struct Portrait {
 pub struct ImageFacts {
     /// Its content id.
     pub id: String,
-    /// As Docker names architectures.
-    pub architecture: String,
     /// Bytes of all its layers.
     pub bytes: u64,
     /// The content ids of its layers, the lowest first.
@@ -213,7 +211,6 @@ impl Mobility {
         match found.map_err(|error| self.engine.told(&Doing::Image(reference), error)) {
             Ok(image) => Ok(Some(ImageFacts {
                 id: image.id.unwrap_or_default(),
-                architecture: image.architecture.unwrap_or_default(),
                 bytes: image.size.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default(),
                 layers: image.root_fs.and_then(|root| root.layers).unwrap_or_default(),
             })),

@@ -1,6 +1,6 @@
 //! From the engine's inspection of a container or image to what the platform shows of it. No I/O.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, path::PathBuf};
 
 use bollard::models::{
     ContainerConfig, ContainerInspectResponse, ContainerState as EngineState, ContainerStateStatusEnum,
@@ -27,6 +27,7 @@ pub(super) fn container(inspection: ContainerInspectResponse) -> Option<EngineCo
     let name: ecep_proto::api::name::ContainerName = parsed(&labels, label::NAME)?;
     let status = status(&state);
     let live = matches!(status, ContainerState::Running | ContainerState::Paused);
+    let hosts_file = inspection.hosts_path.filter(|path| !path.is_empty()).map(PathBuf::from);
     let network = inspection.network_settings.unwrap_or_default();
     let own_network = network.networks.as_ref().and_then(|all| all.get(&network_name(&tenant)));
     // The fixed one; what the engine assigned is empty while the container does not run.
@@ -70,7 +71,7 @@ pub(super) fn container(inspection: ContainerInspectResponse) -> Option<EngineCo
             .unwrap_or_default(),
         oom_killed: state.oom_killed.unwrap_or_default(),
     };
-    Some(EngineContainer { tenant, operation: parsed(&labels, label::OPERATION), detail })
+    Some(EngineContainer { tenant, operation: parsed(&labels, label::OPERATION), detail, hosts_file })
 }
 
 /// An image of the engine's list.

@@ -140,7 +140,12 @@ impl Container {
             restart_count: 0,
             oom_killed: false,
         };
-        let seen = EngineContainer { tenant, operation: parsed(&labels, label::OPERATION), detail };
+        let seen = EngineContainer {
+            tenant,
+            operation: parsed(&labels, label::OPERATION),
+            detail,
+            hosts_file: None,
+        };
         Some(Self { seen, output: VecDeque::new(), wanted_ports: ports })
     }
 
