@@ -251,12 +251,14 @@ impl<E: Engine> Agent<E> {
         let (mut changes, mut followed) = (self.inventory.changes(), self.inventory.followed());
         loop {
             tokio::select! {
-                Ok(()) = changes.changed() => {}
-                Ok(()) = followed.changed() => {}
+                Ok(()) = changes.changed() => self.networks.started().await,
+                Ok(()) = followed.changed() => {
+                    let is_there = *followed.borrow_and_update();
+                    if is_there {
+                        self.networks.engine_is_there().await;
+                    }
+                }
                 else => return,
-            }
-            if *followed.borrow_and_update() {
-                self.networks.started().await;
             }
         }
     }

@@ -34,6 +34,9 @@ pub fn network_name(tenant: &TenantSlug) -> String {
     format!("ecep_{tenant}")
 }
 
+/// The revision of a device that has no table: the control plane never gives it to one.
+const NO_TABLE: u64 = 0;
+
 /// All networks of this device.
 pub struct Networks<E> {
     device: DeviceId,
@@ -46,8 +49,8 @@ pub struct Networks<E> {
 impl<E: Engine> Networks<E> {
     /// Knows no table yet, and changes nothing until there is one.
     pub fn new(device: DeviceId, inventory: Arc<Inventory<E>>) -> Self {
-        let table = tokio::sync::Mutex::new(NetworkTable { revision: 0, networks: Vec::new() });
-        Self { device, inventory, table, revision: AtomicU64::new(0) }
+        let table = tokio::sync::Mutex::new(NetworkTable { revision: NO_TABLE, networks: Vec::new() });
+        Self { device, inventory, table, revision: AtomicU64::new(NO_TABLE) }
     }
 
     /// The revision of the table that is applied; 0 if none is.
@@ -71,9 +74,22 @@ impl<E: Engine> Networks<E> {
         self.revision.store(current.revision, Ordering::Relaxed);
     }
 
-    /// A container was started here: it gets the others' names, and the rules are set up if its network is new.
+    /// A container was started here: it gets the others' names, and its bridge the switches if it is new. The rules are there
+    /// already.
     pub async fn started(&self) {
         let current = self.table.lock().await;
+        if let Err(error) = system::set_switches(bridges(&current)).await {
+            tracing::warn!(%error, "the tenants' bridges cannot be set up");
+        }
+        self.introduce(&current).await;
+    }
+
+    /// The engine is there, or back: it may have changed the firewall. Without a table what an earlier agent set up stays.
+    pub async fn engine_is_there(&self) {
+        let current = self.table.lock().await;
+        if current.revision == NO_TABLE {
+            return;
+        }
         if let Err(error) = self.set_up(&current).await {
             tracing::warn!(%error, "the tenants' networks cannot be set up");
         }
@@ -138,7 +154,7 @@ impl<E: Engine> Networks<E> {
             .filter_map(|place| Some((place.address, place.via?)))
             .collect();
         system::set_rules(&rules::filter(&networks), &rules::nat(&networks)).await?;
-        system::set_switches(networks.iter().map(|network| bridge_name(&network.subnet))).await?;
+        system::set_switches(bridges(table)).await?;
         system::set_routes(&routes).await
     }
 
@@ -182,6 +198,10 @@ impl<E: Engine> Networks<E> {
         // Its panic would be a defect of one packet's worth: ARP mends it some seconds later.
         drop(done.await);
     }
+}
+
+fn bridges(table: &NetworkTable) -> impl Iterator<Item = String> {
+    table.networks.iter().map(|network| bridge_name(&network.subnet))
 }
 
 /// Addresses that are somewhere else in the new table.
