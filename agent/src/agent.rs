@@ -104,6 +104,9 @@ pub enum RunError {
     /// What it knows of moves cannot be read.
     #[error("the journals of moves cannot be read: {0}; nothing may be done before that is mended")]
     Journals(std::io::Error),
+    /// What it knows of checkpoints cannot be read.
+    #[error("the folders of checkpoints cannot be read: {0}; mend that first, a container may be frozen")]
+    Checkpoints(std::io::Error),
 }
 
 /// Runs until `stop` is cancelled. Containers go on after it.
@@ -220,6 +223,7 @@ impl<E: Engine> Agent<E> {
             return Ok(());
         };
         moves.recover().map_err(RunError::Journals)?;
+        self.orders.recover_checkpoints().map_err(RunError::Checkpoints)?;
         // Nobody else sets it.
         let _ = migrations.set(Arc::clone(&moves));
         tokio::spawn(stop.clone().run_until_cancelled_owned(moves.take_arrivals(arrivals)));

@@ -356,7 +356,7 @@ impl<E: Engine> Migrations<E> {
     }
 }
 
-pub(crate) use files::size as size_of;
+pub(crate) use files::{flush_disk_of, size as size_of};
 pub use preflight::Capability;
 
 fn parse(grant: serde_json::Value) -> Result<SignedGrant, ApiError> {

@@ -61,7 +61,7 @@ pub struct Orders<E> {
     pub(crate) addresses: Arc<Addresses>,
     /// Which containers nobody else may touch.
     pub(crate) moving: Arc<Moving>,
-    locks: Locks,
+    pub(crate) locks: Locks,
     at_work: Semaphore,
     pulls: Pulls,
 }

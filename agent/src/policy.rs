@@ -5,7 +5,7 @@
 //! the engine's API adds does not compile until somebody has decided about it.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt::Debug,
     io,
     path::{Path, PathBuf},
@@ -17,7 +17,7 @@ use bollard::models::{
 };
 use ecep_proto::api::{
     error::{ApiError, ErrorKind},
-    name::TenantSlug,
+    name::{CheckpointName, TenantSlug},
 };
 use serde::Deserialize;
 
@@ -101,12 +101,15 @@ pub enum PolicyError {
 struct PolicyFile {
     #[serde(default)]
     allow: Vec<String>,
+    #[serde(default)]
+    checkpoint_directories: BTreeMap<String, PathBuf>,
 }
 
 /// What this device's owner allows beyond ordinary containers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policy {
     allowed: BTreeSet<String>,
+    checkpoint_directories: BTreeMap<String, PathBuf>,
 }
 
 /// A request to create a container that the policy has allowed. Engines create from nothing else.
@@ -139,7 +142,29 @@ impl Policy {
         if let Some(unknown) = file.allow.iter().find(|name| !SETTINGS.contains(&name.as_str())) {
             return Err(format!("\"{unknown}\" cannot be allowed; known are: {}", SETTINGS.join(", ")));
         }
-        Ok(Policy { allowed: file.allow.into_iter().collect() })
+        for (name, path) in &file.checkpoint_directories {
+            name.parse::<CheckpointName>().map_err(|error| format!("checkpoint_directories: {error}"))?;
+            if !path.is_absolute() {
+                return Err(format!(
+                    "checkpoint_directories.{name} must be a whole path, beginning with /, not {}",
+                    path.display()
+                ));
+            }
+        }
+        Ok(Policy {
+            allowed: file.allow.into_iter().collect(),
+            checkpoint_directories: file.checkpoint_directories,
+        })
+    }
+
+    /// Where checkpoints of this directory's name go; none where the owner has named none so.
+    pub fn checkpoint_directory(&self, name: &str) -> Option<&Path> {
+        self.checkpoint_directories.get(name).map(PathBuf::as_path)
+    }
+
+    /// All folders for checkpoints beside the agent's own.
+    pub fn checkpoint_directories(&self) -> impl Iterator<Item = &PathBuf> {
+        self.checkpoint_directories.values()
     }
 
     /// Judges a request.

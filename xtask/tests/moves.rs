@@ -1,22 +1,15 @@
 //! What else a move promises: it goes through the cloud where the devices cannot reach each other; it can be cancelled; two
-//! at once are one; cold works; what stands in the way is said before anything is touched; and checkpoints bring a
-//! container back as it was. Real engines; needs root and what `cargo xtask setup` installs.
+//! at once are one; cold works; and what stands in the way is said before anything is touched. Real engines; needs root and what `cargo xtask setup` installs.
 #![allow(clippy::unwrap_used, reason = "this whole file is a test")]
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use ecep_proto::api::checkpoint::{CheckpointContainer, CheckpointQuery, DeleteCheckpoint, RestoreContainer};
-use ecep_proto::api::container::{
-    ContainerOrder, CreateContainer, DeleteContainer, PortMapping, Protocol, StopContainer, VolumeMount,
-};
+use ecep_proto::api::container::{CreateContainer, DeleteContainer, PortMapping, Protocol, VolumeMount};
 use ecep_proto::api::migration::{MigrationMode, MigrationRef, MigrationState, Verdict};
 use ecep_proto::api::name::ContainerId;
-use ecep_proto::api::{
-    CheckpointDelete, CheckpointListing, ContainerCheckpoint, ContainerCreate, ContainerDelete,
-    ContainerRestore, ContainerStart, ContainerStop, MigrationCancel,
-};
+use ecep_proto::api::{ContainerCreate, ContainerDelete, MigrationCancel};
 use xtask::report::Report;
 use xtask::stack::{Counting, Programs, Stack, WampError, http_client};
 use xtask::{lab, shell, wait};
@@ -85,7 +78,6 @@ fn what_else_a_move_promises() {
     cancelled(&stack, &counter, address);
     cold(&stack);
     what_stands_in_the_way(&stack, &counter);
-    checkpoints(&stack, &counter, address);
     stack.take_down().unwrap();
 }
 
@@ -181,66 +173,4 @@ fn what_stands_in_the_way(stack: &Stack, counter: &ContainerId) {
     delete(stack, 2, &rival);
     delete(stack, 2, &holder);
     delete(stack, 1, &ported);
-}
-
-/// A container is brought back as it was saved, into itself and into another one.
-fn checkpoints(stack: &Stack, counter: &ContainerId, address: Ipv4Addr) {
-    let device = stack.id(1);
-    let operator = stack.operator();
-    let saved: u64 = ask(address, "/add").unwrap().parse().unwrap();
-    let save = CheckpointContainer {
-        container: counter.clone(),
-        name: "first".parse().unwrap(),
-        leave_running: true,
-        directory: None,
-        operation: None,
-    };
-    operator.order::<ContainerCheckpoint>(device, &save).unwrap();
-    let again = operator.order::<ContainerCheckpoint>(device, &save).unwrap_err();
-    assert!(refusal(&again).message.contains("already"), "{again:#}");
-    assert_eq!(ask(address, "/add").unwrap().parse::<u64>().unwrap(), saved + 1, "it went on");
-
-    let restore = RestoreContainer {
-        container: counter.clone(),
-        name: "first".parse().unwrap(),
-        directory: None,
-        into: None,
-        operation: None,
-    };
-    let running = operator.order::<ContainerRestore>(device, &restore).unwrap_err();
-    assert!(refusal(&running).message.contains("stop it first"), "{running:#}");
-    let stop = StopContainer { container: counter.clone(), grace_seconds: Some(0), operation: None };
-    operator.order::<ContainerStop>(device, &stop).unwrap();
-    operator.order::<ContainerRestore>(device, &restore).unwrap();
-    assert_eq!(count(address), saved, "as it was saved");
-
-    let mut twin = order("twin");
-    twin.start = false;
-    let (twin, twin_address) = create(stack, 1, &twin);
-    let into = RestoreContainer { into: Some(twin.clone()), ..restore.clone() };
-    operator.order::<ContainerRestore>(device, &into).unwrap();
-    assert_eq!(count(twin_address), saved, "another container goes on from there");
-    // It is an ordinary container afterwards.
-    let stop = StopContainer { container: twin.clone(), grace_seconds: Some(0), operation: None };
-    operator.order::<ContainerStop>(device, &stop).unwrap();
-    operator
-        .order::<ContainerStart>(device, &ContainerOrder { container: twin.clone(), operation: None })
-        .unwrap();
-    assert_eq!(count(twin_address), 0, "a start without restore is afresh");
-    delete(stack, 1, &twin);
-
-    let leaving = CheckpointContainer { name: "last".parse().unwrap(), leave_running: false, ..save };
-    operator.order::<ContainerCheckpoint>(device, &leaving).unwrap();
-    assert!(ask(address, "/count").is_err(), "it does not run any more");
-    let query = CheckpointQuery { container: Some(counter.clone()) };
-    let listed = operator.call::<CheckpointListing>(device, &query).unwrap().checkpoints;
-    let names: Vec<&str> = listed.iter().map(|view| view.name.as_str()).collect();
-    assert_eq!(names, ["last", "first"]);
-    for name in ["last", "first"] {
-        let order =
-            DeleteCheckpoint { container: counter.clone(), name: name.parse().unwrap(), directory: None };
-        operator.call::<CheckpointDelete>(device, &order).unwrap();
-    }
-    let gone = operator.order::<ContainerRestore>(device, &restore).unwrap_err();
-    assert!(refusal(&gone).uri.ends_with("not_found"), "{gone:#}");
 }

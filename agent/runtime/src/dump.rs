@@ -1,4 +1,4 @@
-//! Saving a paused container into a folder, by runc and CRIU, without ending it: it stays paused, and unpausing it is the
+//! Saving a frozen container into a folder, by runc and CRIU, without ending it: it stays frozen, and thawing it is the
 //! instant way back.
 
 use std::fs;
@@ -48,9 +48,9 @@ pub struct Report {
 #[derive(Debug, thiserror::Error)]
 pub enum DumpError {
     /// Its memory would change under the dump.
-    #[error("container {0} is not paused; pause it, cut its network, and then dump")]
+    #[error("container {0} is not frozen; freeze it, cut its network, and then dump")]
     Running(String),
-    /// Whether it is paused cannot be told.
+    /// Whether it is frozen cannot be told.
     #[error(transparent)]
     Freezer(#[from] FreezeError),
     /// runc or CRIU refuses.
@@ -61,7 +61,7 @@ pub enum DumpError {
         /// What runc said, and the end of CRIU's log.
         log: String,
     },
-    /// Not in time. CRIU was killed at its work, so the processes may not survive being unpaused.
+    /// Not in time. CRIU was killed at its work, so the processes may not survive the thaw.
     #[error("the dump was given up after {0:?}; the container may be damaged")]
     Slow(Duration),
     /// runc cannot be run, or the images cannot be measured.
@@ -78,8 +78,8 @@ fn advice(cause: Option<Cause>) -> &'static str {
     cause.map_or("for a reason that only CRIU's log tells", |cause| cause.advice)
 }
 
-/// Saves a paused container. Open TCP connections are saved too, so its network must be cut before
-/// ([`crate::network::cut`]): CRIU unlocks it at the end, and a paused container's kernel would acknowledge what the
+/// Saves a frozen container. Open TCP connections are saved too, so its network must be cut before
+/// ([`crate::network::cut`]): CRIU unlocks it at the end, and a frozen container's kernel would acknowledge what the
 /// restored one never gets.
 ///
 /// # Errors

@@ -12,6 +12,12 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 const POLL: Duration = Duration::from_micros(500);
 
+/// What a control group's file says when the group is removed while it is open.
+const ENODEV: i32 = 19;
+
+/// Signal 9 in a mask of signals.
+const SIGKILL: u64 = 1 << 8;
+
 /// Why a container could not be frozen or thawed.
 #[derive(Debug, thiserror::Error)]
 pub enum FreezeError {
@@ -55,6 +61,42 @@ pub fn freeze(pid: i32) -> Result<(), FreezeError> {
 /// It has no cgroup, or the system refuses.
 pub fn thaw(pid: i32) -> Result<(), FreezeError> {
     Cgroup::of(pid)?.set(false)
+}
+
+/// Ends the container without letting it run on: its first process gets SIGKILL, and only then all are thawed. The
+/// engine sees it exit by itself, and does what its restart policy says.
+///
+/// # Errors
+/// It has no cgroup, or the system refuses.
+pub fn kill(pid: i32) -> Result<(), FreezeError> {
+    let cgroup = Cgroup::of(pid)?;
+    if let Some(process) = rustix::process::Pid::from_raw(pid) {
+        // It fails where the process is gone, which is what is wanted.
+        let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
+    }
+    cgroup.release()
+}
+
+/// Waits until somebody has sent the container's first process SIGKILL, or `limit`, and thaws all: version 1 keeps the
+/// signal from frozen processes, and whoever waits for their end would wait for ever.
+///
+/// # Errors
+/// It has no cgroup, or the system refuses.
+pub fn thaw_once_killed(pid: i32, limit: Duration) -> Result<(), FreezeError> {
+    let cgroup = Cgroup::of(pid)?;
+    let start = Instant::now();
+    while start.elapsed() < limit && !is_killed(pid) {
+        thread::sleep(POLL);
+    }
+    cgroup.release()
+}
+
+/// Whether SIGKILL waits for the process (`ShdPnd` of proc(5)), or it is gone.
+fn is_killed(pid: i32) -> bool {
+    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return true };
+    let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+    let mask = pending.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    mask & SIGKILL != 0 || status.lines().any(|line| line.starts_with("State:\tZ"))
 }
 
 /// Whether nothing of the container runs.
@@ -110,6 +152,19 @@ impl Cgroup {
             (Self::V2(folder), false) => (folder.join("cgroup.freeze"), "0"),
         };
         fs::write(&file, value).map_err(|error| FreezeError::Io { path: file, error })
+    }
+
+    /// Thaws it; one whose processes are gone needs it no more.
+    fn release(&self) -> Result<(), FreezeError> {
+        match self.set(false) {
+            Err(FreezeError::Io { error, .. })
+                if matches!(error.kind(), io::ErrorKind::NotFound)
+                    || error.raw_os_error() == Some(ENODEV) =>
+            {
+                Ok(())
+            }
+            outcome => outcome,
+        }
     }
 
     fn is_frozen(&self) -> Result<bool, FreezeError> {

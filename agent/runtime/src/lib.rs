@@ -1,6 +1,6 @@
 //! How a container is checkpointed under a Docker engine that knows nothing of it, and restored under another.
 //!
-//! The source is dumped by `runc checkpoint` while it is paused and its network is cut ([`network`], [`dump`]). At the
+//! The source is dumped by `runc checkpoint` while it is frozen and its network is cut ([`network`], [`dump`]). At the
 //! destination an [`order`] is laid, and the engine starts an ordinary container whose runtime is the `ecep-runtime`
 //! program of this package: it hands everything to runc, except that an order turns `create` into `runc restore`.
 //! [`register`] tells the engine of that program, [`probe`] tries out whether checkpoint and restore work at all here.

@@ -95,7 +95,7 @@ pub(super) fn put(
 }
 
 /// Waits until what was written to the disk of a file is on it.
-pub(super) fn flush_disk_of(path: &Path) -> io::Result<()> {
+pub(crate) fn flush_disk_of(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::syncfs(fs::File::open(path)?)?)
 }
 

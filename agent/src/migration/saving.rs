@@ -1,4 +1,4 @@
-//! Saves a paused container of this device into a folder: for a move cut off first, for a checkpoint as it is. Blocks.
+//! Saves a frozen container of this device into a folder: for a move cut off first, for a checkpoint as it is.
 
 use std::{
     fs,
@@ -8,8 +8,9 @@ use std::{
 
 use ecep_runtime::{
     dump::{self, DumpError, Folders, Request},
-    network, runc,
+    freezer, network, runc,
 };
+use tokio::task::spawn_blocking;
 
 /// A dump writes all memory to the disk.
 const DUMP_LIMIT: Duration = Duration::from_secs(300);
@@ -25,7 +26,14 @@ pub(crate) struct Failure {
     pub is_passing: bool,
 }
 
-/// Cuts a paused container off and dumps it into a new folder; answers the folder of CRIU's images.
+/// Freezes a container behind its engine's back: the engine's own pause would outlive an engine that is killed in the
+/// middle of it, unknown to the next one.
+pub(crate) async fn freeze(pid: i32) -> Result<(), String> {
+    let frozen = spawn_blocking(move || freezer::freeze(pid)).await;
+    frozen.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+}
+
+/// Cuts a frozen container off and dumps it into a new folder; answers the folder of CRIU's images.
 pub(super) fn save(id: &str, pid: i32, folder: &Path) -> Result<PathBuf, Failure> {
     drop(fs::remove_dir_all(folder));
     fs::create_dir(folder).map_err(|error| failed(format!("{}: {error}", folder.display())))?;
@@ -38,7 +46,7 @@ pub(super) fn save(id: &str, pid: i32, folder: &Path) -> Result<PathBuf, Failure
     Ok(dump_into(id, pid, folder)?.images)
 }
 
-/// Dumps a paused container below an empty folder.
+/// Dumps a frozen container below an empty folder.
 pub(crate) fn dump_into(id: &str, pid: i32, folder: &Path) -> Result<Folders, Failure> {
     let folders =
         Folders::create(folder).map_err(|error| failed(format!("{}: {error}", folder.display())))?;
@@ -70,7 +78,7 @@ fn failed(why: String) -> Failure {
 }
 
 /// Waits until no runc works in that folder any more: CRIU must not be killed at its work, or the container is damaged.
-pub(super) fn wait_for_dumps(folder: &Path) {
+pub(crate) fn wait_for_dumps(folder: &Path) {
     let works_there = |entry: fs::DirEntry| {
         let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let text = String::from_utf8_lossy(&command).into_owned();

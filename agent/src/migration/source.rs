@@ -283,9 +283,12 @@ impl<E: Engine> Move<'_, E> {
         let tenant = self.grant().tenant.clone();
         let mut attempt = 1;
         loop {
-            mobility.pause(&before.engine_id).await.map_err(say)?;
             let portrait = mobility.portrait(&tenant, &before.engine_id, false).await.map_err(say)?;
             let pid = portrait.pid.ok_or("the container has ended by itself")?;
+            if portrait.is_paused {
+                return Err("somebody has paused the container meanwhile; let it go on first".to_owned());
+            }
+            saving::freeze(pid).await?;
             self.progress.phase(MigrationPhase::Saving);
             let folder = self.journal.folder().join(format!("dump-{attempt}"));
             let (id, into) = (before.engine_id.clone(), folder.clone());
@@ -296,7 +299,7 @@ impl<E: Engine> Move<'_, E> {
                 Ok(images) => return Ok(images),
                 Err(saving::Failure { is_passing: true, .. }) if attempt < DUMP_ATTEMPTS => {
                     network::reconnect(pid).map_err(|error| error.to_string())?;
-                    mobility.unpause(&before.engine_id).await.map_err(say)?;
+                    freezer::thaw(pid).map_err(|error| error.to_string())?;
                     sleep(ASK_EVERY).await;
                     attempt += 1;
                 }
@@ -358,11 +361,8 @@ impl<E: Engine> Move<'_, E> {
                     Ok(()) | Err(network::NetworkError::Shared | network::NetworkError::NoCable(_)) => {}
                     Err(error) => return Err(error.to_string()),
                 }
-                if portrait.is_paused {
-                    mobility.unpause(&before.engine_id).await.map_err(say)?;
-                }
-                if freezer::is_frozen(pid).unwrap_or_default() {
-                    // CRIU leaves the cgroup as it found it; the engine does not know of it.
+                // What a person has paused is that person's.
+                if !portrait.is_paused {
                     freezer::thaw(pid).map_err(|error| error.to_string())?;
                 }
             }
@@ -405,12 +405,22 @@ impl<E: Engine> Move<'_, E> {
 
     async fn try_remove(&self) -> Result<(), Why> {
         let Some(before) = &self.record.before else { return Ok(()) };
-        match self.shared.engine.remove(&before.engine_id, true).await {
-            Ok(()) | Err(EngineError::NotFound(_)) => {}
+        let mobility = &self.shared.mobility;
+        match mobility.portrait(&self.grant().tenant, &before.engine_id, false).await {
+            Ok(portrait) => {
+                if let Some(pid) = portrait.pid {
+                    freezer::kill(pid).map_err(|error| error.to_string())?;
+                }
+                match self.shared.engine.remove(&before.engine_id, true).await {
+                    Ok(()) | Err(EngineError::NotFound(_)) => {}
+                    Err(error) => return Err(say(error)),
+                }
+            }
+            Err(EngineError::NotFound(_)) => {}
             Err(error) => return Err(say(error)),
         }
         for volume in &before.volumes {
-            self.shared.mobility.remove_volume(volume).await.map_err(say)?;
+            mobility.remove_volume(volume).await.map_err(say)?;
         }
         Ok(())
     }

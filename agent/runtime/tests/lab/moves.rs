@@ -170,7 +170,7 @@ fn a_move_that_fails_is_as_if_it_had_not_been() {
     drop(to);
 
     from.step("reconnect");
-    from.docker(&["unpause"]);
+    from.step("thaw");
     let after = from.ask();
     assert_eq!((after.number, after.count), (before.number, before.count + 1));
     let (bytes, _) = stream.close();
@@ -212,7 +212,7 @@ fn a_restored_copy_is_isolated_until_it_is_released() {
     drop(to);
 
     from.step("reconnect");
-    from.docker(&["unpause"]);
+    from.step("thaw");
     let after = from.ask();
     assert_eq!((after.number, after.count), (before.number, before.count + 1));
     stream.close();
@@ -255,7 +255,7 @@ fn a_running_container_is_not_saved() {
     let words =
         ["dump", exec_root.to_str().unwrap(), &container.id, &container.pid(), folder.to_str().unwrap()];
     let said = scene.step(container.device, &words).unwrap_err();
-    assert!(said.contains("is not paused"), "{said}");
+    assert!(said.contains("is not frozen"), "{said}");
     assert!(orders().progress(&container.id).unwrap().is_none());
     fs::remove_dir_all(folder).unwrap();
 }

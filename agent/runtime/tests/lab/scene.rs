@@ -206,9 +206,9 @@ impl<'a> Container<'a> {
         self.scene.step(self.device, &[word, &self.pid()]).unwrap()
     }
 
-    /// Pauses it, cuts it off and saves it.
+    /// Freezes it, cuts it off and saves it.
     pub fn save(&self, folder: &Path) -> Value {
-        self.docker(&["pause"]);
+        self.step("freeze");
         self.step("cut");
         let exec_root = self.device.exec_root();
         let words = ["dump", exec_root.to_str().unwrap(), &self.id, &self.pid(), folder.to_str().unwrap()];

@@ -142,33 +142,7 @@ impl Mobility {
         })
     }
 
-    /// Pauses it; no change if it is paused.
-    ///
-    /// # Errors
-    /// The engine's own.
-    pub async fn pause(&self, engine_id: &str) -> Result<(), EngineError> {
-        let client = self.engine.client(WORK_SECONDS).await?;
-        let paused = client.pause_container(engine_id).await;
-        no_change(
-            paused.map_err(|error| self.engine.told(&Doing::Container("pause"), error)),
-            "already paused",
-        )
-    }
-
-    /// Lets it go on; no change if it is not paused.
-    ///
-    /// # Errors
-    /// The engine's own.
-    pub async fn unpause(&self, engine_id: &str) -> Result<(), EngineError> {
-        let client = self.engine.client(WORK_SECONDS).await?;
-        let unpaused = client.unpause_container(engine_id).await;
-        no_change(
-            unpaused.map_err(|error| self.engine.told(&Doing::Container("unpause"), error)),
-            "not paused",
-        )
-    }
-
-    /// Kills a paused container: the signal reaches its processes as they thaw. Its restart policy does not start it again.
+    /// Kills a container; its restart policy does not start it again. Waits for its end.
     ///
     /// # Errors
     /// The engine's own.
@@ -349,14 +323,6 @@ impl Mobility {
             .await
             .map_err(|error| self.engine.told(&Doing::Asking, error))?;
         Ok(users.into_iter().filter_map(|user| user.id).collect())
-    }
-}
-
-/// Docker answers 409 or 500 where there is nothing to do, by version.
-fn no_change(outcome: Result<(), EngineError>, saying: &str) -> Result<(), EngineError> {
-    match outcome {
-        Err(EngineError::Conflict(text) | EngineError::Failed(text)) if text.contains(saying) => Ok(()),
-        other => other,
     }
 }
 

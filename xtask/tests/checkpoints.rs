@@ -1,0 +1,248 @@
+//! Checkpoints on real engines: a container is brought back as it was saved, into itself, into another one, from a directory that
+//! the device's owner has named; and an agent that is killed in the middle leaves nothing frozen and nothing half. Needs root
+//! and what `cargo xtask setup` installs.
+#![allow(clippy::unwrap_used, reason = "this whole file is a test")]
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use ecep_proto::api::checkpoint::{CheckpointContainer, CheckpointQuery, DeleteCheckpoint, RestoreContainer};
+use ecep_proto::api::container::{ContainerOrder, CreateContainer, DeleteContainer, StopContainer};
+use ecep_proto::api::name::ContainerId;
+use ecep_proto::api::{
+    CheckpointDelete, CheckpointListing, ContainerCheckpoint, ContainerCreate, ContainerDelete,
+    ContainerRestore, ContainerStart, ContainerStop,
+};
+use xtask::report::Report;
+use xtask::stack::{Counting, Programs, Stack, WampError, agent_name, http_client};
+use xtask::{lab, wait};
+
+const LIMIT: Duration = Duration::from_secs(120);
+const PORT: u16 = 8080;
+/// How long a killed agent stays away.
+const DOWN: Duration = Duration::from_secs(1);
+
+fn order(name: &str) -> CreateContainer {
+    CreateContainer::new(name.parse().unwrap(), lab::COUNTER_IMAGE)
+}
+
+fn create(stack: &Stack, number: u8, order: &CreateContainer) -> (ContainerId, Ipv4Addr) {
+    let (reply, _) = stack.operator().order::<ContainerCreate>(stack.id(number), order).unwrap();
+    let id = reply.container_id.unwrap();
+    let address = stack.await_address(&id, LIMIT).unwrap();
+    (id, address)
+}
+
+fn delete(stack: &Stack, number: u8, container: &ContainerId) {
+    let order = DeleteContainer { container: container.clone(), force: true, operation: None };
+    stack.operator().order::<ContainerDelete>(stack.id(number), &order).unwrap();
+}
+
+fn ask(address: Ipv4Addr, path: &str) -> Result<String> {
+    let url = format!("http://{address}:{PORT}{path}");
+    let mut answer = if path == "/add" {
+        http_client(LIMIT).post(&url).send_empty()?
+    } else {
+        http_client(LIMIT).get(&url).call()?
+    };
+    Ok(answer.body_mut().read_to_string()?.trim().to_owned())
+}
+
+fn count(address: Ipv4Addr) -> u64 {
+    wait::until("the counter answers", LIMIT, || ask(address, "/count").map(Some)).unwrap().parse().unwrap()
+}
+
+fn refusal(error: &anyhow::Error) -> &WampError {
+    error.downcast_ref::<WampError>().unwrap_or_else(|| panic!("not an ERROR: {error:#}"))
+}
+
+/// One stack for all, since one takes its time to come up.
+#[test]
+fn checkpoints_bring_containers_back() {
+    let name = format!("checkpoints-{}", std::process::id());
+    let mut report = Report::new();
+    let root = lab::default_data_root();
+    let stack = Stack::start(&mut report, &name, &root, 2, Programs::build_with_tests).unwrap();
+    let _route = stack.route_through(1).unwrap();
+    let (counter, address) = create(&stack, 1, &order("counter"));
+    stack.await_movable(&counter, 2, LIMIT).unwrap();
+
+    into_itself_and_into_another(&stack, &counter, address);
+    a_directory_of_the_owner(&stack, &counter, address);
+    for leave_running in [true, false] {
+        the_agent_dies_in_the_middle(&stack, &counter, address, leave_running);
+    }
+    stack.take_down().unwrap();
+}
+
+/// A container is brought back as it was saved, into itself and into another one.
+fn into_itself_and_into_another(stack: &Stack, counter: &ContainerId, address: Ipv4Addr) {
+    let device = stack.id(1);
+    let operator = stack.operator();
+    let saved: u64 = ask(address, "/add").unwrap().parse().unwrap();
+    let save = CheckpointContainer {
+        container: counter.clone(),
+        name: "first".parse().unwrap(),
+        leave_running: true,
+        directory: None,
+        operation: None,
+    };
+    operator.order::<ContainerCheckpoint>(device, &save).unwrap();
+    let again = operator.order::<ContainerCheckpoint>(device, &save).unwrap_err();
+    assert!(refusal(&again).message.contains("already"), "{again:#}");
+    assert_eq!(ask(address, "/add").unwrap().parse::<u64>().unwrap(), saved + 1, "it went on");
+
+    let restore = RestoreContainer {
+        container: counter.clone(),
+        name: "first".parse().unwrap(),
+        directory: None,
+        into: None,
+        operation: None,
+    };
+    let running = operator.order::<ContainerRestore>(device, &restore).unwrap_err();
+    assert!(refusal(&running).message.contains("stop it first"), "{running:#}");
+    let stop = StopContainer { container: counter.clone(), grace_seconds: Some(0), operation: None };
+    operator.order::<ContainerStop>(device, &stop).unwrap();
+    operator.order::<ContainerRestore>(device, &restore).unwrap();
+    assert_eq!(count(address), saved, "as it was saved");
+
+    let mut twin = order("twin");
+    twin.start = false;
+    let (twin, twin_address) = create(stack, 1, &twin);
+    let into = RestoreContainer { into: Some(twin.clone()), ..restore.clone() };
+    operator.order::<ContainerRestore>(device, &into).unwrap();
+    assert_eq!(count(twin_address), saved, "another container goes on from there");
+    // It is an ordinary container afterwards.
+    let stop = StopContainer { container: twin.clone(), grace_seconds: Some(0), operation: None };
+    operator.order::<ContainerStop>(device, &stop).unwrap();
+    operator
+        .order::<ContainerStart>(device, &ContainerOrder { container: twin.clone(), operation: None })
+        .unwrap();
+    assert_eq!(count(twin_address), 0, "a start without restore is afresh");
+    delete(stack, 1, &twin);
+
+    let leaving = CheckpointContainer { name: "last".parse().unwrap(), leave_running: false, ..save };
+    operator.order::<ContainerCheckpoint>(device, &leaving).unwrap();
+    assert!(ask(address, "/count").is_err(), "it does not run any more");
+    let query = CheckpointQuery { container: Some(counter.clone()) };
+    let listed = operator.call::<CheckpointListing>(device, &query).unwrap().checkpoints;
+    let names: Vec<&str> = listed.iter().map(|view| view.name.as_str()).collect();
+    assert_eq!(names, ["last", "first"]);
+    for name in ["last", "first"] {
+        let order =
+            DeleteCheckpoint { container: counter.clone(), name: name.parse().unwrap(), directory: None };
+        operator.call::<CheckpointDelete>(device, &order).unwrap();
+    }
+    let gone = operator.order::<ContainerRestore>(device, &restore).unwrap_err();
+    assert!(refusal(&gone).uri.ends_with("not_found"), "{gone:#}");
+}
+
+fn save(container: &ContainerId, name: &str) -> CheckpointContainer {
+    CheckpointContainer {
+        container: container.clone(),
+        name: name.parse().unwrap(),
+        leave_running: true,
+        directory: None,
+        operation: None,
+    }
+}
+
+fn stop(stack: &Stack, container: &ContainerId) {
+    let order = StopContainer { container: container.clone(), grace_seconds: Some(0), operation: None };
+    stack.operator().order::<ContainerStop>(stack.id(1), &order).unwrap();
+}
+
+fn start(stack: &Stack, container: &ContainerId) {
+    let order = ContainerOrder { container: container.clone(), operation: None };
+    stack.operator().order::<ContainerStart>(stack.id(1), &order).unwrap();
+}
+
+/// A disk for checkpoints, say, that the tenant knows by its name only.
+fn a_directory_of_the_owner(stack: &Stack, counter: &ContainerId, address: Ipv4Addr) {
+    let data = stack.lab().device(1).data_dir();
+    let (disk, policy) = (data.join("big-disk"), data.join("agent/policy.toml"));
+    fs::write(&policy, format!("[checkpoint_directories]\nbig = {:?}\n", disk.display().to_string()))
+        .unwrap();
+    start(stack, counter);
+    let saved = count(address);
+    let order = CheckpointContainer { directory: Some("big".parse().unwrap()), ..save(counter, "there") };
+    let operator = stack.operator();
+    let missing = operator.order::<ContainerCheckpoint>(stack.id(1), &order).unwrap_err();
+    assert!(refusal(&missing).message.contains("is its disk mounted?"), "{missing:#}");
+    fs::create_dir(&disk).unwrap();
+    operator.order::<ContainerCheckpoint>(stack.id(1), &order).unwrap();
+    assert!(disk.join("acme/big").join(counter.as_str()).join("there/checkpoint.json").is_file());
+    ask(address, "/add").unwrap();
+    stop(stack, counter);
+    let restore = RestoreContainer {
+        container: counter.clone(),
+        name: order.name.clone(),
+        directory: order.directory.clone(),
+        into: None,
+        operation: None,
+    };
+    operator.order::<ContainerRestore>(stack.id(1), &restore).unwrap();
+    assert_eq!(count(address), saved);
+    let query = CheckpointQuery { container: Some(counter.clone()) };
+    let listed = operator.call::<CheckpointListing>(stack.id(1), &query).unwrap().checkpoints;
+    assert_eq!(listed.iter().map(|view| view.name.as_str()).collect::<Vec<_>>(), ["there"]);
+    let delete =
+        DeleteCheckpoint { container: counter.clone(), name: order.name, directory: order.directory };
+    operator.call::<CheckpointDelete>(stack.id(1), &delete).unwrap();
+    fs::remove_file(policy).unwrap();
+}
+
+/// The container must not stay frozen, and a checkpoint is whole or not there.
+fn the_agent_dies_in_the_middle(
+    stack: &Stack,
+    counter: &ContainerId,
+    address: Ipv4Addr,
+    leave_running: bool,
+) {
+    let below = stack.lab().device(1).data_dir().join("agent/checkpoints/acme/common").join(counter.as_str());
+    let order = CheckpointContainer { leave_running, ..save(counter, "middle") };
+    let client = Counting::start(address, PORT).unwrap();
+    client.wait_on(LIMIT).unwrap();
+    let before = client.count();
+    std::thread::scope(|scope| {
+        // It is answered by nobody, or as unavailable.
+        scope.spawn(|| drop(stack.operator().order::<ContainerCheckpoint>(stack.id(1), &order)));
+        let start = Instant::now();
+        while !is_being_filled(&below.join(".middle")) {
+            assert!(start.elapsed() < LIMIT, "it was never begun");
+            std::thread::yield_now();
+        }
+        stack.supervisor().kill_for(&agent_name(1), DOWN).unwrap();
+    });
+    wait::until("nothing half is left", LIMIT, || {
+        let drafts = entries(&below).into_iter().filter(|name| name.starts_with('.'));
+        Ok((drafts.count() == 0).then_some(()))
+    })
+    .unwrap();
+    let log = stack.lab().device(1).data_dir().join(format!("{}.log", agent_name(1)));
+    assert!(fs::read_to_string(log).unwrap().contains("ending a checkpoint that was under way"));
+    client.wait_on(LIMIT).unwrap();
+    assert!(client.count() > before);
+    client.stop().unwrap();
+    // The next one works.
+    let again = CheckpointContainer { leave_running: true, ..save(counter, "after") };
+    wait::until("the device takes orders", LIMIT, || {
+        stack.operator().order::<ContainerCheckpoint>(stack.id(1), &again).map(Some)
+    })
+    .unwrap();
+    let delete = DeleteCheckpoint { container: counter.clone(), name: again.name, directory: None };
+    stack.operator().call::<CheckpointDelete>(stack.id(1), &delete).unwrap();
+}
+
+fn is_being_filled(draft: &Path) -> bool {
+    let images: PathBuf = draft.join("images");
+    !entries(&images).is_empty()
+}
+
+fn entries(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
