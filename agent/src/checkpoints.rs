@@ -1,6 +1,7 @@
 //! Checkpoints on this device's disk: orders to save a container, to bring it back, to delete what was saved. A checkpoint
 //! is a folder that is there whole or not at all; it holds memory and processes, the writable layer and the volumes.
 
+mod copy;
 mod disk;
 mod recovery;
 mod restore;
@@ -14,6 +15,8 @@ use ecep_proto::api::{
     name::{CheckpointName, ContainerId, TenantSlug},
 };
 use tokio::task::spawn_blocking;
+
+pub(crate) use copy::{CHECKPOINT, Copy};
 
 use crate::{
     engine::{Engine, EngineContainer, docker::mobility::Mobility},

@@ -1,10 +1,11 @@
-//! The procedures that this device serves to the control plane alone: those of moves. Thin: each checks, asks, and answers.
+//! The procedures that this device serves to the control plane alone: those of moves and of copies. Thin: each checks, asks, and answers.
 
 use std::sync::{Arc, OnceLock};
 
 use ecep_link::LinkBuilder;
 use ecep_proto::api::{
-    MigrationCheck, MigrationExpect, MigrationStart, MigrationStop, MigrationSurvey, Procedure,
+    CheckpointExpect, CheckpointSend, MigrationCheck, MigrationExpect, MigrationStart, MigrationStop,
+    MigrationSurvey, Procedure,
     error::{ApiError, ErrorKind},
     name::DeviceId,
     reply::Caller,
@@ -38,6 +39,8 @@ pub fn serve<E: Engine>(
         MigrationCheck => |moves, request| moves.check(request).await;
         MigrationExpect => |moves, request| moves.expect(request);
         MigrationStart => |moves, request| moves.start(request);
+        CheckpointExpect => |moves, request| moves.expect_checkpoint(&request);
+        CheckpointSend => |moves, request| moves.send_checkpoint(request);
         MigrationStop => |moves, request| moves.stop(&request);
     }
     link

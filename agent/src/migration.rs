@@ -3,6 +3,7 @@
 //!
 //! What to do in which order is decided by `ecep_fleet::migration`; `source` and `destination` do it.
 
+mod copying;
 mod destination;
 mod files;
 mod journal;
@@ -25,7 +26,7 @@ use std::{
 use ecep_channel::{
     channel::ChannelStream,
     frame::read_message,
-    grant::{Grant, SignedGrant},
+    grant::{Grant, Mode, SignedGrant},
     header::{Refusal, RefusalCode},
     ledger::GrantLedger,
     peer::Peer,
@@ -227,7 +228,7 @@ impl<E: Engine> Migrations<E> {
     /// The grant is not good, or an earlier move of the container is not over.
     pub fn expect(self: &Arc<Self>, order: ExpectMigration) -> Result<Nothing, ApiError> {
         let signed = parse(order.grant)?;
-        let grant = self.verify(&signed)?;
+        let grant = self.verify_move(&signed)?;
         if grant.destination != self.shared.device {
             return Err(ApiError::new(ErrorKind::Forbidden, "the grant is for another device"));
         }
@@ -254,7 +255,7 @@ impl<E: Engine> Migrations<E> {
     /// The grant is not good, or an earlier move of the container is not over.
     pub fn start(self: &Arc<Self>, order: StartMigration) -> Result<Nothing, ApiError> {
         let signed = parse(order.grant)?;
-        let grant = self.verify(&signed)?;
+        let grant = self.verify_move(&signed)?;
         if grant.source != self.shared.device {
             return Err(ApiError::new(ErrorKind::Forbidden, "the grant is for another device"));
         }
@@ -326,6 +327,15 @@ impl<E: Engine> Migrations<E> {
             }
             this.shared.news.notify_one();
         });
+    }
+
+    /// A grant for a move, and for nothing else.
+    fn verify_move(&self, signed: &SignedGrant) -> Result<Grant, ApiError> {
+        let grant = self.verify(signed)?;
+        if grant.mode == Mode::Checkpoint {
+            return Err(ApiError::new(ErrorKind::Forbidden, "the grant is for a checkpoint, not for a move"));
+        }
+        Ok(grant)
     }
 
     fn verify(&self, signed: &SignedGrant) -> Result<Grant, ApiError> {

@@ -66,7 +66,7 @@ pub struct Orders<E> {
     pulls: Pulls,
 }
 
-type Work = Pin<Box<dyn Future<Output = Ended> + Send>>;
+pub(crate) type Work = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
 /// An order that was accepted, for whoever answers the caller.
 pub struct Accepted {
@@ -286,7 +286,8 @@ impl<E: Engine> Orders<E> {
         drop(self.locks.hold(container.as_str()).await);
     }
 
-    fn accept(
+    /// An order is told of by events from its beginning to its end; the same one twice is done once.
+    pub(crate) fn accept(
         self: &Arc<Self>,
         tenant: &TenantSlug,
         operation: Option<OperationId>,

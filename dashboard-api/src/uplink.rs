@@ -2,6 +2,7 @@
 //!
 //! Owns the links, what they serve and what they publish. Must not know WAMP's framing (`ecep-link` does).
 
+mod checkpoint;
 mod migration;
 mod procedures;
 mod revoker;
@@ -15,9 +16,9 @@ use std::{
 
 use ecep_link::{Credentials, CredentialsError, Link, LinkState};
 use ecep_proto::api::{
-    AddressAssign, AddressRelease, Authenticate, ContainerMigrate, ContainerPreflight, DeviceList,
-    FleetContainerList, FleetHello, FleetReport, MigrationCancel, MigrationDecide, MigrationHistory,
-    MigrationTell, Procedure,
+    AddressAssign, AddressRelease, Authenticate, CheckpointCopy, ContainerMigrate, ContainerPreflight,
+    DeviceList, FleetContainerList, FleetHello, FleetReport, MigrationCancel, MigrationDecide,
+    MigrationHistory, MigrationTell, Procedure,
     auth::EndSessionsRequest,
     migration::{MigrationList, MigrationQuery, MigrationState, MigrationView},
     name::{DeviceId, TenantSlug},
@@ -212,6 +213,13 @@ impl Uplink {
                 move |caller, request| {
                     let (uplink, tenant) = (Arc::clone(&uplink), tenant.clone());
                     async move { uplink.migrate(&tenant, &caller, request).await }
+                }
+            })
+            .procedure::<CheckpointCopy, _, _>(CheckpointCopy::URI.to_owned(), {
+                let (uplink, tenant) = (Arc::clone(self), tenant.clone());
+                move |caller, request| {
+                    let (uplink, tenant) = (Arc::clone(&uplink), tenant.clone());
+                    async move { uplink.copy_checkpoint(&tenant, &caller, request).await }
                 }
             })
             .procedure::<ContainerPreflight, _, _>(ContainerPreflight::URI.to_owned(), {

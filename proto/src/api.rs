@@ -225,6 +225,8 @@ procedures! {
     ContainerMigrate = Tenant ControlPlane "ecep.container.migrate" (migration::MigrateContainer) -> migration::MigrationView, callers WRITERS;
     /// Whether a container could be moved there: live, cold and why, or not at all and how to mend it. Touches nothing.
     ContainerPreflight = Tenant ControlPlane "ecep.container.preflight" (migration::PreflightMigration) -> migration::Preflight, callers READERS;
+    /// Copies a checkpoint to another device; the destination's `operation` events tell how it goes on.
+    CheckpointCopy = Tenant ControlPlane "ecep.container.checkpoint.copy" (checkpoint::CopyCheckpoint) -> operation::OperationReply, callers WRITERS;
     /// Gives a move up; possible until the container is frozen.
     MigrationCancel = Tenant ControlPlane "ecep.migration.cancel" (migration::MigrationRef) -> migration::MigrationView, callers WRITERS;
     /// Moves of the tenant's containers, under way and ended.
@@ -239,6 +241,10 @@ procedures! {
     MigrationStart = Control Device "ecep.device.{device}.migration.start" (migration::StartMigration) -> reply::Nothing, callers CONTROL_PLANE;
     /// This device shall give a move up, if it is not too late.
     MigrationStop = Control Device "ecep.device.{device}.migration.stop" (migration::CancelMigration) -> reply::Nothing, callers CONTROL_PLANE;
+    /// A checkpoint will be brought to this device.
+    CheckpointExpect = Control Device "ecep.device.{device}.checkpoint.expect" (checkpoint::ExpectCheckpoint) -> operation::OperationReply, callers CONTROL_PLANE;
+    /// This device shall bring a checkpoint to another one.
+    CheckpointSend = Control Device "ecep.device.{device}.checkpoint.send" (checkpoint::SendCheckpoint) -> reply::Nothing, callers CONTROL_PLANE;
     /// A device takes a container over, gives a move up, or asks how its copy stands.
     MigrationDecide = Control ControlPlane "ecep.migration.decide" (migration::DecideRequest) -> migration::DecideReply, callers DEVICES;
     /// A device tells how a move goes on.

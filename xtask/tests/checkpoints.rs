@@ -1,5 +1,5 @@
 //! Checkpoints on real engines: a container is brought back as it was saved, into itself, into another one, from a directory that
-//! the device's owner has named; and an agent that is killed in the middle leaves nothing frozen and nothing half. Needs root
+//! the device's owner has named, on another device; and an agent that is killed in the middle leaves nothing frozen and nothing half. Needs root
 //! and what `cargo xtask setup` installs.
 #![allow(clippy::unwrap_used, reason = "this whole file is a test")]
 
@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use ecep_proto::api::checkpoint::{CheckpointContainer, CheckpointQuery, DeleteCheckpoint, RestoreContainer};
+use ecep_proto::api::checkpoint::{
+    CheckpointContainer, CheckpointQuery, CopyCheckpoint, DeleteCheckpoint, RestoreContainer,
+};
 use ecep_proto::api::container::{ContainerOrder, CreateContainer, DeleteContainer, StopContainer};
 use ecep_proto::api::name::ContainerId;
 use ecep_proto::api::{
-    CheckpointDelete, CheckpointListing, ContainerCheckpoint, ContainerCreate, ContainerDelete,
-    ContainerRestore, ContainerStart, ContainerStop,
+    CheckpointCopy, CheckpointDelete, CheckpointListing, ContainerCheckpoint, ContainerCreate,
+    ContainerDelete, ContainerRestore, ContainerStart, ContainerStop,
 };
 use xtask::report::Report;
 use xtask::stack::{Counting, Programs, Stack, WampError, agent_name, http_client};
@@ -72,6 +74,7 @@ fn checkpoints_bring_containers_back() {
 
     into_itself_and_into_another(&stack, &counter, address);
     a_directory_of_the_owner(&stack, &counter, address);
+    on_another_device(&stack, &counter, address);
     for leave_running in [true, false] {
         the_agent_dies_in_the_middle(&stack, &counter, address, leave_running);
     }
@@ -193,6 +196,54 @@ fn a_directory_of_the_owner(stack: &Stack, counter: &ContainerId, address: Ipv4A
         DeleteCheckpoint { container: counter.clone(), name: order.name, directory: order.directory };
     operator.call::<CheckpointDelete>(stack.id(1), &delete).unwrap();
     fs::remove_file(policy).unwrap();
+}
+
+/// A checkpoint is copied to another device, and a container of the same image there goes on from it.
+fn on_another_device(stack: &Stack, counter: &ContainerId, address: Ipv4Addr) {
+    let operator = stack.operator();
+    ask(address, "/add").unwrap();
+    let saved = count(address);
+    let order = save(counter, "travels");
+    operator.order::<ContainerCheckpoint>(stack.id(1), &order).unwrap();
+    let copy = CopyCheckpoint {
+        container: counter.clone(),
+        name: order.name.clone(),
+        directory: None,
+        source: stack.id(1).clone(),
+        destination: stack.id(2).clone(),
+        operation: None,
+    };
+    let nothing = CopyCheckpoint { name: "nothing".parse().unwrap(), ..copy.clone() };
+    let missing = operator.ask::<CheckpointCopy>(&nothing).unwrap_err();
+    assert!(refusal(&missing).uri.ends_with("not_found"), "{missing:#}");
+    operator.ask::<CheckpointCopy>(&copy).unwrap();
+    let query = CheckpointQuery { container: Some(counter.clone()) };
+    wait::until("it is on the other device", LIMIT, || {
+        let listed = operator.call::<CheckpointListing>(stack.id(2), &query)?.checkpoints;
+        Ok((listed.len() == 1 && listed[0].name == order.name).then_some(()))
+    })
+    .unwrap();
+    let twice = operator.ask::<CheckpointCopy>(&copy).unwrap_err();
+    assert!(refusal(&twice).uri.ends_with("conflict"), "{twice:#}");
+
+    lab::copy_image(lab::COUNTER_IMAGE, stack.lab().device(1), stack.lab().device(2)).unwrap();
+    let mut twin = self::order("twin");
+    twin.start = false;
+    let (twin, twin_address) = create(stack, 2, &twin);
+    let restore = RestoreContainer {
+        container: counter.clone(),
+        name: order.name.clone(),
+        directory: None,
+        into: Some(twin.clone()),
+        operation: None,
+    };
+    operator.order::<ContainerRestore>(stack.id(2), &restore).unwrap();
+    assert_eq!(count(twin_address), saved, "another container on another device goes on from there");
+    delete(stack, 2, &twin);
+    let delete = DeleteCheckpoint { container: counter.clone(), name: order.name, directory: None };
+    for device in [stack.id(1), stack.id(2)] {
+        operator.call::<CheckpointDelete>(device, &delete).unwrap();
+    }
 }
 
 /// The container must not stay frozen, and a checkpoint is whole or not there.

@@ -54,21 +54,32 @@ pub(super) fn place(
 
 /// Begins a draft for a checkpoint at that place.
 pub(super) fn begin(place: &Path, draft: &Draft) -> io::Result<PathBuf> {
-    let folder = begin_empty(place)?;
+    let folder = begin_as(place, ".")?;
     durable::write(&folder.join(DRAFT), &serde_json::to_vec(draft)?)?;
     Ok(folder)
 }
 
-/// Begins a draft that comes from elsewhere.
-pub(super) fn begin_empty(place: &Path) -> io::Result<PathBuf> {
+/// Begins a draft that comes from elsewhere; its name is another one than that of a draft that is made here.
+pub(super) fn begin_copy(place: &Path) -> io::Result<PathBuf> {
+    begin_as(place, "..")
+}
+
+fn begin_as(place: &Path, prefix: &str) -> io::Result<PathBuf> {
     let above = place.parent().ok_or(io::ErrorKind::InvalidInput)?;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(above)?;
     let name = place.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     // No checkpoint's name begins with a dot.
-    let draft = above.join(format!(".{}", name.display()));
+    let draft = above.join(format!("{prefix}{}", name.display()));
     remove(&draft)?;
     fs::DirBuilder::new().mode(0o700).create(&draft)?;
     Ok(draft)
+}
+
+/// What has arrived becomes a checkpoint at that place.
+pub(super) fn take_over(arrived: &Path, record: &Record, place: &Path) -> io::Result<()> {
+    durable::write(&arrived.join(RECORD), &serde_json::to_vec(record)?)?;
+    flush_disk_of(arrived)?;
+    fs::rename(arrived, place)
 }
 
 /// Fills the draft of a frozen container. Only [`seal`] makes it complete, which need not wait for the frozen one.

@@ -46,7 +46,7 @@ const FIRST_CONTACT: Duration = Duration::from_secs(15 * 60);
 /// The source saves memory, or makes an image's archive, before it sends the next lot.
 const NEXT_LOT: Duration = Duration::from_secs(600);
 /// A lot is never larger than what the disk holds, which the pre-flight has looked at.
-const LOT_LIMIT: u64 = 1 << 40;
+pub(super) const LOT_LIMIT: u64 = 1 << 40;
 /// The folder of what arrives, in the move's own.
 const INBOX: &str = "inbox";
 

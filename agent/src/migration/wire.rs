@@ -24,6 +24,8 @@ pub(super) enum Lot {
     Image,
     /// Memory, processes, files.
     State,
+    /// A checkpoint: no move at all.
+    Checkpoint,
 }
 
 impl Lot {
@@ -33,6 +35,7 @@ impl Lot {
             Lot::Plan => "plan",
             Lot::Image => "image",
             Lot::State => "state",
+            Lot::Checkpoint => "checkpoint",
         }
     }
 }

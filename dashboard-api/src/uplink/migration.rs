@@ -23,9 +23,9 @@ use super::{Uplink, procedures::device_of};
 use crate::{authority::Decided, clock::unix_ms, moves::Ordered, naming::id_from, store::Placement};
 
 /// A grant is used within seconds; a move that waits for its turn at a busy device needs longer.
-const GRANT_VALID: Duration = Duration::from_secs(60 * 60);
+pub(super) const GRANT_VALID: Duration = Duration::from_secs(60 * 60);
 /// Random characters of a move's id.
-const OPERATION_SUFFIX: usize = 12;
+pub(super) const OPERATION_SUFFIX: usize = 12;
 
 /// What the pre-flight found, with what is needed to go on.
 struct Looked {
@@ -277,7 +277,7 @@ impl Uplink {
         Ok(Looked { preflight, source, name: view.name })
     }
 
-    fn refuse_unless_reporting(&self, device: &DeviceId, end: &str) -> Result<(), ApiError> {
+    pub(super) fn refuse_unless_reporting(&self, device: &DeviceId, end: &str) -> Result<(), ApiError> {
         let view = self.control.view().device(self.control.clock.now(), device);
         match view {
             Some(view) if matches!(view.liveness, Liveness::Connected | Liveness::Degraded) => Ok(()),
@@ -291,18 +291,7 @@ impl Uplink {
 
     async fn set_to_work(&self, grant: Grant) -> Result<(), ApiError> {
         let (source, destination) = (grant.source.clone(), grant.destination.clone());
-        let addresses = {
-            let view = self.control.view().device(self.control.clock.now(), &destination);
-            let facts = view.and_then(|view| view.facts);
-            let port = facts.as_ref().and_then(|facts| facts.channel_port);
-            let addresses = facts.map(|facts| facts.addresses).unwrap_or_default();
-            let ip = |address: &String| address.parse::<std::net::IpAddr>().ok();
-            let socket = |port: u16| {
-                let all = addresses.iter().filter_map(ip);
-                all.map(move |ip| std::net::SocketAddr::from((ip, port)).to_string())
-            };
-            port.map(|port| socket(port).collect::<Vec<_>>()).unwrap_or_default()
-        };
+        let addresses = self.channel_addresses(&destination);
         let signed = serde_json::to_value(self.control.channels.sign(grant))
             .map_err(|error| ApiError::new(ErrorKind::Unavailable, error.to_string()))?;
         self.ask::<MigrationExpect>(&destination, &ExpectMigration { grant: signed.clone() }).await?;
@@ -310,8 +299,22 @@ impl Uplink {
         Ok(())
     }
 
+    /// Where other devices reach this one.
+    pub(super) fn channel_addresses(&self, device: &DeviceId) -> Vec<String> {
+        let view = self.control.view().device(self.control.clock.now(), device);
+        let facts = view.and_then(|view| view.facts);
+        let Some(port) = facts.as_ref().and_then(|facts| facts.channel_port) else { return Vec::new() };
+        let addresses = facts.map(|facts| facts.addresses).unwrap_or_default();
+        let ips = addresses.iter().filter_map(|address| address.parse::<std::net::IpAddr>().ok());
+        ips.map(|ip| std::net::SocketAddr::from((ip, port)).to_string()).collect()
+    }
+
     /// Calls a device over the control realm.
-    async fn ask<P: Procedure>(&self, device: &DeviceId, request: &P::Request) -> Result<P::Reply, ApiError> {
+    pub(super) async fn ask<P: Procedure>(
+        &self,
+        device: &DeviceId,
+        request: &P::Request,
+    ) -> Result<P::Reply, ApiError> {
         let link =
             self.control_link.get().filter(|link| matches!(*link.state().borrow(), LinkState::Joined { .. }));
         let Some(link) = link else {
@@ -362,7 +365,7 @@ fn liveness(liveness: Liveness) -> &'static str {
     }
 }
 
-fn parse_operation(text: &str) -> Result<OperationId, ApiError> {
+pub(super) fn parse_operation(text: &str) -> Result<OperationId, ApiError> {
     text.parse().map_err(|error| ApiError::new(ErrorKind::InvalidArgument, format!("{error}")))
 }
 

@@ -66,6 +66,8 @@ pub enum Mode {
     Cold,
     /// Frozen, copied with its memory, restored.
     Live,
+    /// It does not move at all: a checkpoint of it is copied.
+    Checkpoint,
 }
 
 /// What is allowed.
@@ -176,6 +178,7 @@ impl Grant {
         let mode: &[u8] = match mode {
             Mode::Cold => b"cold",
             Mode::Live => b"live",
+            Mode::Checkpoint => b"checkpoint",
         };
         let mut bytes = DOMAIN.to_vec();
         for field in [

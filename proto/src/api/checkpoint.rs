@@ -1,9 +1,10 @@
-//! Checkpoints: a container saved on its device, to be restored there later, into itself or into another container like it.
+//! Checkpoints: a container saved on its device, to be restored later, into itself or into another container like it, there or
+//! on another device.
 
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use super::name::{CheckpointName, ContainerId, OperationId};
+use super::name::{CheckpointName, ContainerId, DeviceId, OperationId};
 
 /// Saves a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
@@ -57,6 +58,53 @@ pub struct RestoreContainer {
     /// The operation's id, if the caller chooses it.
     #[serde(default)]
     pub operation: Option<OperationId>,
+}
+
+/// Copies a checkpoint to another device, to be restored there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+#[ts(optional_fields)]
+pub struct CopyCheckpoint {
+    /// The container that was saved.
+    pub container: ContainerId,
+    /// The checkpoint.
+    pub name: CheckpointName,
+    /// The folder it was put into, if it was; the copy goes into the one of that name.
+    #[serde(default)]
+    pub directory: Option<CheckpointName>,
+    /// The device that has it.
+    pub source: DeviceId,
+    /// The device that gets a copy.
+    pub destination: DeviceId,
+    /// The operation's id, if the caller chooses it.
+    #[serde(default)]
+    pub operation: Option<OperationId>,
+}
+
+/// A device will be brought a checkpoint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectCheckpoint {
+    /// What allows it, signed by the control plane.
+    pub grant: serde_json::Value,
+    /// The checkpoint.
+    pub name: CheckpointName,
+    /// The folder that it goes into, if it does.
+    pub directory: Option<CheckpointName>,
+}
+
+/// A device shall bring a checkpoint to another one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SendCheckpoint {
+    /// What allows it, signed by the control plane.
+    pub grant: serde_json::Value,
+    /// Where the other device listens.
+    pub addresses: Vec<String>,
+    /// The checkpoint.
+    pub name: CheckpointName,
+    /// The folder that it lies in, if it does.
+    pub directory: Option<CheckpointName>,
 }
 
 /// Which checkpoints to list.

@@ -1116,6 +1116,7 @@ export interface Procedures {
   FleetContainerList: { request: Nothing; reply: FleetContainers };
   ContainerMigrate: { request: MigrateContainer; reply: MigrationView };
   ContainerPreflight: { request: PreflightMigration; reply: Preflight };
+  CheckpointCopy: { request: CopyCheckpoint; reply: OperationReply };
   MigrationCancel: { request: MigrationRef; reply: MigrationView };
   MigrationHistory: { request: MigrationQuery; reply: MigrationList };
 }
@@ -1140,6 +1141,7 @@ export const PROCEDURES: { [name in keyof Procedures]: string } = {
   FleetContainerList: "ecep.container.list",
   ContainerMigrate: "ecep.container.migrate",
   ContainerPreflight: "ecep.container.preflight",
+  CheckpointCopy: "ecep.container.checkpoint.copy",
   MigrationCancel: "ecep.migration.cancel",
   MigrationHistory: "ecep.migration.list",
 };
