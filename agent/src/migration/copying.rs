@@ -50,17 +50,26 @@ impl<E: Engine> Migrations<E> {
         if grant.destination != self.shared.device {
             return Err(ApiError::new(ErrorKind::Forbidden, "the grant is for another device"));
         }
+        let begun = OperationReply {
+            operation: grant.migration.clone(),
+            state: OperationState::Running,
+            container_id: None,
+            container: None,
+        };
+        if lock(&self.expected).contains_key(&grant.migration) {
+            return Ok(begun);
+        }
         let orders = &self.shared.orders;
         let copy =
             orders.begin_copy(&grant.tenant, order.directory.as_ref(), &grant.container, &order.name)?;
         let what = What::new("container.checkpoint.copy", &(&order.name, &order.directory, &grant.source));
-        let (this, operation) = (Arc::clone(self), grant.migration.clone());
+        let (this, tenant, operation) = (Arc::clone(self), grant.tenant.clone(), grant.migration.clone());
+        let (streams, arriving) = mpsc::channel(STREAMS);
+        lock(&self.expected).insert(operation.clone(), streams.clone());
         let accepted =
-            orders.accept(&grant.tenant.clone(), Some(operation.clone()), what, |_, _, report| {
+            orders.accept(&tenant, Some(operation.clone()), what, |_, _, report| {
                 Box::pin(async move {
                     report.phase("receiving", Some(&grant.container), None);
-                    let (streams, arriving) = mpsc::channel(STREAMS);
-                    lock(&this.expected).insert(grant.migration.clone(), streams);
                     let received = receive(&copy, arriving).await;
                     lock(&this.expected).remove(&grant.migration);
                     if let Err(error) = lock(&this.ledger).finish(grant.id) {
@@ -77,8 +86,11 @@ impl<E: Engine> Migrations<E> {
                     Ok((None, None))
                 })
             });
-        accepted?;
-        Ok(OperationReply { operation, state: OperationState::Running, container_id: None, container: None })
+        if streams.is_closed() {
+            // It was refused, or was done before.
+            lock(&self.expected).remove(&operation);
+        }
+        accepted.map(|_| begun)
     }
 
     /// Brings a checkpoint to another device.
