@@ -1,9 +1,15 @@
 //! Starts a container of an engine from CRIU's images, by an order for the runtime, and proves that it was restored and not
 //! started afresh. The order stays, so that nothing starts it afresh meanwhile; whoever ordered it clears it.
 
-use ecep_runtime::order::{Order, Orders, Outcome, Progress};
+use std::path::Path;
 
-use crate::engine::{Engine, EngineError};
+use ecep_proto::api::name::TenantSlug;
+use ecep_runtime::{
+    order::{Order, Orders, Outcome, Progress},
+    proof,
+};
+
+use crate::engine::{Engine, EngineError, docker::mobility::Mobility};
 
 /// Restores it; answers its first process.
 ///
@@ -29,6 +35,27 @@ pub(crate) async fn restore<E: Engine>(engine: &E, engine_id: &str, order: &Orde
                 .to_owned())
         }
     }
+}
+
+/// Restores it by the engine's own means, where our runtime is not the container's.
+///
+/// # Errors
+/// As [`restore`].
+pub(crate) async fn restore_by_engine(
+    mobility: &Mobility,
+    tenant: &TenantSlug,
+    engine_id: &str,
+    images: &Path,
+) -> Result<(), String> {
+    let say = |error: EngineError| error.into_api().message;
+    mobility.start_from(engine_id, images).await.map_err(say)?;
+    let portrait = mobility.portrait(tenant, engine_id, false).await.map_err(say)?;
+    let pid = portrait.pid.ok_or("the engine restored the container, but it has ended since")?;
+    if proof::is_restored(images, pid) == Some(true) {
+        return Ok(());
+    }
+    Err("the engine started the container afresh instead of restoring it; create it where `ecep-agent setup` was run"
+        .to_owned())
 }
 
 /// Forgets the order: the engine may start the container afresh again.

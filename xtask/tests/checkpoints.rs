@@ -1,5 +1,6 @@
 //! Checkpoints on real engines: a container is brought back as it was saved, into itself, into another one, from a directory that
-//! the device's owner has named, on another device; and an agent that is killed in the middle leaves nothing frozen and nothing half. Needs root
+//! the device's owner has named, on another device, by the
+//! engine's own means; and an agent that is killed in the middle leaves nothing frozen and nothing half. Needs root
 //! and what `cargo xtask setup` installs.
 #![allow(clippy::unwrap_used, reason = "this whole file is a test")]
 
@@ -75,6 +76,7 @@ fn checkpoints_bring_containers_back() {
     into_itself_and_into_another(&stack, &counter, address);
     a_directory_of_the_owner(&stack, &counter, address);
     on_another_device(&stack, &counter, address);
+    by_the_engine_itself(&stack);
     for leave_running in [true, false] {
         the_agent_dies_in_the_middle(&stack, &counter, address, leave_running);
     }
@@ -244,6 +246,40 @@ fn on_another_device(stack: &Stack, counter: &ContainerId, address: Ipv4Addr) {
     for device in [stack.id(1), stack.id(2)] {
         operator.call::<CheckpointDelete>(device, &delete).unwrap();
     }
+}
+
+/// Where our runtime is not registered, the engine's own restore brings a container back; twice from the same checkpoint, which
+/// engines refuse if nobody helps.
+fn by_the_engine_itself(stack: &Stack) {
+    let device = stack.lab().device(2);
+    stack.run_setup(device, &["--remove"]).unwrap();
+    let (plain, address) = create(stack, 2, &order("plain"));
+    let format =
+        ["inspect", "--format", "{{.HostConfig.Runtime}}", &format!("ecep-{plain}")].map(str::to_owned);
+    assert_eq!(device.run_docker(format.each_ref()).unwrap().trim(), "runc");
+    wait::until("it answers", LIMIT, || ask(address, "/add").map(Some)).unwrap();
+    let saved = count(address);
+    let operator = stack.operator();
+    let save = save(&plain, "plain");
+    operator.order::<ContainerCheckpoint>(stack.id(2), &save).unwrap();
+    let restore = RestoreContainer {
+        container: plain.clone(),
+        name: save.name.clone(),
+        directory: None,
+        into: None,
+        operation: None,
+    };
+    for _ in 0..2 {
+        ask(address, "/add").unwrap();
+        let stop = StopContainer { container: plain.clone(), grace_seconds: Some(0), operation: None };
+        operator.order::<ContainerStop>(stack.id(2), &stop).unwrap();
+        operator.order::<ContainerRestore>(stack.id(2), &restore).unwrap();
+        assert_eq!(count(address), saved);
+    }
+    delete(stack, 2, &plain);
+    let gone = DeleteCheckpoint { container: plain, name: save.name, directory: None };
+    operator.call::<CheckpointDelete>(stack.id(2), &gone).unwrap();
+    stack.run_setup(device, &[]).unwrap();
 }
 
 /// The container must not stay frozen, and a checkpoint is whole or not there.

@@ -21,7 +21,7 @@ pub struct Cause {
 }
 
 /// Sentences that CRIU 3.17 to 4.2 and runc 1.1 write; the first match wins, so narrow ones come first.
-const KNOWN: [(&str, Cause); 14] = [
+const KNOWN: [(&str, Cause); 18] = [
     (
         "io_uring",
         lasting(
@@ -95,6 +95,29 @@ const KNOWN: [(&str, Cause); 14] = [
     (
         "MS_PRIVATE",
         lasting("init", "containers with --init cannot be restored; create it without, or move it cold"),
+    ),
+    (
+        "Can't dump ghost file",
+        lasting(
+            "ghost_file",
+            "a process has a large file open that was deleted, which CRIU does not save; let it close the file, or move it cold",
+        ),
+    ),
+    (
+        "Some file locks are hold by dumping tasks",
+        lasting("file_locks", "a process holds a lock on a file outside of the container; move it cold"),
+    ),
+    (
+        "No space left on device",
+        lasting("disk_full", "the disk is full: free some space on the device, and try again"),
+    ),
+    (
+        "Connected TCP socket",
+        lasting(
+            "connections",
+            "it was saved with open connections, which the engine's own restore cannot bring back; create it where \
+             `ecep-agent setup` was run",
+        ),
     ),
     (
         "executable file not found",

@@ -18,6 +18,7 @@ mod netlink;
 pub mod network;
 pub mod order;
 pub mod probe;
+pub mod proof;
 pub mod register;
 pub mod restore;
 pub mod runc;

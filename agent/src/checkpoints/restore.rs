@@ -10,7 +10,10 @@ use ecep_proto::api::{
     error::{ApiError, ErrorKind},
     name::{ContainerId, TenantSlug},
 };
-use ecep_runtime::order::{Connections, Order, Then};
+use ecep_runtime::{
+    order::{Connections, Order, Then},
+    register::RUNTIME_NAME,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{blocking, disk, mobility, not_found, targets};
@@ -109,14 +112,18 @@ pub(super) async fn restore<E: Engine>(
         addresses: found.view().address.into_iter().collect(),
     };
     let failed = |why: String| ApiError::new(ErrorKind::Engine, why);
-    let restored = restoring::restore(engine, &engine_id, &order).await;
+    let restored = if portrait.runtime == RUNTIME_NAME {
+        restoring::restore(engine, &engine_id, &order).await.map(drop)
+    } else {
+        restoring::restore_by_engine(&mobility, tenant, &engine_id, &order.images).await
+    };
     restoring::clear(&engine_id).map_err(failed)?;
     if restored.is_err() {
         // Should it have come up afresh: better stopped than without its state.
         engine.stop(&engine_id, 0).await.map_err(EngineError::into_api)?;
     }
     fs::remove_file(&marked).map_err(io_error)?;
-    restored.map(drop).map_err(failed)
+    restored.map_err(failed)
 }
 
 fn io_error(error: io::Error) -> ApiError {

@@ -8,6 +8,7 @@ mod likeness;
 mod lines;
 pub mod mobility;
 mod network;
+mod own_restore;
 mod progress;
 mod view;
 

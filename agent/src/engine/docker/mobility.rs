@@ -21,7 +21,10 @@ use tokio::{fs, io::AsyncWriteExt};
 use tokio_util::io::ReaderStream;
 
 use super::{ASK_SECONDS, DockerEngine, WORK_SECONDS, failure::Doing, likeness};
-use crate::{engine::EngineError, network::network_name};
+use crate::{
+    engine::{Engine, EngineError},
+    network::network_name,
+};
 
 /// Saving and loading an image of gigabytes on a slow card.
 const IMAGE_SECONDS: u64 = 3600;
@@ -87,6 +90,16 @@ pub struct ImageFacts {
 impl Mobility {
     pub(super) fn new(engine: DockerEngine) -> Self {
         Self { engine }
+    }
+
+    /// Where the engine keeps containers, once it has told.
+    pub(super) async fn storage(&self) -> Option<PathBuf> {
+        self.engine.storage().await
+    }
+
+    /// The engine's socket.
+    pub(super) fn socket(&self) -> &str {
+        &self.engine.socket
     }
 
     /// Looks at a container. `size` also counts its writable layer, which takes the engine some time.

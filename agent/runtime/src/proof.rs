@@ -1,0 +1,80 @@
+//! Proof that a process was restored from images and not started afresh: the kernel puts each new process's stack at a place
+//! of its own, and CRIU puts a restored one's where it was. For restores that are not made by our own runtime, which knows.
+
+use std::fs;
+use std::path::Path;
+
+/// The image of the memory map of a container's first process.
+const IMAGE: &str = "mm-1.img";
+/// Two magic numbers and the entry's size, 32 bits each, come before the entry (CRIU's image format).
+const HEADER: usize = 12;
+/// `mm_start_stack` in CRIU's mm.proto.
+const START_STACK: u64 = 5;
+/// `startstack` of proc_pid_stat(5), counted after the name.
+const STAT_STACK: usize = 28 - 3;
+
+/// Whether the process is the one that the images were made of. `None` where that cannot be told.
+pub fn is_restored(images: &Path, pid: i32) -> Option<bool> {
+    let image = fs::read(images.join(IMAGE)).ok()?;
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    Some(stack_of_image(&image)? == stack_of_stat(&stat)?)
+}
+
+fn stack_of_stat(stat: &str) -> Option<u64> {
+    // The name may hold spaces and brackets.
+    let (_, after) = stat.rsplit_once(") ")?;
+    after.split(' ').nth(STAT_STACK)?.parse().ok()
+}
+
+/// Reads Protocol Buffers' varint fields, which are all that come before the one that is looked for.
+fn stack_of_image(image: &[u8]) -> Option<u64> {
+    let mut bytes = image.get(HEADER..)?.iter();
+    loop {
+        let key = varint(&mut bytes)?;
+        let value = if key & 7 == 0 { varint(&mut bytes)? } else { return None };
+        if key >> 3 == START_STACK {
+            return Some(value);
+        }
+    }
+}
+
+fn varint<'a>(bytes: &mut impl Iterator<Item = &'a u8>) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let byte = *bytes.next()?;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A container that was started afresh must not pass for a restored one.
+    #[test]
+    fn the_stack_is_found_in_both() {
+        let mut image = vec![0; HEADER];
+        for (field, value) in [(1, 0x40_0000_u64), (2, 1), (3, 2), (4, 3), (5, 0x7ffd_1234_5678)] {
+            image.push(field << 3);
+            let mut rest = value;
+            while rest > 0x7f {
+                image.push((rest as u8) | 0x80);
+                rest >>= 7;
+            }
+            image.push(rest as u8);
+        }
+        assert_eq!(stack_of_image(&image), Some(0x7ffd_1234_5678));
+        assert_eq!(stack_of_image(&image[..image.len() - 3]), None);
+        let own = fs::read_to_string("/proc/self/stat").unwrap();
+        let stack = stack_of_stat(&own).unwrap();
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        let line = maps.lines().find(|line| line.ends_with("[stack]")).unwrap();
+        let (from, to) = line.split(' ').next().unwrap().split_once('-').unwrap();
+        let place = |hex| u64::from_str_radix(hex, 16).unwrap();
+        assert!((place(from)..place(to)).contains(&stack), "{stack:x} is not in {line}");
+    }
+}
