@@ -3,6 +3,7 @@
 //! It knows nothing of the link and the platform's orders. The API version is negotiated at each new
 //! connection, since an engine can be replaced while the agent runs.
 
+mod archive;
 mod failure;
 mod likeness;
 mod lines;

@@ -2,9 +2,7 @@
 //! nothing of moves: when to do what is decided elsewhere.
 
 use std::{
-    collections::HashSet,
-    fs::File,
-    io::{self, Read},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -17,10 +15,10 @@ use bollard::{
     },
 };
 use futures_util::TryStreamExt;
-use tokio::{fs, io::AsyncWriteExt};
+use tokio::{fs, io::AsyncWriteExt, task::spawn_blocking};
 use tokio_util::io::ReaderStream;
 
-use super::{ASK_SECONDS, DockerEngine, WORK_SECONDS, failure::Doing, likeness};
+use super::{ASK_SECONDS, DockerEngine, WORK_SECONDS, archive, failure::Doing, likeness};
 use crate::{
     engine::{Engine, EngineError},
     network::network_name,
@@ -244,18 +242,25 @@ impl Mobility {
         file.flush().await.map_err(disk)?;
         if held > 0 {
             let (from, into) = (whole.clone(), to.to_owned());
-            let filtered = tokio::task::spawn_blocking(move || without_layers(&from, &into, held)).await;
+            let filtered = spawn_blocking(move || archive::without_layers(&from, &into, held)).await;
             filtered.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(disk)?;
             fs::remove_file(&whole).await.map_err(disk)?;
         }
         Ok(())
     }
 
-    /// Loads what [`Mobility::save_image`] wrote.
+    /// Loads what [`Mobility::save_image`] wrote: an image without a name, since a name may be somebody else's here.
     ///
     /// # Errors
-    /// The engine's own, or the disk refuses.
+    /// The engine's own, the disk refuses, or the archive brings names.
     pub async fn load_image(&self, from: &Path) -> Result<(), EngineError> {
+        let archive = from.to_owned();
+        let names = spawn_blocking(move || archive::names(&archive)).await;
+        let names = names.unwrap_or_else(|error| Err(io::Error::other(error)));
+        let names = names.map_err(|error| EngineError::Failed(format!("the image's archive: {error}")))?;
+        if let Some(name) = names.first() {
+            return Err(EngineError::Invalid(format!("the image's archive would take the name {name} here")));
+        }
         let client = self.engine.client(IMAGE_SECONDS).await?;
         let file = fs::File::open(from)
             .await
@@ -337,35 +342,4 @@ impl Mobility {
             .map_err(|error| self.engine.told(&Doing::Asking, error))?;
         Ok(users.into_iter().filter_map(|user| user.id).collect())
     }
-}
-
-/// Copies an image's archive without the files of its lowest layers. An engine that has those layers takes it so.
-fn without_layers(from: &Path, to: &Path, held: usize) -> io::Result<()> {
-    #[derive(serde::Deserialize)]
-    struct Manifest {
-        #[serde(rename = "Layers")]
-        layers: Vec<String>,
-    }
-    let mut manifests: Vec<Manifest> = Vec::new();
-    for entry in tar::Archive::new(File::open(from)?).entries()? {
-        let mut entry = entry?;
-        if entry.path()?.as_ref() == Path::new("manifest.json") {
-            let mut text = String::new();
-            entry.read_to_string(&mut text)?;
-            manifests = serde_json::from_str(&text)?;
-        }
-    }
-    let layers = manifests.into_iter().next().map(|manifest| manifest.layers).unwrap_or_default();
-    // A layer that comes twice, once below and once above, stays.
-    let kept: HashSet<&String> = layers.iter().skip(held).collect();
-    let left_out: HashSet<PathBuf> =
-        layers.iter().take(held).filter(|layer| !kept.contains(layer)).map(PathBuf::from).collect();
-    let mut out = tar::Builder::new(File::create(to)?);
-    for entry in tar::Archive::new(File::open(from)?).entries()? {
-        let entry = entry?;
-        if !left_out.contains(entry.path()?.as_ref()) {
-            out.append(&entry.header().clone(), entry)?;
-        }
-    }
-    out.into_inner()?.sync_all()
 }
