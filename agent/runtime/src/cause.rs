@@ -21,7 +21,8 @@ pub struct Cause {
 }
 
 /// Sentences that CRIU 3.17 to 4.2 and runc 1.1 write; the first match wins, so narrow ones come first.
-const KNOWN: [(&str, Cause); 14] = [
+const KNOWN: [(&str, Cause); 15] = [
+    ("No space left on device", DISK_FULL),
     (
         "io_uring",
         lasting(
@@ -101,6 +102,18 @@ const KNOWN: [(&str, Cause); 14] = [
         lasting("criu_missing", "there is no CRIU on the engine's PATH; install one"),
     ),
 ];
+
+/// Also found where nothing could be written down of it: see [`of_disk`].
+const DISK_FULL: Cause = lasting("disk_full", "the disk of this device is full; free some space and try again");
+
+/// Less than this is left of a disk on which something could not be written.
+const FULL_BELOW: u64 = 1024 * 1024;
+
+/// The cause, where the disk of a folder is full: then CRIU's log ends before the reason, for want of space.
+pub(crate) fn of_disk(folder: &Path) -> Option<Cause> {
+    let disk = rustix::fs::statvfs(folder).ok()?;
+    (disk.f_bfree.saturating_mul(disk.f_frsize) < FULL_BELOW).then_some(DISK_FULL)
+}
 
 const fn lasting(name: &'static str, advice: &'static str) -> Cause {
     Cause { name, advice, is_passing: false }

@@ -23,6 +23,20 @@ pub(super) fn text_of(error: io::Error) -> Why {
     error.to_string()
 }
 
+/// What the kernel says of a full disk (ENOSPC), in lower case: CRIU, runc, the engine, `cp` and our own files all pass it on.
+const DISK_FULL: &str = "no space left on device";
+/// In a sentence that says already what to do about it.
+const IS_FULL: &str = " is full";
+
+/// What to do about a full disk, said before what was heard of it: `end` is where that is, the source or the destination.
+pub(super) fn advise(why: Why, end: &str) -> Why {
+    // What came from the other end says where the disk is full already.
+    if why.to_lowercase().contains(DISK_FULL) && !why.contains(IS_FULL) {
+        return format!("the disk of the {end}{IS_FULL}; free some space there, and move again ({why})");
+    }
+    why
+}
+
 /// A record that does not get onto the disk.
 pub(super) fn unwritten(error: io::Error) -> Why {
     format!("the move cannot be written down: {error}")
@@ -42,5 +56,21 @@ impl Attempts {
         }
         self.last = Some(why);
         sleep(RETRY_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody reads an error number of the kernel for "free some space", nor knows on which of the two devices.
+    #[test]
+    fn a_full_disk_is_said_with_its_end_and_what_to_do() {
+        let raw = "mkdir /var/lib/docker/x: no space left on device".to_owned();
+        let told = advise(raw.clone(), "destination");
+        assert!(told.starts_with("the disk of the destination is full; free some space there"), "{told}");
+        assert!(told.contains(&raw), "{told}");
+        assert_eq!(advise(told.clone(), "source"), told, "the other end does not take it for its own");
+        assert_eq!(advise("it ended".to_owned(), "source"), "it ended");
     }
 }

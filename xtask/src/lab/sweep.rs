@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::network;
+use super::{disks, network};
 use super::plan::{self, Exclusive, Plan, TOKEN_VARIABLE, start_time};
 use super::process::POLL;
 
@@ -33,6 +33,7 @@ pub(super) fn remove(plan: &Plan) -> Result<()> {
     kill_processes(plan)?;
     remove_cgroups(plan)?;
     network::remove(plan)?;
+    disks::remove(plan)?;
     remove_folder(&plan.data_dir)?;
     remove_folder(&plan.run_dir())
 }
