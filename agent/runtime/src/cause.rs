@@ -112,7 +112,7 @@ const FULL_BELOW: u64 = 1024 * 1024;
 /// The cause, where the disk of a folder is full: then CRIU's log ends before the reason, for want of space.
 pub(crate) fn of_disk(folder: &Path) -> Option<Cause> {
     let disk = rustix::fs::statvfs(folder).ok()?;
-    (disk.f_bfree.saturating_mul(disk.f_frsize) < FULL_BELOW).then_some(DISK_FULL)
+    (disk.f_bavail.saturating_mul(disk.f_frsize) < FULL_BELOW).then_some(DISK_FULL)
 }
 
 const fn lasting(name: &'static str, advice: &'static str) -> Cause {

@@ -116,7 +116,7 @@ impl Drop for FullDisk {
 /// Takes what is free beyond `leave`, in ever smaller pieces where a large one does not fit.
 fn take(file: &File, length: &mut u64, leave: u64) -> Result<()> {
     let disk = rustix::fs::fstatvfs(file)?;
-    let mut piece = (disk.f_bfree * disk.f_frsize).saturating_sub(leave) / BLOCK * BLOCK;
+    let mut piece = (disk.f_bavail * disk.f_frsize).saturating_sub(leave) / BLOCK * BLOCK;
     while piece >= BLOCK {
         match fallocate(file, FallocateFlags::empty(), *length, piece) {
             Ok(()) => {
@@ -137,5 +137,5 @@ fn take(file: &File, length: &mut u64, leave: u64) -> Result<()> {
 /// It cannot be asked.
 pub(super) fn free(folder: &Path) -> Result<u64> {
     let disk = statvfs(folder)?;
-    Ok(disk.f_bfree * disk.f_frsize)
+    Ok(disk.f_bavail * disk.f_frsize)
 }
