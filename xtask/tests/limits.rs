@@ -106,7 +106,8 @@ impl Scene {
             ensure!(there.is_empty(), "the other engine says {there:?}");
             let inspect = ["inspect", "--format", "{{.HostConfig.RestartPolicy.Name}}"];
             let name = self.engine_has(counter, number)?.split(' ').next().unwrap_or_default().to_owned();
-            let policy = self.stack.lab().device(number).run_docker(inspect.iter().chain([&name.as_str()]))?;
+            let policy =
+                self.stack.lab().device(number).run_docker(inspect.iter().chain([&name.as_str()]))?;
             ensure!(policy == "always", "its restart policy is {policy}");
             for number in [1, 2] {
                 let folder = self.stack.lab().device(number).data_dir().join("agent/migrations");
@@ -233,6 +234,7 @@ fn full_disks(scene: &Scene) {
     let starts = scene.starts();
     full_source(scene, &counter, &client);
     full_destination(scene, &counter, &client);
+    full_after_the_decision(scene, &counter, &client);
     assert_eq!(scene.starts(), starts, "an agent outlives a full disk");
     no_faster_than_ordered(scene, &counter);
     client.wait_on(LIMIT).unwrap();
@@ -251,7 +253,7 @@ fn full_source(scene: &Scene, counter: &Counter, client: &Counting) {
     .unwrap();
     let full = scene.stack.lab().device(1).fill_disk(LEFT).unwrap();
     let ended = scene.stack.await_move(&operation, LIMIT).unwrap();
-    told_of_a_full_disk(&ended, "disk of this device is full");
+    told_of_a_full_disk(&ended, "the disk of the source is full");
     assert_eq!(ended.phase, MigrationPhase::Saving, "{ended:?}");
     client.wait_on(LIMIT).unwrap();
     wait::until("it serves at its source", LIMIT, || scene.serves(counter, 1).map(Some)).unwrap();
@@ -274,12 +276,31 @@ fn full_destination(scene: &Scene, counter: &Counter, client: &Counting) {
     .unwrap();
     let full = scene.stack.lab().device(2).fill_disk(0).unwrap();
     let ended = scene.stack.await_move(&operation, LIMIT).unwrap();
-    told_of_a_full_disk(&ended, "destination");
+    told_of_a_full_disk(&ended, "the destination");
     client.wait_on(LIMIT).unwrap();
     // It needs no space to clear up.
     scene.stands(counter, 1);
     drop(full);
     client.wait_on(LIMIT).unwrap();
+}
+
+/// The destination has it, and no space for anything more: it is let out and seen all the same, and not held back until
+/// somebody frees some.
+fn full_after_the_decision(scene: &Scene, counter: &Counter, client: &Counting) {
+    let operation = scene.order(counter, 2, None).unwrap();
+    wait::until("the copy stands", LIMIT, || {
+        let log = scene.agent_log(1);
+        let mut lines = log.lines().filter(|line| line.contains(operation.as_str()));
+        Ok(lines.any(|line| line.contains("ended=Restoring")).then_some(()))
+    })
+    .unwrap();
+    let full = scene.stack.lab().device(2).fill_disk(0).unwrap();
+    wait::until("it serves at its destination", LIMIT, || scene.serves(counter, 2).map(Some)).unwrap();
+    client.wait_on(LIMIT).unwrap();
+    drop(full);
+    scene.stands(counter, 2);
+    assert_eq!(scene.stack.await_move(&operation, LIMIT).unwrap().state, MigrationState::Done);
+    scene.move_to(counter, 1, None);
 }
 
 fn told_of_a_full_disk(ended: &MigrationView, words: &str) {
@@ -345,8 +366,9 @@ fn many_at_once(scene: &Scene) {
             log[skip..].lines().filter(|line| line.contains(words)).map(ToOwned::to_owned).collect();
         lines
     };
-    let has_turn =
-        |operation: &OperationId| turns("a move has its turn").iter().any(|line| line.contains(operation.as_str()));
+    let has_turn = |operation: &OperationId| {
+        turns("a move has its turn").iter().any(|line| line.contains(operation.as_str()))
+    };
     wait::until("the first are at work", LIMIT, || {
         Ok((turns("a move has its turn").len() >= AT_WORK).then_some(()))
     })

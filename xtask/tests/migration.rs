@@ -91,6 +91,10 @@ impl Harm {
         Self::DestinationDiskFull,
     ];
 
+    fn is_full_disk(self) -> bool {
+        matches!(self, Self::SourceDiskFull | Self::DestinationDiskFull)
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::SourceAgent => "source agent killed",
@@ -280,6 +284,11 @@ fn run(scene: &Scene, client: &Counting, moment: Moment, kind: Harm) -> Result<R
     harm(scene, kind, from)?;
     let mended = Instant::now();
     let ended = wait::until("the move is decided", HEALED_WITHIN, || decided(scene, &operation))?;
+    if kind.is_full_disk() && ended.state == MigrationState::Failed {
+        let error = ended.error.as_deref().unwrap_or_default();
+        let says = ["is full", "free some space"].iter().all(|words| error.contains(words));
+        ensure!(says, "the move's error does not say what to do about the full disk: {error:?}");
+    }
     let holder = scene.heal(client)?;
     let expected = if ended.state == MigrationState::Done { 3 - from } else { from };
     ensure!(holder == expected, "the move is {:?}, but the container is on device {holder}", ended.state);

@@ -104,7 +104,8 @@ const KNOWN: [(&str, Cause); 15] = [
 ];
 
 /// Also found where nothing could be written down of it: see [`of_disk`].
-const DISK_FULL: Cause = lasting("disk_full", "the disk of this device is full; free some space and try again");
+const DISK_FULL: Cause =
+    lasting("disk_full", "the disk of this device is full; free some space and try again");
 
 /// Less than this is left of a disk on which something could not be written.
 const FULL_BELOW: u64 = 1024 * 1024;

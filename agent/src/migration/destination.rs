@@ -369,7 +369,12 @@ impl<E: Engine> Move<'_, E> {
                 self.shared.engine.start(&engine_id).await.map_err(say)?;
             }
         }
-        mobility.set_restart(&engine_id, plan.restart.clone()).await.map_err(say)
+        let restarting = mobility.set_restart(&engine_id, plan.restart.clone()).await;
+        if restarting.is_err() {
+            // It runs, and what is left may take as long as a disk is full: people must see it meanwhile.
+            self.shared.moving.reveal(&grant.container, &grant.migration);
+        }
+        restarting.map_err(say)
     }
 
     /// It cannot be restored any more, and nobody else has it: better started anew than lost.

@@ -486,7 +486,9 @@ impl<E: Engine> Move<'_, E> {
         };
         let sent = transfer::send(stream, &items, &options, &mut tell).await;
         sent.map_err(|error| match error {
-            TransferError::Peer(why) => advise(format!("the destination could not go on: {why}"), "destination"),
+            TransferError::Peer(why) => {
+                advise(format!("the destination could not go on: {why}"), "destination")
+            }
             error => error.to_string(),
         })?;
         let Some((_, control, _)) = &mut self.line else {

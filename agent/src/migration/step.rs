@@ -31,6 +31,7 @@ const IS_FULL: &str = " is full";
 /// What to do about a full disk, said before what was heard of it: `end` is where that is, the source or the destination.
 pub(super) fn advise(why: Why, end: &str) -> Why {
     // What came from the other end says where the disk is full already.
+    let why = why.replace("the disk of this device", &format!("the disk of the {end}"));
     if why.to_lowercase().contains(DISK_FULL) && !why.contains(IS_FULL) {
         return format!("the disk of the {end}{IS_FULL}; free some space there, and move again ({why})");
     }
@@ -51,10 +52,12 @@ pub(super) struct Attempts {
 impl Attempts {
     /// One has failed: the log has each new reason once, and the next attempt comes a moment later.
     pub(super) async fn failed(&mut self, migration: &OperationId, duty: &impl Debug, why: Why) {
-        if self.last.as_ref() != Some(&why) {
+        // The engine's temporary files have another number each time.
+        let reason: Why = why.chars().filter(|letter| !letter.is_ascii_digit()).collect();
+        if self.last.as_ref() != Some(&reason) {
             tracing::warn!(%migration, ?duty, %why, "cannot do this yet; trying again");
         }
-        self.last = Some(why);
+        self.last = Some(reason);
         sleep(RETRY_EVERY).await;
     }
 }
@@ -71,6 +74,8 @@ mod tests {
         assert!(told.starts_with("the disk of the destination is full; free some space there"), "{told}");
         assert!(told.contains(&raw), "{told}");
         assert_eq!(advise(told.clone(), "source"), told, "the other end does not take it for its own");
+        let saved = "cannot be saved: the disk of this device is full; free some space".to_owned();
+        assert!(advise(saved, "source").contains("the disk of the source is full"), "as the runtime says it");
         assert_eq!(advise("it ended".to_owned(), "source"), "it ended");
     }
 }

@@ -10,9 +10,9 @@ use ecep_proto::api::{
     device::Liveness,
     error::{ApiError, ErrorKind},
     migration::{
-        CancelMigration, Check, DecideReply, DecideRequest, Decision, ExpectMigration, MigrateContainer,
-        MIN_BYTES_PER_SECOND, MigrationEnd, MigrationMode, MigrationPhase, MigrationRef, MigrationReport, MigrationState,
-        MigrationView, Preflight, PreflightMigration, StartMigration, SurveyRequest, Verdict,
+        CancelMigration, Check, DecideReply, DecideRequest, Decision, ExpectMigration, MIN_BYTES_PER_SECOND,
+        MigrateContainer, MigrationEnd, MigrationMode, MigrationPhase, MigrationRef, MigrationReport,
+        MigrationState, MigrationView, Preflight, PreflightMigration, StartMigration, SurveyRequest, Verdict,
     },
     name::{ContainerId, DeviceId, OperationId, TenantSlug},
     network::{AssignAddress, AssignedAddress, ReleaseAddress},

@@ -27,7 +27,9 @@ use rustix::process::{Pid, Signal, kill_process};
 pub use device::Device;
 pub(crate) use device::engine_path;
 pub use disks::FullDisk;
-pub use images::{COUNTER_IMAGE, LARGE_IMAGE, build_counter, build_large, build_layer, copy_image, push_image};
+pub use images::{
+    COUNTER_IMAGE, LARGE_IMAGE, build_counter, build_large, build_layer, copy_image, push_image,
+};
 pub use process::Process;
 pub use registry::Registry;
 pub(crate) use workloads::unpacked_servers;

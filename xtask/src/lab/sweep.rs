@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::{disks, network};
 use super::plan::{self, Exclusive, Plan, TOKEN_VARIABLE, start_time};
 use super::process::POLL;
+use super::{disks, network};
 
 /// A killed process that holds much memory or a busy disk takes its time.
 const KILL_LIMIT: Duration = Duration::from_secs(20);

@@ -405,8 +405,7 @@ fn told(view: &DeviceView) -> String {
 
 fn started(lab: Lab) -> Result<(Arc<Lab>, String)> {
     let addresses: Vec<String> = lab.devices().iter().map(|device| device.address().to_string()).collect();
-    let detail =
-        format!("{} devices with engines of their own at {}", addresses.len(), addresses.join(", "));
+    let detail = format!("{} devices with engines of their own at {}", addresses.len(), addresses.join(", "));
     Ok((Arc::new(lab), detail))
 }
 
