@@ -231,8 +231,8 @@ fn full_disks(scene: &Scene) {
     let counter = scene.create("heavy", lab::COUNTER_IMAGE);
     scene.load(&counter, 1);
     let client = Counting::start(counter.address, PORT).unwrap();
-    let starts = scene.starts();
     full_source(scene, &counter, &client);
+    let starts = scene.starts();
     full_destination(scene, &counter, &client);
     full_after_the_decision(scene, &counter, &client);
     assert_eq!(scene.starts(), starts, "an agent outlives a full disk");
@@ -244,6 +244,7 @@ fn full_disks(scene: &Scene) {
 
 /// The checkpoint does not get onto the source's disk: the container goes on, also while that stays full.
 fn full_source(scene: &Scene, counter: &Counter, client: &Counting) {
+    let starts = scene.starts();
     let operation = scene.order(counter, 2, None).unwrap();
     wait::until("the two ends have met", LIMIT, || {
         let log = scene.agent_log(1);
@@ -254,12 +255,20 @@ fn full_source(scene: &Scene, counter: &Counter, client: &Counting) {
     let full = scene.stack.lab().device(1).fill_disk(LEFT).unwrap();
     let ended = scene.stack.await_move(&operation, LIMIT).unwrap();
     told_of_a_full_disk(&ended, "the disk of the source is full");
+    assert_eq!(scene.starts(), starts, "an agent outlives a full disk");
     assert_eq!(ended.phase, MigrationPhase::Saving, "{ended:?}");
     client.wait_on(LIMIT).unwrap();
     wait::until("it serves at its source", LIMIT, || scene.serves(counter, 1).map(Some)).unwrap();
+    // An agent that comes up on a full disk knows of the move, and finds out that it can move containers when it can.
+    let (_, starts) = scene.stack.supervisor().kill_for(&agent_name(1), Duration::ZERO).unwrap();
+    wait::until("the agent is started again", LIMIT, || Ok((scene.starts()[0] > starts).then_some(())))
+        .unwrap();
+    scene.stack.wait_connected().unwrap();
+    client.wait_on(LIMIT).unwrap();
     drop(full);
     scene.stands(counter, 1);
     client.wait_on(LIMIT).unwrap();
+    scene.stack.await_movable(&counter.id, 2, LIMIT).unwrap();
     scene.move_to(counter, 2, None);
     client.wait_on(LIMIT).unwrap();
     scene.move_to(counter, 1, None);

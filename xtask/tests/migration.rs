@@ -286,7 +286,7 @@ fn run(scene: &Scene, client: &Counting, moment: Moment, kind: Harm) -> Result<R
     let ended = wait::until("the move is decided", HEALED_WITHIN, || decided(scene, &operation))?;
     if kind.is_full_disk() && ended.state == MigrationState::Failed {
         let error = ended.error.as_deref().unwrap_or_default();
-        let says = ["is full", "free some space"].iter().all(|words| error.contains(words));
+        let says = ["disk", "free some space"].iter().all(|words| error.contains(words));
         ensure!(says, "the move's error does not say what to do about the full disk: {error:?}");
     }
     let holder = scene.heal(client)?;

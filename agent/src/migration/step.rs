@@ -32,10 +32,15 @@ const IS_FULL: &str = " is full";
 pub(super) fn advise(why: Why, end: &str) -> Why {
     // What came from the other end says where the disk is full already.
     let why = why.replace("the disk of this device", &format!("the disk of the {end}"));
-    if why.to_lowercase().contains(DISK_FULL) && !why.contains(IS_FULL) {
+    if is_of_full_disk(&why) && !why.contains(IS_FULL) {
         return format!("the disk of the {end}{IS_FULL}; free some space there, and move again ({why})");
     }
     why
+}
+
+/// Whether a full disk is why, here or at the other end.
+pub(super) fn is_of_full_disk(why: &str) -> bool {
+    why.contains(IS_FULL) || why.to_lowercase().contains(DISK_FULL)
 }
 
 /// A record that does not get onto the disk.
