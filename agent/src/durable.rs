@@ -14,6 +14,10 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
-    let folder = path.parent().unwrap_or(Path::new("."));
+    flush_folder(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Waits until what came into a folder, or went from it, is on disk.
+pub(crate) fn flush_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }

@@ -188,7 +188,8 @@ impl<E: Engine> Migrations<E> {
                     Ok(migration) => migration,
                     Err(error) => {
                         tracing::warn!(%peer, %error, "a stream of a move was refused");
-                        let refusal = Refusal::new(RefusalCode::Forbidden, error.message);
+                        let why = step::advise(error.message, "destination");
+                        let refusal = Refusal::new(RefusalCode::Forbidden, why);
                         // The peer is told, or it is gone.
                         drop(arrival.offer.refuse(refusal).await);
                         return;
@@ -241,7 +242,6 @@ impl<E: Engine> Migrations<E> {
             plan: None,
             engine_id: None,
             volumes: Vec::new(),
-            is_let_out: false,
             grant,
         };
         let journal = self.begin(&record.grant, part, &Record::Destination(Box::new(record.clone())))?;
@@ -266,6 +266,7 @@ impl<E: Engine> Migrations<E> {
         let record = SourceRecord {
             phase: ecep_fleet::migration::source::Phase::Preparing,
             addresses: order.addresses,
+            bytes_per_second: order.bytes_per_second,
             before: None,
             signed,
             grant,
@@ -331,7 +332,7 @@ impl<E: Engine> Migrations<E> {
 
     /// A grant for a move, and for nothing else.
     fn verify_move(&self, signed: &SignedGrant) -> Result<Grant, ApiError> {
-        let grant = self.verify(signed)?;
+        let grant = self.verify_order(signed)?;
         if grant.mode == Mode::Checkpoint {
             return Err(ApiError::new(ErrorKind::Forbidden, "the grant is for a checkpoint, not for a move"));
         }
@@ -344,14 +345,20 @@ impl<E: Engine> Migrations<E> {
             .channels
             .grant_key()
             .map_err(|error| ApiError::new(ErrorKind::Unavailable, error.to_string()))?;
-        let forbidden =
-            |error: ecep_channel::grant::GrantError| ApiError::new(ErrorKind::Forbidden, error.to_string());
-        let grant = signed.verify(&key).map_err(forbidden)?;
-        grant.check_time(now_seconds()).map_err(forbidden)?;
-        Ok(grant.clone())
+        let grant = signed.verify(&key);
+        Ok(grant.map_err(|error| ApiError::new(ErrorKind::Forbidden, error.to_string()))?.clone())
     }
 
-    /// Whether this peer may open a stream of a move; the grant is used up by it.
+    /// The grant of an order, which must not have ended.
+    fn verify_order(&self, signed: &SignedGrant) -> Result<Grant, ApiError> {
+        let grant = self.verify(signed)?;
+        let in_time = grant.check_time(now_seconds());
+        in_time.map_err(|error| ApiError::new(ErrorKind::Forbidden, error.to_string()))?;
+        Ok(grant)
+    }
+
+    /// Whether this peer may open a stream of a move; the grant is used up by it. The first stream must come before the
+    /// grant ends; a move that takes longer, on a slow link, opens its others later.
     fn judge(&self, peer: &Peer, signed: &SignedGrant) -> Result<OperationId, ApiError> {
         let grant = self.verify(signed)?;
         let forbidden = |text: String| ApiError::new(ErrorKind::Forbidden, text);

@@ -14,7 +14,7 @@ use ecep_proto::api::{
 /// This device's part in a move.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
-    /// The container is here; orders about it are refused.
+    /// The container is here, still or already; orders about it are refused.
     Source(OperationId),
     /// A copy comes; it does not exist for anybody.
     Destination(OperationId),
@@ -52,6 +52,16 @@ impl Moving {
         let mut parts = self.lock();
         if matches!(parts.get(container), Some(Part::Source(of) | Part::Destination(of)) if of == migration) {
             parts.remove(container);
+        }
+    }
+
+    /// A copy that came has become the container, though its move is not over.
+    pub fn reveal(&self, container: &ContainerId, migration: &OperationId) {
+        let mut parts = self.lock();
+        if let Some(part) = parts.get_mut(container)
+            && *part == Part::Destination(migration.clone())
+        {
+            *part = Part::Source(migration.clone());
         }
     }
 

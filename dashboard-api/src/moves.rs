@@ -75,7 +75,8 @@ impl Moves {
         if let Some(view) = known.get(&(tenant.clone(), wanted.operation.clone())) {
             let same = view.container == wanted.container
                 && view.destination == wanted.destination
-                && view.mode == wanted.mode;
+                && view.mode == wanted.mode
+                && view.bytes_per_second == wanted.bytes_per_second;
             if same {
                 return Ok(Ordered::Known(Box::new(view.clone())));
             }

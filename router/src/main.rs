@@ -51,6 +51,8 @@ async fn main() -> anyhow::Result<()> {
         .with_env_filter(filter)
         .with_ansi(colours)
         .with_writer(std::io::stderr)
+        // It would tell them on standard error, and panic where the disk under that is full.
+        .log_internal_errors(false)
         .finish()
         .with(filter_fn(may_be_logged))
         .init();

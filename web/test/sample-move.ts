@@ -10,6 +10,7 @@ export function move(parts: Partial<MigrationView> = {}): MigrationView {
     source: "a",
     destination: "b",
     mode: "live",
+    bytes_per_second: null,
     state: "running",
     phase: "preparing",
     cancellable: true,

@@ -1,4 +1,4 @@
-//! Moves of a real container between two real engines while something is killed or cut at a chosen moment. Whatever
+//! Moves of a real container between two real engines while something is killed, cut or filled up at a chosen moment. Whatever
 //! happens: afterwards exactly one copy serves, with its state, and nothing of the move is left. Needs root and what
 //! `cargo xtask setup` installs.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "this whole file is a test")]
@@ -14,15 +14,18 @@ use ecep_proto::api::migration::{MigrationMode, MigrationState, MigrationView};
 use ecep_proto::api::name::{ContainerId, OperationId};
 use ecep_proto::api::{ContainerCreate, label};
 use xtask::report::Report;
-use xtask::stack::{Counting, DASHBOARD_API, Programs, ROUTER, Stack, agent_name};
+use xtask::stack::{Counting, DASHBOARD_API, ROUTER, Stack, agent_name};
 use xtask::{lab, shell, wait};
 
-/// What is killed or cut stays so for this time.
+/// What is killed, cut or full stays so for this time.
 const DOWN: Duration = Duration::from_secs(5);
 /// Within this time after the harm is mended, one copy serves and nothing is left.
 const HEALED_WITHIN: Duration = Duration::from_secs(60);
 /// A move without harm, on a busy machine.
 const MOVE_LIMIT: Duration = Duration::from_secs(120);
+/// Each device's own disk, so that a full one harms nobody else: an image and an agent, many logs, and the 200 MB that the
+/// pre-flight wants to stay free.
+const DISK_BYTES: u64 = 800 * 1024 * 1024;
 /// The counter's own port.
 const PORT: u16 = 8080;
 
@@ -69,10 +72,14 @@ enum Harm {
     DestinationEngine,
     /// The cable between the two devices, and with it the destination's to the cloud.
     Cable,
+    /// Not a byte is free, whatever is removed meanwhile.
+    SourceDiskFull,
+    /// As at the source.
+    DestinationDiskFull,
 }
 
 impl Harm {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::SourceAgent,
         Self::DestinationAgent,
         Self::Router,
@@ -80,7 +87,13 @@ impl Harm {
         Self::SourceEngine,
         Self::DestinationEngine,
         Self::Cable,
+        Self::SourceDiskFull,
+        Self::DestinationDiskFull,
     ];
+
+    fn is_full_disk(self) -> bool {
+        matches!(self, Self::SourceDiskFull | Self::DestinationDiskFull)
+    }
 
     fn name(self) -> &'static str {
         match self {
@@ -91,12 +104,14 @@ impl Harm {
             Self::SourceEngine => "source engine killed",
             Self::DestinationEngine => "destination engine killed",
             Self::Cable => "destination's cable out",
+            Self::SourceDiskFull => "source's disk full",
+            Self::DestinationDiskFull => "destination's disk full",
         }
     }
 }
 
 /// Those of the table that run every time: each harm, and each moment; the others are in `the_whole_table`.
-const EVERY_TIME: [(Moment, Harm); 22] = [
+const EVERY_TIME: [(Moment, Harm); 29] = [
     (Moment::Met, Harm::SourceAgent),
     (Moment::Prepared, Harm::SourceAgent),
     (Moment::Saving, Harm::SourceAgent),
@@ -119,6 +134,13 @@ const EVERY_TIME: [(Moment, Harm); 22] = [
     (Moment::Sent, Harm::DestinationEngine),
     (Moment::Saved, Harm::Cable),
     (Moment::Sent, Harm::Cable),
+    (Moment::Met, Harm::SourceDiskFull),
+    (Moment::Prepared, Harm::SourceDiskFull),
+    (Moment::Saved, Harm::SourceDiskFull),
+    (Moment::Met, Harm::DestinationDiskFull),
+    (Moment::Saving, Harm::DestinationDiskFull),
+    (Moment::Sent, Harm::DestinationDiskFull),
+    (Moment::Restored, Harm::DestinationDiskFull),
 ];
 
 struct Scene {
@@ -131,9 +153,8 @@ impl Scene {
     fn start(name: &str) -> Self {
         let mut report = Report::new();
         let name = format!("{name}-{}", std::process::id());
-        let stack =
-            Stack::start(&mut report, &name, &lab::default_data_root(), 2, Programs::build_with_tests)
-                .unwrap();
+        let root = lab::default_data_root();
+        let stack = Stack::start_with_disks(&mut report, &name, &root, 2, DISK_BYTES).unwrap();
         let order = CreateContainer {
             ports: vec![PortMapping { container: PORT, host: Some(8090), protocol: Protocol::Tcp }],
             restart: RestartPolicy::Always,
@@ -213,6 +234,17 @@ fn harm(scene: &Scene, harm: Harm, from: u8) -> Result<()> {
             device.start_engine()?;
             return device.wait_ready();
         }
+        Harm::SourceDiskFull | Harm::DestinationDiskFull => {
+            let number = if harm == Harm::SourceDiskFull { from } else { to };
+            let agents = [from, to].map(agent_name);
+            let starts = || agents.iter().map(|name| Ok(supervisor.pid(name)?.1)).collect::<Result<Vec<_>>>();
+            let before = starts()?;
+            let full = stack.lab().device(number).fill_disk(0)?;
+            std::thread::sleep(DOWN);
+            drop(full);
+            ensure!(starts()? == before, "an agent did not outlive it");
+            return Ok(());
+        }
         Harm::Cable => {
             let cable = stack.lab().device(to).cable();
             shell::run("ip", ["link", "set", cable, "down"])?;
@@ -252,6 +284,11 @@ fn run(scene: &Scene, client: &Counting, moment: Moment, kind: Harm) -> Result<R
     harm(scene, kind, from)?;
     let mended = Instant::now();
     let ended = wait::until("the move is decided", HEALED_WITHIN, || decided(scene, &operation))?;
+    if kind.is_full_disk() && ended.state == MigrationState::Failed {
+        let error = ended.error.as_deref().unwrap_or_default();
+        let says = ["disk", "free some space"].iter().all(|words| error.contains(words));
+        ensure!(says, "the move's error does not say what to do about the full disk: {error:?}");
+    }
     let holder = scene.heal(client)?;
     let expected = if ended.state == MigrationState::Done { 3 - from } else { from };
     ensure!(holder == expected, "the move is {:?}, but the container is on device {holder}", ended.state);

@@ -22,6 +22,7 @@ pub struct Cause {
 
 /// Sentences that CRIU 3.17 to 4.2 and runc 1.1 write; the first match wins, so narrow ones come first.
 const KNOWN: [(&str, Cause); 18] = [
+    ("No space left on device", DISK_FULL),
     (
         "io_uring",
         lasting(
@@ -108,10 +109,6 @@ const KNOWN: [(&str, Cause); 18] = [
         lasting("file_locks", "a process holds a lock on a file outside of the container; move it cold"),
     ),
     (
-        "No space left on device",
-        lasting("disk_full", "the disk is full: free some space on the device, and try again"),
-    ),
-    (
         "Connected TCP socket",
         lasting(
             "connections",
@@ -124,6 +121,19 @@ const KNOWN: [(&str, Cause); 18] = [
         lasting("criu_missing", "there is no CRIU on the engine's PATH; install one"),
     ),
 ];
+
+/// Also found where nothing could be written down of it: see [`of_disk`].
+const DISK_FULL: Cause =
+    lasting("disk_full", "the disk of this device is full; free some space and try again");
+
+/// Less than this is left of a disk on which something could not be written.
+const FULL_BELOW: u64 = 1024 * 1024;
+
+/// The cause, where the disk of a folder is full: then CRIU's log ends before the reason, for want of space.
+pub(crate) fn of_disk(folder: &Path) -> Option<Cause> {
+    let disk = rustix::fs::statvfs(folder).ok()?;
+    (disk.f_bavail.saturating_mul(disk.f_frsize) < FULL_BELOW).then_some(DISK_FULL)
+}
 
 const fn lasting(name: &'static str, advice: &'static str) -> Cause {
     Cause { name, advice, is_passing: false }

@@ -105,7 +105,8 @@ pub fn dump(request: &Request<'_>) -> Result<Report, DumpError> {
     if !status.success() {
         let said = fs::read_to_string(&said_path).unwrap_or_default();
         let log = format!("{}\n{}", said.trim(), cause::log_tail(request.work));
-        return Err(DumpError::Refused { cause: cause::find(&log), log });
+        let cause = cause::find(&log).or_else(|| cause::of_disk(request.images));
+        return Err(DumpError::Refused { cause, log });
     }
     let bytes = size(request.images).map_err(|error| DumpError::Io {
         what: format!("cannot read {}", request.images.display()),

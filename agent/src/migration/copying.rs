@@ -156,7 +156,7 @@ impl<E: Engine> Migrations<E> {
 
     /// A grant for a copy, and for nothing else.
     fn verify_copy(&self, signed: &SignedGrant) -> Result<Grant, ApiError> {
-        let grant = self.verify(signed)?;
+        let grant = self.verify_order(signed)?;
         if grant.mode == Mode::Checkpoint {
             return Ok(grant);
         }

@@ -1,7 +1,13 @@
 //! The destination's end of a move: does what `ecep_fleet::migration::destination` says, writes down the phase before it
 //! acts, and tells how it went.
 
-use std::{collections::HashMap, fs, path::PathBuf, time::Duration};
+use std::{
+    collections::HashMap,
+    fs,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use ecep_channel::{
     channel::ChannelStream,
@@ -22,7 +28,11 @@ use ecep_runtime::{
     order::{Connections, Order, Then},
     register::RUNTIME_NAME,
 };
-use tokio::{sync::mpsc, task::spawn_blocking, time::timeout};
+use tokio::{
+    sync::mpsc,
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
 
 use super::{
     Shared, files,
@@ -30,7 +40,7 @@ use super::{
     plan::Plan,
     preflight,
     progress::Progress,
-    step::{Attempts, Why, say, text_of, unwritten},
+    step::{Attempts, Why, advise, say, text_of, unwritten},
     verdict::Authority,
     wire::{FromDestination, FromSource, IMAGE, IMAGES, Lot, Opening, PLAN},
 };
@@ -41,9 +51,10 @@ use crate::{
     restoring,
 };
 
-/// The source may wait for its turn behind other moves.
-const FIRST_CONTACT: Duration = Duration::from_secs(15 * 60);
-/// The source saves memory, or makes an image's archive, before it sends the next lot.
+/// The source may wait for its turn behind other moves; its grant is no good after that time. A move that was given up
+/// meanwhile ends sooner.
+const FIRST_CONTACT: Duration = Duration::from_secs(60 * 60);
+/// The source saves memory, or makes an image's archive, before it sends the next lot: for so long not a byte may come.
 const NEXT_LOT: Duration = Duration::from_secs(600);
 /// A lot is never larger than what the disk holds, which the pre-flight has looked at.
 pub(super) const LOT_LIMIT: u64 = 1 << 40;
@@ -105,6 +116,7 @@ pub(super) async fn run<E: Engine>(
             Action::Receive => match this.receive_unless_decided(&mut streams).await {
                 Ok(()) => Input::Restored,
                 Err(why) => {
+                    let why = advise(why, "destination");
                     tracing::warn!(migration = %grant.migration, container = %grant.container, %why, "move fails at its destination");
                     this.say(FromDestination::Failed(why.clone())).await;
                     failure = Some(why.clone());
@@ -267,6 +279,7 @@ impl<E: Engine> Move<'_, E> {
         let name = engine_name(&plan.needs.container);
         let engine_id = self.shared.engine.create(&name, body).await.map_err(say)?;
         self.record.engine_id = Some(engine_id.clone());
+        self.journal.hold().map_err(unwritten)?;
         self.write()?;
         Ok(engine_id)
     }
@@ -323,7 +336,7 @@ impl<E: Engine> Move<'_, E> {
             Err(EngineError::NotFound(_)) => return Ok(()),
             portrait => portrait.map_err(say)?,
         };
-        if plan.is_live(&grant) && self.record.is_let_out && portrait.pid.is_none() {
+        if plan.is_live(&grant) && !self.journal.is_held() && portrait.pid.is_none() {
             // It has run here and ended since: what its restart policy says is the engine's business again.
             restoring::clear(&engine_id)?;
         } else if plan.is_live(&grant) {
@@ -338,8 +351,7 @@ impl<E: Engine> Move<'_, E> {
                     now.pid.ok_or("the container does not stay up")?
                 }
             };
-            self.record.is_let_out = true;
-            self.write()?;
+            self.journal.release().map_err(text_of)?;
             if let Some(address) = plan.address {
                 self.shared.networks.arrived(&grant.tenant, &grant.container, address).await;
             }
@@ -357,7 +369,12 @@ impl<E: Engine> Move<'_, E> {
                 self.shared.engine.start(&engine_id).await.map_err(say)?;
             }
         }
-        mobility.set_restart(&engine_id, plan.restart.clone()).await.map_err(say)
+        let restarting = mobility.set_restart(&engine_id, plan.restart.clone()).await;
+        if restarting.is_err() {
+            // It runs, and what is left may take as long as a disk is full: people must see it meanwhile.
+            self.shared.moving.reveal(&grant.container, &grant.migration);
+        }
+        restarting.map_err(say)
     }
 
     /// It cannot be restored any more, and nobody else has it: better started anew than lost.
@@ -422,11 +439,13 @@ impl<E: Engine> Move<'_, E> {
         // A machine that crashes meanwhile gives the move up.
         let inbox = Inbox::open(&folder, LOT_LIMIT).map_err(|error| error.to_string())?.without_flushing();
         let control = self.control.as_mut().ok_or("the line to the source is lost")?;
+        let heard = Mutex::new(Instant::now());
+        let hear = || *heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         let receiving = async {
             loop {
                 match streams.recv().await {
                     Some((Opening::Items(of), stream)) if of == lot => {
-                        match transfer::receive(stream, &inbox, &mut |_| {}).await {
+                        match transfer::receive(stream, &inbox, &mut |_| hear()).await {
                             Ok(_) => {}
                             // The source comes back with what is missing, or the control stream ends as well.
                             Err(TransferError::Stream(_)) => {}
@@ -439,16 +458,26 @@ impl<E: Engine> Move<'_, E> {
             }
         };
         let said = async {
-            match timeout(NEXT_LOT, read_message::<FromSource>(control)).await {
-                Ok(Ok(FromSource::Sent(of))) if of == lot => Ok(()),
-                Ok(Ok(other)) => Err(format!("the source spoke out of turn ({other:?})")),
-                Ok(Err(error)) => Err(lost(&error)),
-                Err(_) => Err("the source does nothing".to_owned()),
+            match read_message::<FromSource>(control).await {
+                Ok(FromSource::Sent(of)) if of == lot => Ok(()),
+                Ok(other) => Err(format!("the source spoke out of turn ({other:?})")),
+                Err(error) => Err(lost(&error)),
+            }
+        };
+        // A lot may take hours on a slow link, or one that was limited; but not without a byte.
+        let silence = async {
+            loop {
+                let quiet = heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+                if quiet >= NEXT_LOT {
+                    return;
+                }
+                sleep(NEXT_LOT - quiet).await;
             }
         };
         tokio::select! {
             Err(why) = receiving => Err(why),
             said = said => said,
+            () = silence => Err("the source does nothing".to_owned()),
         }
     }
 

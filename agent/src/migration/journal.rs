@@ -16,6 +16,8 @@ use super::plan::Plan;
 use crate::durable;
 
 const JOURNAL: &str = "journal.json";
+/// There as long as a restored copy is held back: see [`Journal::hold`].
+const HELD: &str = "held";
 
 /// One end of a move.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -35,6 +37,9 @@ pub(super) struct SourceRecord {
     pub phase: source::Phase,
     /// Where the destination listens.
     pub addresses: Vec<String>,
+    /// What the move may take of the link, in bytes each second.
+    #[serde(default)]
+    pub bytes_per_second: Option<u64>,
     /// What the container was before anything was done to it, once it was looked at.
     pub before: Option<Before>,
 }
@@ -62,8 +67,6 @@ pub(super) struct DestinationRecord {
     pub engine_id: Option<String>,
     /// The volumes that were made for it.
     pub volumes: Vec<String>,
-    /// It was let run: from here on its images are old.
-    pub is_let_out: bool,
 }
 
 /// The folder of one move.
@@ -87,6 +90,27 @@ impl Journal {
     pub(super) fn write(&self, record: &Record) -> io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         durable::write(&self.folder.join(JOURNAL), &serde_json::to_vec(record)?)
+    }
+
+    /// The copy is held back from here on: nobody has seen it, and it may be restored from its images once more. It is a file
+    /// that goes, and not one that comes, because a full disk must not keep the container from being let out.
+    pub(super) fn hold(&self) -> io::Result<()> {
+        fs::File::create(self.folder.join(HELD))?;
+        durable::flush_folder(&self.folder)
+    }
+
+    /// The copy is about to run: its images are old from here on.
+    pub(super) fn release(&self) -> io::Result<()> {
+        match fs::remove_file(self.folder.join(HELD)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => durable::flush_folder(&self.folder),
+        }
+    }
+
+    /// Whether the copy was not let run yet.
+    pub(super) fn is_held(&self) -> bool {
+        self.folder.join(HELD).exists()
     }
 
     /// Removes the folder with all that is in it; the record goes last, so that a crash in between is not forgotten.

@@ -7,6 +7,7 @@ use std::{
     net::{Ipv4Addr, TcpListener, UdpSocket},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use ecep_proto::api::{
@@ -21,9 +22,9 @@ use ecep_runtime::{
     register::RUNTIME_NAME,
     runc,
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 
-use super::Shared;
+use super::{Shared, step::is_of_full_disk};
 use crate::{
     creation::volume_prefix,
     engine::{Engine, EngineContainer, EngineError, docker::mobility::Portrait},
@@ -33,6 +34,9 @@ use crate::{
 const DISK_RESERVE: u64 = 200 * 1024 * 1024;
 /// What must stay free of memory beyond what a container had.
 const MEMORY_RESERVE: u64 = 64 * 1024 * 1024;
+
+/// Between two trials while a full disk is in the way.
+const RETRY_EVERY: Duration = Duration::from_secs(10);
 
 /// Whether containers of this device can be moved with their memory.
 pub struct Capability {
@@ -57,8 +61,16 @@ impl Capability {
         self.facts.subscribe()
     }
 
-    /// Tries it out on a container of our own; takes some seconds.
+    /// Tries it out on a container of our own; takes some seconds. Where a full disk is in the way, until it is not.
     pub async fn try_out(&self) {
+        while let Err(reason) = self.try_once().await
+            && is_of_full_disk(&reason)
+        {
+            sleep(RETRY_EVERY).await;
+        }
+    }
+
+    async fn try_once(&self) -> Result<(), String> {
         let (runtime, folder) = (self.runtime.clone(), self.folder.clone());
         let outcome = tokio::task::spawn_blocking(move || {
             if !runtime.is_file() {
@@ -84,6 +96,7 @@ impl Capability {
         };
         let facts = MigrationFacts { live: outcome.is_ok(), reason, cgroup_version: cgroup_version() };
         self.facts.send_replace(Some(facts));
+        outcome.map(drop)
     }
 }
 
@@ -273,9 +286,17 @@ pub(super) async fn check<E: Engine>(shared: &Shared<E>, needs: &Needs) -> Resul
     }
     let files: u64 = needs.volumes.iter().map(|(_, bytes)| bytes).sum::<u64>() + needs.writable_bytes;
     let image = shared.mobility.image(&needs.image_id).await.map_err(EngineError::into_api)?;
-    // The archive and what the engine makes of it lie there at the same time.
-    let image_bytes = if image.is_some() { 0 } else { needs.image_bytes * 2 };
-    checks.disk(&shared.folder, needs.memory_bytes + files + image_bytes);
+    let image_bytes = if image.is_some() { 0 } else { needs.image_bytes };
+    // The image's archive arrives in our folder while the engine makes layers of it; files are moved on where that is a
+    // rename, and copied where it is not.
+    let (arriving, kept) = (needs.memory_bytes + files + image_bytes, files + image_bytes);
+    match shared.engine.storage().await.filter(|engine| !is_one_disk(engine, &shared.folder)) {
+        Some(engine) => {
+            checks.disk(&shared.folder, arriving);
+            checks.disk(&engine, kept);
+        }
+        None => checks.disk(&shared.folder, arriving + image_bytes),
+    }
     let free = available_memory();
     if free < needs.memory_bytes.saturating_add(MEMORY_RESERVE) {
         checks.add(
@@ -340,18 +361,15 @@ impl Checklist {
     }
 
     fn disk(&mut self, folder: &Path, needed: u64) {
-        let mut there = folder;
-        while !there.exists() {
-            let Some(parent) = there.parent() else { return };
-            there = parent;
-        }
+        let there = existing(folder);
         let Ok(disk) = rustix::fs::statvfs(there) else { return };
         let free = disk.f_bavail * disk.f_frsize;
         if free < needed.saturating_add(DISK_RESERVE) {
             self.add(
                 Verdict::Refused,
                 format!(
-                    "the disk has {} left, the move needs {} and {} must stay free; free some space first",
+                    "the disk of {} has {} left, the move needs {} and {} must stay free; free some space first",
+                    there.display(),
                     readable(free),
                     readable(needed),
                     readable(DISK_RESERVE)
@@ -363,6 +381,16 @@ impl Checklist {
     fn done(self) -> Vec<Check> {
         self.checks
     }
+}
+
+/// A folder, or the nearest one above it that is there.
+fn existing(folder: &Path) -> &Path {
+    folder.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(folder)
+}
+
+fn is_one_disk(one: &Path, other: &Path) -> bool {
+    let disk = |folder: &Path| fs::metadata(existing(folder)).map(|found| found.dev()).ok();
+    disk(one) == disk(other)
 }
 
 fn is_free(port: u16, protocol: Protocol) -> bool {

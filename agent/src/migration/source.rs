@@ -12,7 +12,7 @@ use ecep_channel::{
     frame::{read_message, write_message},
     grant::{Grant, Mode},
     header::Header,
-    transfer::{self, Item, Options, Source as Content, Throttle},
+    transfer::{self, Item, Options, Source as Content, Throttle, TransferError},
 };
 use ecep_fleet::migration::{
     Outcome, Standing,
@@ -21,7 +21,7 @@ use ecep_fleet::migration::{
 use ecep_proto::api::migration::{Decision, MigrationPhase};
 use ecep_runtime::{freezer, network};
 use tokio::{
-    sync::watch,
+    sync::{SemaphorePermit, watch},
     task::{JoinHandle, spawn_blocking},
     time::{sleep, timeout},
 };
@@ -33,7 +33,7 @@ use super::{
     preflight,
     progress::Progress,
     saving,
-    step::{Attempts, Why, say, text_of, unwritten},
+    step::{Attempts, Why, advise, say, text_of, unwritten},
     verdict::Authority,
     wire::{FromDestination, FromSource, IMAGE, Lot, Opening, PLAN},
 };
@@ -78,6 +78,8 @@ struct Move<'a, E> {
     /// A dump that was begun: nothing may be undone under it.
     dump: Option<JoinHandle<Result<PathBuf, saving::Failure>>>,
     delivered_at: Option<Instant>,
+    /// One of the turns at this device, from the first step until the move is decided.
+    turn: Option<SemaphorePermit<'a>>,
 }
 
 /// Does its part of a move, to the end.
@@ -101,6 +103,7 @@ pub(super) async fn run<E: Engine>(
         frozen_at: None,
         dump: None,
         delivered_at: None,
+        turn: None,
     };
     let Some((mut machine, mut action)) = begun else {
         this.insist(Duty::ClearUp).await;
@@ -139,6 +142,10 @@ pub(super) async fn run<E: Engine>(
                 Input::Removed
             }
         };
+        let input = match input {
+            Input::Failed(why) => Input::Failed(advise(why, "source")),
+            input => input,
+        };
         if let Input::Failed(why) = &input {
             tracing::warn!(migration = %grant.migration, container = %grant.container, %why, "move fails at its source");
             failure = Some(why.clone());
@@ -160,6 +167,8 @@ pub(super) async fn run<E: Engine>(
             Ok(()) => action = next,
             // Nothing was done yet, so it can be left undone. Later phases are found again by asking.
             Err(why) if is_freezing => {
+                let why = advise(why, "source");
+                tracing::warn!(migration = %grant.migration, container = %grant.container, %why, "move fails at its source");
                 machine = before;
                 failure = Some(why.clone());
                 if let Some(next) = machine.handle(Input::Failed(why)) {
@@ -170,6 +179,11 @@ pub(super) async fn run<E: Engine>(
                 tracing::warn!(migration = %grant.migration, %why, "a move's phase was not written down");
                 action = next;
             }
+        }
+        if matches!(action, Action::Resume | Action::Remove) && this.turn.is_some() {
+            // What is left to do may take as long as an engine is away.
+            tracing::info!(migration = %grant.migration, "a move's turn is over");
+            this.turn = None;
         }
     }
 }
@@ -185,8 +199,9 @@ impl<E: Engine> Move<'_, E> {
 
     /// Copies what can be copied while the container runs.
     async fn prepare(&mut self) -> Result<(), Why> {
-        let _turn = self.shared.at_work.acquire().await.map_err(|error| error.to_string())?;
         let grant = self.grant().clone();
+        self.turn = Some(self.shared.at_work.acquire().await.map_err(|error| error.to_string())?);
+        tracing::info!(migration = %grant.migration, "a move has its turn");
         // Orders that were accepted before the move come to their end first; later ones are refused.
         self.shared.orders.drain(&grant.container).await;
         let found =
@@ -468,7 +483,8 @@ impl<E: Engine> Move<'_, E> {
         };
         let stream = self.open(&channel, Opening::Items(lot)).await?;
         // Through the cloud the link is slower than the processor.
-        let options = Options { compress: is_relayed, throttle: Throttle::new(None) };
+        let throttle = Throttle::new(self.record.bytes_per_second);
+        let options = Options { compress: is_relayed, throttle };
         let sizes = items.iter().map(|item| match &item.source {
             Content::File(path) => fs::metadata(path).map(|file| file.len()).unwrap_or_default(),
             Content::Tree(_) => 0,
@@ -478,7 +494,13 @@ impl<E: Engine> Move<'_, E> {
         let mut tell = |step: transfer::Progress| {
             progress.bytes(step.done, step.phase == transfer::Phase::Stored);
         };
-        transfer::send(stream, &items, &options, &mut tell).await.map_err(|error| error.to_string())?;
+        let sent = transfer::send(stream, &items, &options, &mut tell).await;
+        sent.map_err(|error| match error {
+            TransferError::Peer(why) => {
+                advise(format!("the destination could not go on: {why}"), "destination")
+            }
+            error => error.to_string(),
+        })?;
         let Some((_, control, _)) = &mut self.line else {
             return Err("the line to the destination is lost".to_owned());
         };

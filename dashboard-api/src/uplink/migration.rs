@@ -10,9 +10,9 @@ use ecep_proto::api::{
     device::Liveness,
     error::{ApiError, ErrorKind},
     migration::{
-        CancelMigration, Check, DecideReply, DecideRequest, Decision, ExpectMigration, MigrateContainer,
-        MigrationEnd, MigrationMode, MigrationPhase, MigrationRef, MigrationReport, MigrationState,
-        MigrationView, Preflight, PreflightMigration, StartMigration, SurveyRequest, Verdict,
+        CancelMigration, Check, DecideReply, DecideRequest, Decision, ExpectMigration, MIN_BYTES_PER_SECOND,
+        MigrateContainer, MigrationEnd, MigrationMode, MigrationPhase, MigrationRef, MigrationReport,
+        MigrationState, MigrationView, Preflight, PreflightMigration, StartMigration, SurveyRequest, Verdict,
     },
     name::{ContainerId, DeviceId, OperationId, TenantSlug},
     network::{AssignAddress, AssignedAddress, ReleaseAddress},
@@ -57,7 +57,8 @@ impl Uplink {
         caller: &Caller,
         request: MigrateContainer,
     ) -> Result<MigrationView, ApiError> {
-        let MigrateContainer { container, destination, mode, operation } = request;
+        let MigrateContainer { container, destination, mode, bytes_per_second, operation } = request;
+        refuse_too_slow(bytes_per_second)?;
         let operation = match operation {
             Some(operation) => operation,
             None => parse_operation(&id_from("move", "move", OPERATION_SUFFIX))?,
@@ -69,6 +70,7 @@ impl Uplink {
             source: destination.clone(),
             destination: destination.clone(),
             mode,
+            bytes_per_second,
             state: MigrationState::Running,
             phase: MigrationPhase::Preparing,
             cancellable: true,
@@ -98,7 +100,7 @@ impl Uplink {
         // The caller will ask for it, also after a crash.
         self.control.store.flush().await?;
         tracing::info!(
-            %container, %tenant, %source, %destination, ?mode, migration = %operation,
+            %container, %tenant, %source, %destination, ?mode, bytes_per_second, migration = %operation,
             caller = %caller.authid, role = %caller.authrole, session = caller.session, "move begins"
         );
         self.tell_move(tenant, view.clone(), false);
@@ -116,7 +118,7 @@ impl Uplink {
             },
             not_after: unix_ms() / 1000 + GRANT_VALID.as_secs(),
         };
-        if let Err(error) = self.set_to_work(grant).await {
+        if let Err(error) = self.set_to_work(grant, bytes_per_second).await {
             let request = DecideRequest {
                 migration: operation,
                 container,
@@ -289,13 +291,14 @@ impl Uplink {
         }
     }
 
-    async fn set_to_work(&self, grant: Grant) -> Result<(), ApiError> {
+    async fn set_to_work(&self, grant: Grant, bytes_per_second: Option<u64>) -> Result<(), ApiError> {
         let (source, destination) = (grant.source.clone(), grant.destination.clone());
         let addresses = self.channel_addresses(&destination);
         let signed = serde_json::to_value(self.control.channels.sign(grant))
             .map_err(|error| ApiError::new(ErrorKind::Unavailable, error.to_string()))?;
         self.ask::<MigrationExpect>(&destination, &ExpectMigration { grant: signed.clone() }).await?;
-        self.ask::<MigrationStart>(&source, &StartMigration { grant: signed, addresses }).await?;
+        let start = StartMigration { grant: signed, addresses, bytes_per_second };
+        self.ask::<MigrationStart>(&source, &start).await?;
         Ok(())
     }
 
@@ -334,6 +337,18 @@ fn of_device(device: &DeviceId, error: CallError) -> ApiError {
             ApiError::new(kind, format!("device {device}: {message}"))
         }
         error => ApiError::new(ErrorKind::Unavailable, format!("device {device} does not answer: {error}")),
+    }
+}
+
+fn refuse_too_slow(bytes_per_second: Option<u64>) -> Result<(), ApiError> {
+    match bytes_per_second {
+        Some(rate) if rate < MIN_BYTES_PER_SECOND => Err(ApiError::new(
+            ErrorKind::InvalidArgument,
+            format!(
+                "bytes_per_second is {rate}; the least is {MIN_BYTES_PER_SECOND}. Leave it out for a move without a limit"
+            ),
+        )),
+        _ => Ok(()),
     }
 }
 

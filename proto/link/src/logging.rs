@@ -24,6 +24,8 @@ pub fn start_log() -> Result<(), ParseError> {
         .with_env_filter(EnvFilter::try_new(wanted)?)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
+        // It would tell them on standard error, and panic where the disk under that is full.
+        .log_internal_errors(false)
         .finish()
         // A filter of the whole, so that no directive of RUST_LOG can bring back what it keeps out.
         .with(filter_fn(may_be_logged))

@@ -10,6 +10,10 @@ use super::{
     name::{ContainerId, ContainerName, DeviceId, OperationId, TenantSlug},
 };
 
+/// The least rate that a move may be held to. Below it even a small container would be on its way for hours, and one that is
+/// frozen meanwhile would be taken for dead by whoever waits for it.
+pub const MIN_BYTES_PER_SECOND: u64 = 64 * 1024;
+
 /// How a container is moved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
@@ -33,6 +37,11 @@ pub struct MigrateContainer {
     /// `live` if left out. A container that can only be moved cold is not stopped unless `cold` is said.
     #[serde(default)]
     pub mode: MigrationMode,
+    /// How much of the link it may take, in bytes each second, from [`MIN_BYTES_PER_SECOND`] on; as much as there is if left
+    /// out. It holds from the first byte to the last: the container, which does not run while its memory and files travel,
+    /// stands still for longer.
+    #[serde(default)]
+    pub bytes_per_second: Option<u64>,
     /// The operation's id, if the caller chooses it. The same id again is the same order.
     #[serde(default)]
     pub operation: Option<OperationId>,
@@ -164,6 +173,9 @@ pub struct MigrationView {
     pub destination: DeviceId,
     /// How.
     pub mode: MigrationMode,
+    /// What it may take of the link, in bytes each second, where that was limited.
+    #[serde(default)]
+    pub bytes_per_second: Option<u64>,
     /// Where the move stands.
     pub state: MigrationState,
     /// What it is at, or was at last.
@@ -282,6 +294,9 @@ pub struct StartMigration {
     pub grant: Value,
     /// Where the destination listens, as `address:port`; empty where it can only be reached through the cloud.
     pub addresses: Vec<String>,
+    /// What it may take of the link, in bytes each second; none for as much as there is.
+    #[serde(default)]
+    pub bytes_per_second: Option<u64>,
 }
 
 /// To the source: stop, if it is not too late.

@@ -732,6 +732,12 @@ destination: DeviceId,
  */
 mode: MigrationMode, 
 /**
+ * How much of the link it may take, in bytes each second, from [`MIN_BYTES_PER_SECOND`] on; as much as there is if left
+ * out. It holds from the first byte to the last: the container, which does not run while its memory and files travel,
+ * stands still for longer.
+ */
+bytes_per_second?: number, 
+/**
  * The operation's id, if the caller chooses it. The same id again is the same order.
  */
 operation?: OperationId, };
@@ -816,6 +822,10 @@ destination: DeviceId,
  * How.
  */
 mode: MigrationMode, 
+/**
+ * What it may take of the link, in bytes each second, where that was limited.
+ */
+bytes_per_second: number | null, 
 /**
  * Where the move stands.
  */

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::plan::{Plan, TOKEN_VARIABLE};
 use super::process::{POLL, Process};
-use super::{mounts, network};
+use super::{FullDisk, disks, mounts, network};
 use crate::{interrupt, shell};
 
 /// An engine is up in about a second; a busy two-core machine that starts several needs more.
@@ -40,6 +40,7 @@ pub struct Device {
     _holder: Option<Process>,
     run_dir: PathBuf,
     data_dir: PathBuf,
+    has_own_disk: bool,
     network: String,
     cable: String,
     engine: Mutex<Option<Process>>,
@@ -49,6 +50,7 @@ impl Device {
     /// Makes a device's namespaces; its engine is not started yet.
     pub(super) fn create(plan: &Plan, number: u8) -> Result<Self> {
         network::make_device(plan, number)?;
+        disks::make(plan, number)?;
         let holder = mounts::hold(plan, number)?;
         Ok(Self::of(plan, number, mounts::path(holder.pid()), Some(holder)))
     }
@@ -68,7 +70,8 @@ impl Device {
             mounts,
             _holder: holder,
             run_dir: plan.device_run_dir(number),
-            data_dir: plan.data_dir.join(format!("device-{number}")),
+            data_dir: plan.device_data_dir(number),
+            has_own_disk: plan.disk_bytes.is_some(),
             network: plan.network(),
             cable: plan.veth(number),
             engine: Mutex::new(None),
@@ -212,6 +215,25 @@ impl Device {
             Some(mut engine) => engine.kill(),
             None => bail!("the engine on {} was not started", self.name),
         }
+    }
+
+    /// Fills its disk up to `leave` bytes, and keeps it so until the answer's drop.
+    ///
+    /// # Errors
+    /// It has no disk of its own, or that cannot be written to.
+    pub fn fill_disk(&self, leave: u64) -> Result<FullDisk> {
+        if !self.has_own_disk {
+            bail!("{} shares this machine's disk, which nobody wants full", self.name);
+        }
+        FullDisk::fill(&self.data_dir, leave)
+    }
+
+    /// Bytes that are free on its disk.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    pub fn free_space(&self) -> Result<u64> {
+        disks::free(&self.data_dir)
     }
 
     /// The other end of its cable, in this machine's own network.

@@ -47,13 +47,21 @@ pub fn build_counter(device: &Device) -> Result<()> {
 /// # Errors
 /// The engine fails.
 pub fn build_large(device: &Device) -> Result<()> {
-    let context = device.data_dir().join("large-image");
+    build_layer(device, COUNTER_IMAGE, LARGE_IMAGE, ("padding", LARGE_BYTES))
+}
+
+/// Builds an image that is another one and a layer on top of it: a file of random bytes, with its name and size.
+///
+/// # Errors
+/// The engine fails, or has no such image.
+pub fn build_layer(device: &Device, base: &str, image: &str, (file, bytes): (&str, u64)) -> Result<()> {
+    let context = device.data_dir().join("image-context");
     fs::create_dir_all(&context)?;
     // Random, because a layer travels compressed.
-    let mut padding = fs::File::open("/dev/urandom")?.take(LARGE_BYTES);
-    io::copy(&mut padding, &mut fs::File::create(context.join("padding"))?)?;
-    fs::write(context.join("Dockerfile"), format!("FROM {COUNTER_IMAGE}\nCOPY padding /padding\n"))?;
-    shell::output(device.docker().args(["build", "--quiet", "--tag", LARGE_IMAGE]).arg(&context))?;
+    let mut random = fs::File::open("/dev/urandom")?.take(bytes);
+    io::copy(&mut random, &mut fs::File::create(context.join(file))?)?;
+    fs::write(context.join("Dockerfile"), format!("FROM {base}\nCOPY {file} /{file}\n"))?;
+    shell::output(device.docker().args(["build", "--quiet", "--tag", image]).arg(&context))?;
     fs::remove_dir_all(&context)?;
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! It knows nothing of ECEP's programs: those are started in it by whoever made it.
 
 mod device;
+mod disks;
 mod images;
 mod mounts;
 mod network;
@@ -25,7 +26,10 @@ use rustix::process::{Pid, Signal, kill_process};
 
 pub use device::Device;
 pub(crate) use device::engine_path;
-pub use images::{COUNTER_IMAGE, LARGE_IMAGE, build_counter, build_large, copy_image, push_image};
+pub use disks::FullDisk;
+pub use images::{
+    COUNTER_IMAGE, LARGE_IMAGE, build_counter, build_large, build_layer, copy_image, push_image,
+};
 pub use process::Process;
 pub use registry::Registry;
 pub(crate) use workloads::unpacked_servers;
@@ -55,9 +59,21 @@ impl Lab {
     /// # Errors
     /// Not root, the name is taken, or a step fails; what was made is removed again.
     pub fn create(name: &str, data_root: &Path, devices: u8) -> Result<Self> {
+        Self::create_with(name, data_root, devices, None)
+    }
+
+    /// As [`Lab::create`], but each device has a disk of its own of so many bytes, for all that it keeps.
+    ///
+    /// # Errors
+    /// As [`Lab::create`].
+    pub fn create_with_disks(name: &str, data_root: &Path, devices: u8, disk_bytes: u64) -> Result<Self> {
+        Self::create_with(name, data_root, devices, Some(disk_bytes))
+    }
+
+    fn create_with(name: &str, data_root: &Path, devices: u8, disk_bytes: Option<u64>) -> Result<Self> {
         check_root()?;
         remove_orphans()?;
-        let plan = Plan::reserve(name, data_root, devices)?;
+        let plan = Plan::reserve(name, data_root, devices, disk_bytes)?;
         // From here on the drop cleans up.
         let mut lab = Self { plan, devices: Vec::new(), is_up: true };
         std::fs::create_dir_all(&lab.plan.data_dir)?;

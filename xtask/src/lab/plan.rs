@@ -43,6 +43,9 @@ pub(super) struct Plan {
     pub devices: u8,
     /// The engines' data, logs and other large things.
     pub data_dir: PathBuf,
+    /// How large a disk of its own each device has; none for a share of the machine's.
+    #[serde(default)]
+    pub disk_bytes: Option<u64>,
     /// The process that takes it down in the ordinary way.
     pub owner: Owner,
 }
@@ -76,7 +79,7 @@ impl Plan {
     ///
     /// # Errors
     /// The name is unusable or taken, every subnet is taken, or the disk refuses.
-    pub fn reserve(name: &str, data_root: &Path, devices: u8) -> Result<Self> {
+    pub fn reserve(name: &str, data_root: &Path, devices: u8, disk_bytes: Option<u64>) -> Result<Self> {
         check_name(name)?;
         if !(1..=MAX_DEVICES).contains(&devices) {
             bail!("a lab has 1 to {MAX_DEVICES} devices, not {devices}");
@@ -92,6 +95,7 @@ impl Plan {
             subnet: free_subnet(&others)?,
             devices,
             data_dir: std::path::absolute(data_root)?.join(name),
+            disk_bytes,
             owner: Owner::this_process()?,
         };
         if let Some(taken) = plan.numbers().map(|n| plan.netns_path(n)).find(|path| path.exists()) {
@@ -149,6 +153,11 @@ impl Plan {
     /// Where `ip netns` keeps the namespace.
     pub fn netns_path(&self, number: u8) -> PathBuf {
         Path::new("/run/netns").join(self.device_name(number))
+    }
+
+    /// What a device keeps.
+    pub fn device_data_dir(&self, number: u8) -> PathBuf {
+        self.data_dir.join(format!("device-{number}"))
     }
 
     /// Sockets and pid files of this lab.

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::network;
 use super::plan::{self, Exclusive, Plan, TOKEN_VARIABLE, start_time};
 use super::process::POLL;
+use super::{disks, network};
 
 /// A killed process that holds much memory or a busy disk takes its time.
 const KILL_LIMIT: Duration = Duration::from_secs(20);
@@ -33,6 +33,7 @@ pub(super) fn remove(plan: &Plan) -> Result<()> {
     kill_processes(plan)?;
     remove_cgroups(plan)?;
     network::remove(plan)?;
+    disks::remove(plan)?;
     remove_folder(&plan.data_dir)?;
     remove_folder(&plan.run_dir())
 }
@@ -74,6 +75,10 @@ fn kill_processes(plan: &Plan) -> Result<()> {
         }
         for process in &living {
             process.kill();
+        }
+        // Whatever is frozen (a container in the middle of a move) hears of it only then.
+        for group in cgroups(plan) {
+            thaw(&group);
         }
         std::thread::sleep(POLL);
     }
@@ -161,18 +166,31 @@ fn bears(process: &Path, token: &str) -> bool {
     environment.split(|byte| *byte == 0).any(|variable| variable == token.as_bytes())
 }
 
-fn remove_cgroups(plan: &Plan) -> Result<()> {
+/// The devices' control groups, as far as they are there.
+fn cgroups(plan: &Plan) -> Vec<PathBuf> {
     // Version 1 has a tree for each controller, version 2 one tree; a hybrid has both.
     let trees = fs::read_dir(CGROUP_ROOT).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-    for tree in trees.chain([PathBuf::from(CGROUP_ROOT)]) {
-        for number in plan.numbers() {
-            let group = tree.join(plan.device_name(number));
-            if group.is_dir() {
-                remove_cgroup(&group)?;
-            }
+    let trees = trees.chain([PathBuf::from(CGROUP_ROOT)]);
+    let groups = trees.flat_map(|tree| plan.numbers().map(move |number| tree.join(plan.device_name(number))));
+    groups.filter(|group| group.is_dir()).collect()
+}
+
+/// Thaws a group and all below it. One that goes meanwhile needs no thawing.
+fn thaw(group: &Path) {
+    for (file, word) in [("freezer.state", "THAWED"), ("cgroup.freeze", "0")] {
+        if group.join(file).exists() {
+            let _ = fs::write(group.join(file), word);
         }
     }
-    Ok(())
+    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            thaw(&entry.path());
+        }
+    }
+}
+
+fn remove_cgroups(plan: &Plan) -> Result<()> {
+    cgroups(plan).iter().try_for_each(|group| remove_cgroup(group))
 }
 
 fn remove_cgroup(group: &Path) -> Result<()> {

@@ -106,13 +106,38 @@ impl Stack {
         devices: u8,
         build: fn() -> Result<Programs>,
     ) -> Result<Self> {
+        Self::start_with(report, devices, build, || Lab::create(name, data_root, devices))
+    }
+
+    /// As [`Stack::start`], built with the tests, and each device with a disk of its own of so many bytes.
+    ///
+    /// # Errors
+    /// As [`Stack::start`].
+    pub fn start_with_disks(
+        report: &mut Report,
+        name: &str,
+        data_root: &Path,
+        devices: u8,
+        disk_bytes: u64,
+    ) -> Result<Self> {
+        Self::start_with(report, devices, Programs::build_with_tests, || {
+            Lab::create_with_disks(name, data_root, devices, disk_bytes)
+        })
+    }
+
+    fn start_with(
+        report: &mut Report,
+        devices: u8,
+        build: fn() -> Result<Programs>,
+        create: impl FnOnce() -> Result<Lab>,
+    ) -> Result<Self> {
         report.step("set-up", || {
             lab::check_root()?;
             setup::run()?;
             Ok(((), "nothing is missing".into()))
         })?;
         let programs = report.step("build", || Ok((build()?, "web application and programs".into())))?;
-        let lab = report.step("lab", || start_lab(name, data_root, devices))?;
+        let lab = report.step("lab", || started(create()?))?;
         let (registry, pulled_image) = report.step("sample images", || start_registry(&lab))?;
         let secrets = lab.data_dir().join("secrets");
         fs::create_dir_all(&secrets)?;
@@ -378,10 +403,10 @@ fn told(view: &DeviceView) -> String {
     format!("{} ({}) {:?}", view.name, view.id, view.liveness).to_lowercase()
 }
 
-fn start_lab(name: &str, data_root: &Path, devices: u8) -> Result<(Arc<Lab>, String)> {
-    let lab = Lab::create(name, data_root, devices)?;
+fn started(lab: Lab) -> Result<(Arc<Lab>, String)> {
     let addresses: Vec<String> = lab.devices().iter().map(|device| device.address().to_string()).collect();
-    Ok((Arc::new(lab), format!("{devices} devices with engines of their own at {}", addresses.join(", "))))
+    let detail = format!("{} devices with engines of their own at {}", addresses.len(), addresses.join(", "));
+    Ok((Arc::new(lab), detail))
 }
 
 fn start_registry(lab: &Lab) -> Result<((Registry, String), String)> {

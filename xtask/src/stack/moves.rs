@@ -71,6 +71,7 @@ impl Stack {
             container: container.clone(),
             destination: destination.clone(),
             mode,
+            bytes_per_second: None,
             operation: None,
         };
         Ok(self.operator().ask::<ContainerMigrate>(&request)?.operation)

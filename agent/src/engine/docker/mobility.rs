@@ -8,7 +8,7 @@ use std::{
 
 use bollard::{
     body_try_stream,
-    models::{ContainerCreateBody, ContainerUpdateBody, RestartPolicy, RestartPolicyNameEnum},
+    models::{ContainerCreateBody, ContainerUpdateBody, RestartPolicy, RestartPolicyNameEnum, SystemInfo},
     query_parameters::{
         ImportImageOptionsBuilder, InspectContainerOptionsBuilder, ListContainersOptionsBuilder,
         RemoveVolumeOptionsBuilder, TagImageOptionsBuilder,
@@ -204,12 +204,17 @@ impl Mobility {
         }
     }
 
-    /// How many of these layers, from the lowest on, some image here has.
+    /// How many of these layers, from the lowest on, some image here has, so that an archive without them can be loaded.
+    /// None count where the engine cannot do that.
     ///
     /// # Errors
     /// The engine's own.
     pub async fn layers_held(&self, layers: &[String]) -> Result<usize, EngineError> {
         let client = self.engine.client(ASK_SECONDS).await?;
+        let info = client.info().await.map_err(|error| self.engine.told(&Doing::Asking, error))?;
+        if is_containerd_store(&info) {
+            return Ok(0);
+        }
         let images = client
             .list_images(None::<bollard::query_parameters::ListImagesOptions>)
             .await
@@ -341,5 +346,28 @@ impl Mobility {
             .await
             .map_err(|error| self.engine.told(&Doing::Asking, error))?;
         Ok(users.into_iter().filter_map(|user| user.id).collect())
+    }
+}
+
+/// Whether containerd keeps the engine's images (Docker Engine API, `GET /info`, `DriverStatus`). It takes an archive without
+/// the layers that it has only where that was written by an engine of a late version.
+fn is_containerd_store(info: &SystemInfo) -> bool {
+    let mut status = info.driver_status.iter().flatten();
+    status.any(|pair| pair.iter().any(|word| word.starts_with("io.containerd.snapshotter")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An archive without some layers must go only to an engine that puts it together with its own.
+    #[test]
+    fn an_engine_with_containerds_images_is_told_from_one_with_its_own() {
+        let info = |pairs: &[[&str; 2]]| SystemInfo {
+            driver_status: Some(pairs.iter().map(|pair| pair.map(ToOwned::to_owned).to_vec()).collect()),
+            ..SystemInfo::default()
+        };
+        assert!(is_containerd_store(&info(&[["driver-type", "io.containerd.snapshotter.v1"]])));
+        assert!(!is_containerd_store(&info(&[["Backing Filesystem", "extfs"], ["Supports d_type", "true"]])));
     }
 }
