@@ -38,6 +38,15 @@ use crate::interrupt;
 /// How long an owner that was asked to take its lab down may need.
 const OWNER_LIMIT: Duration = Duration::from_secs(60);
 
+/// Whose programs a device has, its Docker engine among them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum System {
+    /// This machine's.
+    Machine,
+    /// Those of another Debian release, from its root file system (`setup::release_root`).
+    Release(PathBuf),
+}
+
 /// A lab that is up; taken down when dropped.
 #[derive(Debug)]
 pub struct Lab {
@@ -47,24 +56,33 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Makes a lab of `devices` devices with running engines. Labs whose owner has died are cleaned up first.
+    /// Makes a lab of `devices` devices like this machine.
+    ///
+    /// # Errors
+    /// See [`Lab::create_of`].
+    pub fn create(name: &str, data_root: &Path, devices: u8) -> Result<Self> {
+        Self::create_of(name, data_root, &vec![System::Machine; devices.into()])
+    }
+
+    /// Makes a lab of such devices with running engines. Labs whose owner has died are cleaned up first.
     ///
     /// `data_root` must be on a file system that overlayfs can use as an upper layer (ext4, xfs, btrfs; not an overlay
     /// itself), with some hundred megabytes free for each device.
     ///
     /// # Errors
     /// Not root, the name is taken, or a step fails; what was made is removed again.
-    pub fn create(name: &str, data_root: &Path, devices: u8) -> Result<Self> {
+    pub fn create_of(name: &str, data_root: &Path, systems: &[System]) -> Result<Self> {
         check_root()?;
         remove_orphans()?;
+        let devices = u8::try_from(systems.len()).unwrap_or(u8::MAX);
         let plan = Plan::reserve(name, data_root, devices)?;
         // From here on the drop cleans up.
         let mut lab = Self { plan, devices: Vec::new(), is_up: true };
         std::fs::create_dir_all(&lab.plan.data_dir)?;
         network::make_bridge(&lab.plan)?;
-        for number in lab.plan.numbers() {
+        for (number, system) in lab.plan.numbers().zip(systems) {
             interrupt::check()?;
-            let device = Device::create(&lab.plan, number)?;
+            let device = Device::create(&lab.plan, number, system)?;
             device.start_engine()?;
             lab.devices.push(device);
         }

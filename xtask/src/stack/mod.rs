@@ -32,7 +32,7 @@ pub use moves::{Counting, Route};
 pub use programs::Programs;
 pub use supervisor::Supervisor;
 
-use crate::lab::{self, Device, Lab, Registry};
+use crate::lab::{self, Device, Lab, Registry, System};
 use crate::report::Report;
 use crate::{setup, shell, wait};
 
@@ -94,16 +94,30 @@ struct Ports {
 }
 
 impl Stack {
-    /// Sets the machine up, builds (with one of the functions of [`Programs`]), makes a lab of `devices` devices and brings everything up on it, each step in the
-    /// report. [`lab::COUNTER_IMAGE`] is on the first device; every device can pull [`Stack::pulled_image`].
+    /// Brings the platform up on a lab of `devices` devices like this machine; see [`Stack::start_on`].
     ///
     /// # Errors
-    /// A step fails, which the report then names; what was made is removed again.
+    /// See [`Stack::start_on`].
     pub fn start(
         report: &mut Report,
         name: &str,
         data_root: &Path,
         devices: u8,
+        build: fn() -> Result<Programs>,
+    ) -> Result<Self> {
+        Self::start_on(report, name, data_root, &vec![System::Machine; devices.into()], build)
+    }
+
+    /// Sets the machine up, builds (with one of the functions of [`Programs`]), makes a lab of such devices and brings everything up on it, each step in the
+    /// report. [`lab::COUNTER_IMAGE`] is on the first device; every device can pull [`Stack::pulled_image`].
+    ///
+    /// # Errors
+    /// A step fails, which the report then names; what was made is removed again.
+    pub fn start_on(
+        report: &mut Report,
+        name: &str,
+        data_root: &Path,
+        systems: &[System],
         build: fn() -> Result<Programs>,
     ) -> Result<Self> {
         report.step("set-up", || {
@@ -112,7 +126,7 @@ impl Stack {
             Ok(((), "nothing is missing".into()))
         })?;
         let programs = report.step("build", || Ok((build()?, "web application and programs".into())))?;
-        let lab = report.step("lab", || start_lab(name, data_root, devices))?;
+        let lab = report.step("lab", || start_lab(name, data_root, systems))?;
         let (registry, pulled_image) = report.step("sample images", || start_registry(&lab))?;
         let secrets = lab.data_dir().join("secrets");
         fs::create_dir_all(&secrets)?;
@@ -130,7 +144,8 @@ impl Stack {
             let clients = (client("operator", Role::Operator)?, client("telemetry", Role::Telemetry)?);
             Ok((clients, "an API token that may change things and one that may only watch".into()))
         })?;
-        let join_token = cloud.make_join_token(&tenant, devices.into(), TOKEN_VALID)?;
+        let uses = u32::try_from(systems.len())?;
+        let join_token = cloud.make_join_token(&tenant, uses, TOKEN_VALID)?;
         let spent_join_token = secrets.join("join-token");
         write_secret(&spent_join_token, &join_token.secret)?;
         let mut stack = Self {
@@ -148,7 +163,7 @@ impl Stack {
             spent_join_token,
             pulled_image,
         };
-        for number in 1..=devices {
+        for number in stack.lab.devices().iter().map(Device::number).collect::<Vec<_>>() {
             report.step(&format!("enrol edge-{number}"), || stack.enrol(number))?;
         }
         report.step("devices connected", || stack.wait_connected())?;
@@ -378,9 +393,10 @@ fn told(view: &DeviceView) -> String {
     format!("{} ({}) {:?}", view.name, view.id, view.liveness).to_lowercase()
 }
 
-fn start_lab(name: &str, data_root: &Path, devices: u8) -> Result<(Arc<Lab>, String)> {
-    let lab = Lab::create(name, data_root, devices)?;
+fn start_lab(name: &str, data_root: &Path, systems: &[System]) -> Result<(Arc<Lab>, String)> {
+    let lab = Lab::create_of(name, data_root, systems)?;
     let addresses: Vec<String> = lab.devices().iter().map(|device| device.address().to_string()).collect();
+    let devices = addresses.len();
     Ok((Arc::new(lab), format!("{devices} devices with engines of their own at {}", addresses.join(", "))))
 }
 
