@@ -10,7 +10,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use ecep_proto::api::container::{ContainerState, CreateContainer, RestartPolicy, VolumeMount};
+use ecep_proto::api::container::{
+    ContainerState, CreateContainer, PortMapping, Protocol, RestartPolicy, VolumeMount,
+};
 use ecep_proto::api::migration::{MigrationMode, MigrationState, Verdict};
 use ecep_proto::api::name::ContainerId;
 use ecep_proto::api::{ContainerCreate, label};
@@ -22,8 +24,14 @@ use xtask::{lab, setup, shell, wait};
 /// A move, or what follows it, on a busy machine with six engines.
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// A question to a port that may not answer yet.
+const ASK_LIMIT: Duration = Duration::from_secs(5);
+
 /// The counter's own port.
 const PORT: u16 = 8080;
+
+/// The same on its device, and on those that it has left.
+const PUBLISHED: u16 = 8090;
 
 /// Debian releases with newer engines than Debian 12: 13, and the one after it.
 const SUITES: [&str; 2] = ["trixie", "forky"];
@@ -56,7 +64,9 @@ struct Row {
     to: String,
     /// What the pre-flight said of a live move.
     preflight: String,
-    live: Result<Duration>,
+    /// How long it stood still, and how long the client waited.
+    live: Result<(Duration, Duration)>,
+    /// How long it stood still.
     cold: Result<Duration>,
 }
 
@@ -78,6 +88,9 @@ impl Scene {
             let order = CreateContainer::new(name.parse()?, lab::COUNTER_IMAGE);
             Ok(CreateContainer { restart: RestartPolicy::Always, ..order })
         };
+        let mut with_port = counter("live")?;
+        with_port.ports =
+            vec![PortMapping { container: PORT, host: Some(PUBLISHED), protocol: Protocol::Tcp }];
         let mut with_volume = counter("cold")?;
         with_volume.volumes =
             vec![VolumeMount { volume: "data".parse()?, target: "/data".into(), read_only: false }];
@@ -86,7 +99,7 @@ impl Scene {
             let id = reply.container_id.context("no container was made")?;
             Ok((id.clone(), stack.await_address(&id, LIMIT)?))
         };
-        let (live, live_address) = create(&counter("live")?)?;
+        let (live, live_address) = create(&with_port)?;
         let (cold, cold_address) = create(&with_volume)?;
         Ok(Self { stack, versions, live, live_address, cold, cold_address })
     }
@@ -106,6 +119,15 @@ impl Scene {
             moved.phase,
             moved.error.unwrap_or_default()
         );
+        self.runs_only_on(container, number)?;
+        // The two ends report how long it stood still a moment after the authority has decided.
+        wait::until("its downtime is known", LIMIT, || {
+            let moved = self.stack.await_move(&operation, LIMIT)?;
+            Ok(moved.downtime_ms.map(Duration::from_millis))
+        })
+    }
+
+    fn runs_only_on(&self, container: &ContainerId, number: u8) -> Result<()> {
         wait::until("it runs there and nowhere else", LIMIT, || {
             let placed = self.stack.placed(container)?;
             ensure!(placed.device == *self.stack.id(number), "it is listed on {}", placed.device);
@@ -122,14 +144,12 @@ impl Scene {
                 ensure!(is_right, "the engine of device {} says {here:?}", device.number());
             }
             Ok(Some(()))
-        })?;
-        let milliseconds = moved.downtime_ms.context("the move has no downtime")?;
-        Ok(Duration::from_millis(milliseconds))
+        })
     }
 
     /// Moves it live, where the pre-flight says that this is possible; the outside client counts on over its one connection,
     /// and the container's log goes on from where it was.
-    fn move_live(&self, number: u8, client: &Counting) -> Result<Duration> {
+    fn move_live(&self, number: u8, client: &Counting) -> Result<(Duration, Duration)> {
         let first_line = |number: u8| -> Result<String> {
             let device = self.stack.lab().device(number);
             let label = format!("label={}={}", label::CONTAINER, self.live);
@@ -141,11 +161,28 @@ impl Scene {
         let before = first_line(from)?;
         ensure!(!before.is_empty(), "it has no log at the source");
         client.wait_on(LIMIT)?;
+        client.take_longest_wait();
         let stood_still = self.move_to(&self.live, number, MigrationMode::Live)?;
         client.wait_on(LIMIT)?;
+        let waited = client.take_longest_wait();
         let after = first_line(number)?;
         ensure!(before == after, "its log began with {before:?}, and begins with {after:?} now");
-        Ok(stood_still)
+        for published in [number, from] {
+            let address = self.stack.lab().device(published).address();
+            let answer = wait::until("its published port answers", LIMIT, || {
+                let url = format!("http://{address}:{PUBLISHED}/count");
+                Ok(Some(http_client(ASK_LIMIT).get(&url).call()?.body_mut().read_to_string()?))
+            });
+            answer.with_context(|| format!("by device {published}, now that it is on {number}"))?;
+        }
+        // A restored container is as dear to the engine as any other: it outlives the engine's own end.
+        let device = self.stack.lab().device(number);
+        device.kill_engine()?;
+        device.start_engine()?;
+        device.wait_ready()?;
+        client.wait_on(LIMIT)?;
+        self.runs_only_on(&self.live, number)?;
+        Ok((stood_still, waited))
     }
 
     /// Moves the other one cold: it starts anew, with its volume.
@@ -242,8 +279,8 @@ fn containers_move_between_engines_of_all_releases() {
     let route = scene.stack.route_through(1).unwrap();
     let client = Counting::start(scene.live_address, PORT).unwrap();
     let mut failures = Vec::new();
-    println!("| from | to | pre-flight | live: stood still | cold: stood still |");
-    println!("|---|---|---|---|---|");
+    println!("| from | to | pre-flight | live: stood still | live: the client waited | cold: stood still |");
+    println!("|---|---|---|---|---|---|");
     for (from, to) in steps {
         let row = match scene.step(from, to, &client) {
             Ok(row) => row,
@@ -252,18 +289,16 @@ fn containers_move_between_engines_of_all_releases() {
                 break;
             }
         };
-        let said = |outcome: &Result<Duration>| match outcome {
-            Ok(time) => format!("{:.1} s", time.as_secs_f64()),
+        let seconds = |time: Duration| format!("{:.1} s", time.as_secs_f64());
+        let live = match &row.live {
+            Ok((stood_still, waited)) => format!("{} | {}", seconds(*stood_still), seconds(*waited)),
+            Err(error) => format!("FAILED: {error:#} | "),
+        };
+        let cold = match &row.cold {
+            Ok(stood_still) => seconds(*stood_still),
             Err(error) => format!("FAILED: {error:#}"),
         };
-        println!(
-            "| {} | {} | {} | {} | {} |",
-            row.from,
-            row.to,
-            row.preflight,
-            said(&row.live),
-            said(&row.cold)
-        );
+        println!("| {} | {} | {} | {live} | {cold} |", row.from, row.to, row.preflight);
         if let Some(error) = row.live.err().or(row.cold.err()) {
             scene.print_logs([from, to]);
             failures.push(format!("{} to {}: {error:#}", row.from, row.to));
