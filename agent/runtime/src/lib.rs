@@ -21,3 +21,4 @@ pub mod probe;
 pub mod register;
 pub mod restore;
 pub mod runc;
+mod stopped;
