@@ -21,7 +21,7 @@ use ecep_proto::api::{
     ContainerCreate, ContainerDelete, ContainerMigrate, MigrationCancel, MigrationHistory, label,
 };
 use xtask::report::Report;
-use xtask::stack::{Counting, Stack, WampError, agent_name, http_client};
+use xtask::stack::{Counting, Programs, Stack, WampError, agent_name, http_client};
 use xtask::{lab, wait};
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -189,7 +189,15 @@ fn took(moved: &MigrationView, phase: MigrationPhase) -> PhaseTook {
 fn what_bounds_a_move() {
     let name = format!("limits-{}", std::process::id());
     let root = lab::default_data_root();
-    let stack = Stack::start_with_disks(&mut Report::new(), &name, &root, 2, DISK_BYTES).unwrap();
+    let stack = Stack::start_on(
+        &mut Report::new(),
+        &name,
+        &root,
+        &[lab::System::Machine, lab::System::Machine],
+        Some(DISK_BYTES),
+        Programs::build_with_tests,
+    )
+    .unwrap();
     let route = stack.route_through(1).unwrap();
     let scene = Scene { stack };
     only_missing_layers(&scene);

@@ -14,7 +14,7 @@ use ecep_proto::api::migration::{MigrationMode, MigrationState, MigrationView};
 use ecep_proto::api::name::{ContainerId, OperationId};
 use ecep_proto::api::{ContainerCreate, label};
 use xtask::report::Report;
-use xtask::stack::{Counting, DASHBOARD_API, ROUTER, Stack, agent_name};
+use xtask::stack::{Counting, DASHBOARD_API, Programs, ROUTER, Stack, agent_name};
 use xtask::{lab, shell, wait};
 
 /// What is killed, cut or full stays so for this time.
@@ -154,7 +154,15 @@ impl Scene {
         let mut report = Report::new();
         let name = format!("{name}-{}", std::process::id());
         let root = lab::default_data_root();
-        let stack = Stack::start_with_disks(&mut report, &name, &root, 2, DISK_BYTES).unwrap();
+        let stack = Stack::start_on(
+            &mut report,
+            &name,
+            &root,
+            &[lab::System::Machine, lab::System::Machine],
+            Some(DISK_BYTES),
+            Programs::build_with_tests,
+        )
+        .unwrap();
         let order = CreateContainer {
             ports: vec![PortMapping { container: PORT, host: Some(8090), protocol: Protocol::Tcp }],
             restart: RestartPolicy::Always,

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::hook::Step;
-use crate::order::{Connections, Order};
+use crate::order::{Connections, Order, Then};
 
 /// The annotation by which runc lets a container choose CRIU's configuration file (runc 1.0 and later).
 const CRIU_CONFIGURATION: &str = "org.criu.config";
@@ -24,11 +24,17 @@ pub enum Network {
 }
 
 /// CRIU's configuration file for this restore. Where it is given, runc ignores `/etc/criu/runc.conf`.
-pub fn criu_configuration(order: &Order) -> &'static str {
-    match order.connections {
-        Connections::Keep => "log-file restore.log\ntcp-established\n",
-        Connections::Close => "log-file restore.log\ntcp-close\n",
-    }
+pub fn criu_configuration(order: &Order) -> String {
+    let connections = match order.connections {
+        Connections::Keep => "tcp-established",
+        Connections::Close => "tcp-close",
+    };
+    let then = match order.then {
+        Then::Run => "",
+        // Nothing may run before the freezer has it: what a program sends meanwhile would be lost, and it is not let out.
+        Then::Freeze => "leave-stopped\n",
+    };
+    format!("log-file restore.log\n{connections}\n{then}")
 }
 
 /// How the container described by a bundle's configuration gets its network.
@@ -92,7 +98,6 @@ pub fn rewrite<T>(bundle: &Path, change: impl FnOnce(&mut Value) -> T) -> std::i
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::order::Then;
 
     fn order() -> Order {
         Order {
@@ -127,6 +132,14 @@ mod tests {
             ])
         );
         assert_eq!(after["annotations"]["org.criu.config"], "/c");
+    }
+
+    /// A copy that is to be frozen must not run a single step before; one that is to run must not stay stopped.
+    #[test]
+    fn only_what_is_frozen_afterwards_is_left_stopped() {
+        assert!(criu_configuration(&order()).lines().any(|line| line == "leave-stopped"));
+        let running = Order { then: Then::Run, connections: Connections::Close, ..order() };
+        assert_eq!(criu_configuration(&running), "log-file restore.log\ntcp-close\n");
     }
 
     /// Docker 28 connects after `create`: sockets need an address meanwhile, and the cut waits for `start`.

@@ -107,6 +107,24 @@ pub fn is_frozen(pid: i32) -> Result<bool, FreezeError> {
     Cgroup::of(pid)?.is_frozen()
 }
 
+/// All processes of the container whose first process is `pid`, also those in groups below its own.
+///
+/// # Errors
+/// It has no cgroup, or the system refuses to say.
+pub fn processes(pid: i32) -> Result<Vec<i32>, FreezeError> {
+    let (Cgroup::V1(folder) | Cgroup::V2(folder)) = Cgroup::of(pid)?;
+    let mut found = Vec::new();
+    let mut folders = vec![folder];
+    while let Some(folder) = folders.pop() {
+        let list = read(&folder.join("cgroup.procs"))?;
+        found.extend(list.lines().filter_map(|line| line.parse::<i32>().ok()));
+        let entries =
+            fs::read_dir(&folder).map_err(|error| FreezeError::Io { path: folder.clone(), error })?;
+        folders.extend(entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()));
+    }
+    Ok(found)
+}
+
 #[derive(Debug, PartialEq, Eq)]
 enum Cgroup {
     V1(PathBuf),

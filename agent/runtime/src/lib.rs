@@ -22,3 +22,4 @@ pub mod proof;
 pub mod register;
 pub mod restore;
 pub mod runc;
+mod stopped;

@@ -13,10 +13,10 @@ use serde_json::json;
 
 use crate::bundle::{self, Network};
 use crate::cause;
-use crate::freezer;
 use crate::hook::{self, Step};
 use crate::invocation::{Create, Start};
 use crate::order::{Claim, Orders, Outcome, Then};
+use crate::stopped;
 
 /// What is said to the engine, in place of a panic or a backtrace.
 type Reason = String;
@@ -68,7 +68,7 @@ fn restore(create: &Create, claim: &Claim, runc: &Path) -> Result<(i32, u64), Re
     let elapsed = start.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
     let finished = first_process(create).and_then(|pid| {
         if order.then == Then::Freeze {
-            freezer::freeze(pid).map_err(|error| error.to_string())?;
+            stopped::freeze(pid, &order.images).map_err(|error| error.to_string())?;
         }
         Ok((pid, elapsed))
     });

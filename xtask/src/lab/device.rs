@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::plan::{Plan, TOKEN_VARIABLE};
 use super::process::{POLL, Process};
-use super::{FullDisk, disks, mounts, network};
+use super::{FullDisk, System, disks, mounts, network};
 use crate::{interrupt, shell};
 
 /// An engine is up in about a second; a busy two-core machine that starts several needs more.
@@ -48,10 +48,10 @@ pub struct Device {
 
 impl Device {
     /// Makes a device's namespaces; its engine is not started yet.
-    pub(super) fn create(plan: &Plan, number: u8) -> Result<Self> {
+    pub(super) fn create(plan: &Plan, number: u8, system: &System) -> Result<Self> {
         network::make_device(plan, number)?;
         disks::make(plan, number)?;
-        let holder = mounts::hold(plan, number)?;
+        let holder = mounts::hold(plan, number, system)?;
         Ok(Self::of(plan, number, mounts::path(holder.pid()), Some(holder)))
     }
 

@@ -42,6 +42,15 @@ use crate::interrupt;
 /// How long an owner that was asked to take its lab down may need.
 const OWNER_LIMIT: Duration = Duration::from_secs(60);
 
+/// Whose programs a device has, its Docker engine among them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum System {
+    /// This machine's.
+    Machine,
+    /// Those of another Debian release, from its root file system (`setup::release_root`).
+    Release(PathBuf),
+}
+
 /// A lab that is up; taken down when dropped.
 #[derive(Debug)]
 pub struct Lab {
@@ -51,36 +60,39 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Makes a lab of `devices` devices with running engines. Labs whose owner has died are cleaned up first.
+    /// Makes a lab of `devices` devices like this machine.
+    ///
+    /// # Errors
+    /// See [`Lab::create_of`].
+    pub fn create(name: &str, data_root: &Path, devices: u8) -> Result<Self> {
+        Self::create_of(name, data_root, &vec![System::Machine; devices.into()], None)
+    }
+
+    /// Makes a lab of such devices with running engines, each device with a disk of its own of `disk_bytes` for all that it
+    /// keeps, if that is said. Labs whose owner has died are cleaned up first.
     ///
     /// `data_root` must be on a file system that overlayfs can use as an upper layer (ext4, xfs, btrfs; not an overlay
     /// itself), with some hundred megabytes free for each device.
     ///
     /// # Errors
     /// Not root, the name is taken, or a step fails; what was made is removed again.
-    pub fn create(name: &str, data_root: &Path, devices: u8) -> Result<Self> {
-        Self::create_with(name, data_root, devices, None)
-    }
-
-    /// As [`Lab::create`], but each device has a disk of its own of so many bytes, for all that it keeps.
-    ///
-    /// # Errors
-    /// As [`Lab::create`].
-    pub fn create_with_disks(name: &str, data_root: &Path, devices: u8, disk_bytes: u64) -> Result<Self> {
-        Self::create_with(name, data_root, devices, Some(disk_bytes))
-    }
-
-    fn create_with(name: &str, data_root: &Path, devices: u8, disk_bytes: Option<u64>) -> Result<Self> {
+    pub fn create_of(
+        name: &str,
+        data_root: &Path,
+        systems: &[System],
+        disk_bytes: Option<u64>,
+    ) -> Result<Self> {
         check_root()?;
         remove_orphans()?;
+        let devices = u8::try_from(systems.len()).unwrap_or(u8::MAX);
         let plan = Plan::reserve(name, data_root, devices, disk_bytes)?;
         // From here on the drop cleans up.
         let mut lab = Self { plan, devices: Vec::new(), is_up: true };
         std::fs::create_dir_all(&lab.plan.data_dir)?;
         network::make_bridge(&lab.plan)?;
-        for number in lab.plan.numbers() {
+        for (number, system) in lab.plan.numbers().zip(systems) {
             interrupt::check()?;
-            let device = Device::create(&lab.plan, number)?;
+            let device = Device::create(&lab.plan, number, system)?;
             device.start_engine()?;
             lab.devices.push(device);
         }

@@ -1,6 +1,10 @@
 //! A device's mount namespace, in which the engine's mounts live and die, and where the folders that dockerd (with its
 //! identity), containerd and runc have fixed in their code are the device's own.
 //!
+//! A device of another release has that release's programs, libraries and settings, /usr and /etc, in place of the
+//! machine's. It needs no other root for that: the lab's folders and our programs keep their paths, and CRIU, which refuses
+//! to work in a chroot, finds an ordinary root.
+//!
 //! A sleeping process holds it open. Pinning it to a file would need no process, but since Linux 6.18 the kernel refuses
 //! that by chance outside the first mount namespace: it wants the new namespace's id to be higher than that of the
 //! caller's, and hands out ids from a separate range on each processor.
@@ -10,8 +14,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
+use super::System;
 use super::plan::{Plan, TOKEN_VARIABLE, start_time};
 use super::process::Process;
 
@@ -21,23 +26,36 @@ const READY_LIMIT: Duration = Duration::from_secs(20);
 /// What runc hands to CRIU. `tcp-established` lets open connections be dumped.
 const CRIU_OPTIONS: &str = "tcp-established\nlog-file criu.log\n";
 
-/// Its arguments: the file with CRIU's options, and the file to write when all is done.
+/// What a release brings along; /bin, /lib and so on are links into /usr since Debian 12.
+const OF_A_RELEASE: [&str; 2] = ["/usr", "/etc"];
+
+/// Its arguments: the file with CRIU's options, the file to write when all is done, and for a device of another release its
+/// root file system and the folders to take from there.
 const HOLD: &str = r#"
 set -eu
+options=$1 ready=$2
+shift 2
+if [ $# -gt 0 ]; then
+    root=$1
+    shift
+    for folder in "$@"; do
+        mount --bind "$root$folder" "$folder"
+    done
+fi
 for folder in /run/containerd /run/docker /etc/docker /etc/criu; do
     mkdir -p "$folder"
     mount -t tmpfs -o mode=755 ecep-lab "$folder"
 done
-cp "$1" /etc/criu/runc.conf
-touch "$2"
+cp "$options" /etc/criu/runc.conf
+touch "$ready"
 exec sleep infinity
 "#;
 
 /// Makes the namespace and answers the process that holds it.
 ///
 /// # Errors
-/// The process ended early, most likely because a mount was refused.
-pub(super) fn hold(plan: &Plan, number: u8) -> Result<Process> {
+/// The process ended early, most likely because a mount was refused; or the release's /usr or /etc would hide the lab.
+pub(super) fn hold(plan: &Plan, number: u8, system: &System) -> Result<Process> {
     let folder = plan.device_run_dir(number);
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let (options, ready) = (folder.join("runc.conf"), folder.join("mounts-ready"));
@@ -45,6 +63,18 @@ pub(super) fn hold(plan: &Plan, number: u8) -> Result<Process> {
     let mut command = Command::new("unshare");
     // "slave": the host can go on unmounting its disks, and hears nothing of ours.
     command.args(["--mount", "--propagation", "slave", "sh", "-c", HOLD, "hold"]).args([&options, &ready]);
+    if let System::Release(root) = system {
+        for hidden in OF_A_RELEASE {
+            for needed in [plan.data_dir.as_path(), crate::workspace()] {
+                ensure!(
+                    !needed.starts_with(hidden),
+                    "a device of another release cannot reach {}; work in a copy outside of {hidden}",
+                    needed.display()
+                );
+            }
+        }
+        command.arg(root).args(OF_A_RELEASE);
+    }
     command.env(TOKEN_VARIABLE, &plan.token);
     let name = format!("the mount namespace of {}", plan.device_name(number));
     let mut holder = Process::start(&name, command, &folder.join("mounts.log"))?;

@@ -63,7 +63,22 @@ fn install_needs() -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let list = missing.join(", ");
+    install(&missing)?;
+    match NEEDS.iter().find(|(need, _)| !need.is_met()) {
+        Some((Need::Program(thing) | Need::File(thing), package)) => {
+            bail!("{package} was installed, but {thing} is still missing; is it on root's PATH?")
+        }
+        None => Ok(()),
+    }
+}
+
+/// Brings one program that only some tests need.
+pub(super) fn install_program(program: &str, package: &str) -> Result<()> {
+    if shell::is_on_path(program) { Ok(()) } else { install(&[package]) }
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    let list = packages.join(", ");
     if !shell::is_on_path("apt-get") {
         bail!(
             "this system has no apt-get, so set-up cannot install what is missing; install these yourself (the names \
@@ -73,14 +88,8 @@ fn install_needs() -> Result<()> {
     require_root(&format!("set-up must install {list}"))?;
     progress(&format!("installing {list}"));
     let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
-    arguments.extend(missing);
-    apt_get(&arguments)?;
-    match NEEDS.iter().find(|(need, _)| !need.is_met()) {
-        Some((Need::Program(thing) | Need::File(thing), package)) => {
-            bail!("{package} was installed, but {thing} is still missing; is it on root's PATH?")
-        }
-        None => Ok(()),
-    }
+    arguments.extend(packages);
+    apt_get(&arguments)
 }
 
 pub(super) fn unpack_registry() -> Result<()> {

@@ -8,13 +8,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::{cache_dir, make_empty, progress, require_root, unpack_packages};
+use super::{cache_dir, make_empty, mirror::Mirror, progress, require_root, unpack_packages};
 use crate::shell;
 
 /// The Debian suite whose CRIU (4.2) handles kernels from 6.16 on; 4.1 dumps no TCP socket there.
 const SUITE: &str = "forky";
-
-const APT: &str = "/etc/apt";
 
 /// Dumps and restores a process that listens on a socket, in a network of its own: `criu check` also passes on machines
 /// where a dump fails. Its argument is the program to try.
@@ -86,7 +84,7 @@ fn unpack(home: &Path) -> Result<()> {
     for folder in ["sources", "lists/partial", "cache/archives/partial"] {
         fs::create_dir_all(apt.join(folder))?;
     }
-    fs::write(apt.join("sources/criu.sources"), one_source(&machine_sources()?)?)?;
+    fs::write(apt.join("sources/criu.sources"), Mirror::find()?.source(SUITE))?;
     fs::write(apt.join("status"), "")?;
     let apt_get = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");
@@ -137,94 +135,4 @@ fn find_loader(libraries: &Path) -> Option<PathBuf> {
     files
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ld-linux")))
-}
-
-/// The machine's package sources, in both of apt's notations: deb822 stanzas, and one-line entries turned into such.
-fn machine_sources() -> Result<String> {
-    let mut all = String::new();
-    let listed = fs::read_dir(APT.to_owned() + "/sources.list.d").into_iter().flatten();
-    let paths = listed.filter_map(|entry| Some(entry.ok()?.path()));
-    for path in paths.chain([Path::new(APT).join("sources.list")]) {
-        let read = || fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()));
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("sources") => all += &read()?,
-            Some("list") if path.exists() => all.extend(read()?.lines().filter_map(stanza)),
-            _ => {}
-        }
-        all.push_str("\n\n");
-    }
-    Ok(all)
-}
-
-/// `deb [signed-by=KEY] URI SUITE COMPONENT…` as a deb822 stanza (sources.list(5)); none for comments and other lines.
-fn stanza(line: &str) -> Option<String> {
-    let rest = line.trim().strip_prefix("deb ")?.trim();
-    let (options, rest) = match rest.strip_prefix('[') {
-        Some(rest) => rest.split_once(']')?,
-        None => ("", rest),
-    };
-    let (uri, rest) = rest.trim().split_once(' ')?;
-    let (suite, components) = rest.trim().split_once(' ')?;
-    let key = options.split_whitespace().find_map(|option| option.strip_prefix("signed-by="));
-    let key = key.map(|key| format!("Signed-By: {key}\n")).unwrap_or_default();
-    Some(format!("URIs: {uri}\nSuites: {suite}\nComponents: {components}\n{key}\n"))
-}
-
-/// From the machine's package sources (deb822): the stanza of its Debian mirror, turned to [`SUITE`].
-///
-/// # Errors
-/// No stanza looks like a Debian mirror.
-fn one_source(sources: &str) -> Result<String> {
-    let field = |stanza: &str, name: &str| {
-        stanza.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim().to_owned()))
-    };
-    let stanza = sources
-        .split("\n\n")
-        .find(|stanza| {
-            let uris = field(stanza, "URIs").unwrap_or_default();
-            uris.split_whitespace().any(|uri| uri.trim_end_matches('/').ends_with("/debian"))
-                && field(stanza, "Components")
-                    .is_some_and(|names| names.split_whitespace().any(|name| name == "main"))
-        })
-        .with_context(|| format!("nothing in {APT} names a Debian mirror to fetch CRIU from"))?;
-    let uris = field(stanza, "URIs").unwrap_or_default();
-    let key = field(stanza, "Signed-By").map(|key| format!("Signed-By: {key}\n")).unwrap_or_default();
-    Ok(format!("Types: deb\nURIs: {uris}\nSuites: {SUITE}\nComponents: main\n{key}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The recipe starts from whatever the machine's administrator wrote, comments and security mirror included.
-    #[test]
-    fn takes_the_debian_mirror_and_its_key() {
-        let sources = "Types: deb\nURIs: http://mirror.test/other\nSuites: x\nComponents: main\n\n\
-                       Types: deb\n# an older mirror\nURIs: http://mirror.test/debian-security\nSuites: x-security\n\
-                       Components: main\n\n\
-                       Types: deb\n# near us\nURIs: http://mirror.test/debian/\nSuites: x x-updates\n\
-                       Components: main contrib\nSigned-By: /keys/debian.gpg\n";
-        let expected = "Types: deb\nURIs: http://mirror.test/debian/\nSuites: forky\nComponents: main\n\
-                        Signed-By: /keys/debian.gpg\n";
-        assert_eq!(one_source(sources).unwrap(), expected);
-    }
-
-    /// Machines that were upgraded over the years still have the old notation.
-    #[test]
-    fn understands_one_line_entries() {
-        let list = "# deb http://mirror.test/old/debian x main\ndeb-src http://mirror.test/debian x main\n\
-                    deb [arch=amd64 signed-by=/keys/debian.gpg] http://mirror.test/debian x main contrib\n\
-                    deb http://mirror.test/debian-security x-security main\n";
-        let sources: String = list.lines().filter_map(stanza).collect();
-        assert!(one_source(&sources).unwrap().contains("URIs: http://mirror.test/debian\n"), "{sources}");
-        assert!(one_source(&sources).unwrap().ends_with("Signed-By: /keys/debian.gpg\n"), "{sources}");
-    }
-
-    /// On another distribution set-up must say what it misses, not fetch from a foreign mirror.
-    #[test]
-    fn refuses_where_there_is_no_debian_mirror() {
-        let error =
-            one_source("Types: deb\nURIs: http://mirror.test/ubuntu\nComponents: main\n").unwrap_err();
-        assert!(error.to_string().contains("names a Debian mirror"), "{error}");
-    }
 }

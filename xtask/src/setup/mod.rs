@@ -3,13 +3,17 @@
 
 mod apt;
 mod criu;
+mod mirror;
 mod python;
+mod release;
 mod web;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+
+pub use release::release_root;
 
 use crate::{shell, workspace};
 
@@ -18,10 +22,7 @@ use crate::{shell, workspace};
 /// # Errors
 /// Something is missing that cannot be installed: not root, no network, no apt, no Node; the message says what to do.
 pub fn run() -> Result<()> {
-    let lock_path = cache_dir().join("lock");
-    fs::create_dir_all(cache_dir()).with_context(|| format!("cannot create {}", cache_dir().display()))?;
-    let lock = File::create(&lock_path).with_context(|| format!("cannot write {}", lock_path.display()))?;
-    lock.lock().context("cannot wait for another set-up to end")?;
+    let _lock = lock()?;
     web::check_node()?;
     apt::install_missing()?;
     apt::unpack_registry()?;
@@ -32,6 +33,15 @@ pub fn run() -> Result<()> {
     }
     web::install()?;
     python::install()
+}
+
+/// Waits until no other set-up is at work; the file's drop lets the next one in.
+fn lock() -> Result<File> {
+    let path = cache_dir().join("lock");
+    fs::create_dir_all(cache_dir()).with_context(|| format!("cannot create {}", cache_dir().display()))?;
+    let lock = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    lock.lock().context("cannot wait for another set-up to end")?;
+    Ok(lock)
 }
 
 /// The folder of a `criu` of our own, to be put before the PATH; none where the system's is good.

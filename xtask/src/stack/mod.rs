@@ -32,7 +32,7 @@ pub use moves::{Counting, Route};
 pub use programs::Programs;
 pub use supervisor::Supervisor;
 
-use crate::lab::{self, Device, Lab, Registry};
+use crate::lab::{self, Device, Lab, Registry, System};
 use crate::report::Report;
 use crate::{setup, shell, wait};
 
@@ -94,11 +94,10 @@ struct Ports {
 }
 
 impl Stack {
-    /// Sets the machine up, builds (with one of the functions of [`Programs`]), makes a lab of `devices` devices and brings everything up on it, each step in the
-    /// report. [`lab::COUNTER_IMAGE`] is on the first device; every device can pull [`Stack::pulled_image`].
+    /// Brings the platform up on a lab of `devices` devices like this machine; see [`Stack::start_on`].
     ///
     /// # Errors
-    /// A step fails, which the report then names; what was made is removed again.
+    /// See [`Stack::start_on`].
     pub fn start(
         report: &mut Report,
         name: &str,
@@ -106,30 +105,22 @@ impl Stack {
         devices: u8,
         build: fn() -> Result<Programs>,
     ) -> Result<Self> {
-        Self::start_with(report, devices, build, || Lab::create(name, data_root, devices))
+        Self::start_on(report, name, data_root, &vec![System::Machine; devices.into()], None, build)
     }
 
-    /// As [`Stack::start`], built with the tests, and each device with a disk of its own of so many bytes.
+    /// Sets the machine up, builds (with one of the functions of [`Programs`]), makes a lab of such devices, each with a disk of
+    /// its own of so many bytes if that is said, and brings everything up on it, each step in the report.
+    /// [`lab::COUNTER_IMAGE`] is on the first device; every device can pull [`Stack::pulled_image`].
     ///
     /// # Errors
-    /// As [`Stack::start`].
-    pub fn start_with_disks(
+    /// A step fails, which the report then names; what was made is removed again.
+    pub fn start_on(
         report: &mut Report,
         name: &str,
         data_root: &Path,
-        devices: u8,
-        disk_bytes: u64,
-    ) -> Result<Self> {
-        Self::start_with(report, devices, Programs::build_with_tests, || {
-            Lab::create_with_disks(name, data_root, devices, disk_bytes)
-        })
-    }
-
-    fn start_with(
-        report: &mut Report,
-        devices: u8,
+        systems: &[System],
+        disk_bytes: Option<u64>,
         build: fn() -> Result<Programs>,
-        create: impl FnOnce() -> Result<Lab>,
     ) -> Result<Self> {
         report.step("set-up", || {
             lab::check_root()?;
@@ -137,7 +128,7 @@ impl Stack {
             Ok(((), "nothing is missing".into()))
         })?;
         let programs = report.step("build", || Ok((build()?, "web application and programs".into())))?;
-        let lab = report.step("lab", || started(create()?))?;
+        let lab = report.step("lab", || start_lab(name, data_root, systems, disk_bytes))?;
         let (registry, pulled_image) = report.step("sample images", || start_registry(&lab))?;
         let secrets = lab.data_dir().join("secrets");
         fs::create_dir_all(&secrets)?;
@@ -155,7 +146,8 @@ impl Stack {
             let clients = (client("operator", Role::Operator)?, client("telemetry", Role::Telemetry)?);
             Ok((clients, "an API token that may change things and one that may only watch".into()))
         })?;
-        let join_token = cloud.make_join_token(&tenant, devices.into(), TOKEN_VALID)?;
+        let uses = u32::try_from(systems.len())?;
+        let join_token = cloud.make_join_token(&tenant, uses, TOKEN_VALID)?;
         let spent_join_token = secrets.join("join-token");
         write_secret(&spent_join_token, &join_token.secret)?;
         let mut stack = Self {
@@ -173,7 +165,7 @@ impl Stack {
             spent_join_token,
             pulled_image,
         };
-        for number in 1..=devices {
+        for number in stack.lab.devices().iter().map(Device::number).collect::<Vec<_>>() {
             report.step(&format!("enrol edge-{number}"), || stack.enrol(number))?;
         }
         report.step("devices connected", || stack.wait_connected())?;
@@ -403,10 +395,16 @@ fn told(view: &DeviceView) -> String {
     format!("{} ({}) {:?}", view.name, view.id, view.liveness).to_lowercase()
 }
 
-fn started(lab: Lab) -> Result<(Arc<Lab>, String)> {
+fn start_lab(
+    name: &str,
+    data_root: &Path,
+    systems: &[System],
+    disk_bytes: Option<u64>,
+) -> Result<(Arc<Lab>, String)> {
+    let lab = Lab::create_of(name, data_root, systems, disk_bytes)?;
     let addresses: Vec<String> = lab.devices().iter().map(|device| device.address().to_string()).collect();
-    let detail = format!("{} devices with engines of their own at {}", addresses.len(), addresses.join(", "));
-    Ok((Arc::new(lab), detail))
+    let devices = addresses.len();
+    Ok((Arc::new(lab), format!("{devices} devices with engines of their own at {}", addresses.join(", "))))
 }
 
 fn start_registry(lab: &Lab) -> Result<((Registry, String), String)> {

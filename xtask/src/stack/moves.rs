@@ -132,6 +132,8 @@ impl Drop for Route {
 pub struct Counting {
     stop: Arc<AtomicBool>,
     count: Arc<AtomicU64>,
+    /// In milliseconds, since somebody asked.
+    longest: Arc<AtomicU64>,
     worker: JoinHandle<Result<(u64, Duration)>>,
 }
 
@@ -145,7 +147,8 @@ impl Counting {
             .with_context(|| format!("cannot connect to {address}:{port}"))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let (stop, count) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
-        let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&count));
+        let recent = Arc::<AtomicU64>::default();
+        let (stopped, counted, waited) = (Arc::clone(&stop), Arc::clone(&count), Arc::clone(&recent));
         let worker = thread::spawn(move || {
             let mut writer = stream.try_clone()?;
             let mut reader = BufReader::new(stream);
@@ -154,7 +157,9 @@ impl Counting {
                 let start = Instant::now();
                 writer.write_all(b"POST /add HTTP/1.1\r\nHost: counter\r\nContent-Length: 0\r\n\r\n")?;
                 let now = answer(&mut reader).context("the connection was lost")?;
-                longest = longest.max(start.elapsed());
+                let wait = start.elapsed();
+                longest = longest.max(wait);
+                waited.fetch_max(wait.as_millis().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
                 ensure!(last.is_none_or(|last| now == last + 1), "the count was {last:?} and is {now}");
                 last = Some(now);
                 answers += 1;
@@ -163,7 +168,12 @@ impl Counting {
             }
             Ok((answers, longest))
         });
-        Ok(Self { stop, count, worker })
+        Ok(Self { stop, count, longest: recent, worker })
+    }
+
+    /// The longest wait for an answer since this was asked last.
+    pub fn take_longest_wait(&self) -> Duration {
+        Duration::from_millis(self.longest.swap(0, Ordering::Relaxed))
     }
 
     /// The last answer.
