@@ -107,16 +107,21 @@ fn replace_tree(tree: &Path, place: &Path) -> io::Result<()> {
     move_to(tree, place)
 }
 
-/// Renames, or copies with everything where the two are on different disks.
+/// Renames, or copies with everything where the two are on different disks, or under different mounts of one: an engine may
+/// have mounted its folder onto itself.
 fn move_to(from: &Path, to: &Path) -> io::Result<()> {
     match fs::rename(from, to) {
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-            let status =
-                Command::new("cp").arg("--archive").arg("--no-target-directory").args([from, to]).status()?;
-            if status.success() {
+            let mut copy = Command::new("cp");
+            copy.env("LC_ALL", "C").arg("--archive").arg("--no-target-directory").args([from, to]);
+            let copied = copy.output()?;
+            if copied.status.success() {
                 return Ok(());
             }
-            Err(io::Error::other(format!("cannot copy {} to {}", from.display(), to.display())))
+            // It says of each file why; the first is enough.
+            let said = String::from_utf8_lossy(&copied.stderr);
+            let why = said.lines().next().unwrap_or_default();
+            Err(io::Error::other(format!("cannot copy {} to {}: {why}", from.display(), to.display())))
         }
         outcome => outcome,
     }

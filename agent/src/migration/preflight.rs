@@ -287,15 +287,14 @@ pub(super) async fn check<E: Engine>(shared: &Shared<E>, needs: &Needs) -> Resul
     let files: u64 = needs.volumes.iter().map(|(_, bytes)| bytes).sum::<u64>() + needs.writable_bytes;
     let image = shared.mobility.image(&needs.image_id).await.map_err(EngineError::into_api)?;
     let image_bytes = if image.is_some() { 0 } else { needs.image_bytes };
-    // The image's archive arrives in our folder while the engine makes layers of it; files are moved on where that is a
-    // rename, and copied where it is not.
+    // The image's archive and the files arrive in our folder, and are there until the engine's folder has them too.
     let (arriving, kept) = (needs.memory_bytes + files + image_bytes, files + image_bytes);
     match shared.engine.storage().await.filter(|engine| !is_one_disk(engine, &shared.folder)) {
         Some(engine) => {
             checks.disk(&shared.folder, arriving);
             checks.disk(&engine, kept);
         }
-        None => checks.disk(&shared.folder, arriving + image_bytes),
+        None => checks.disk(&shared.folder, arriving + kept),
     }
     let free = available_memory();
     if free < needs.memory_bytes.saturating_add(MEMORY_RESERVE) {
