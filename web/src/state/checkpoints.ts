@@ -1,8 +1,7 @@
 // Checkpoints of a container, on whichever devices they lie, and what can be done with each. Pure.
-import type { CheckpointView, ContainerView, VolumeMount } from "../api/generated";
+import type { CheckpointView, ContainerView, MigrationView, VolumeMount } from "../api/generated";
 import { everyPlaced, type Fleet, type Placed } from "./fleet";
 import { whyNotThere } from "./move-words";
-import type { Move } from "./moves";
 
 /** A checkpoint and the device that has it. */
 export type Found = CheckpointView & { device: string };
@@ -127,7 +126,7 @@ export function targets(fleet: Fleet, found: Found): Placed[] {
  * Whether a restore into a stopped container replaces files of it. Only one that was neither started nor moved, and
  * has no volume, has none.
  */
-export function losesFiles({ state }: ContainerView, moves: Move[], volumes: VolumeMount[]): boolean {
+export function losesFiles({ state }: ContainerView, moves: MigrationView[], volumes: VolumeMount[]): boolean {
   return state !== "created" || moves.length > 0 || volumes.length > 0;
 }
 
