@@ -67,6 +67,28 @@ export function row(page, name) {
   return page.getByRole("row").filter({ has: page.getByRole("cell", { name: new RegExp(`^${name}`) }) });
 }
 
+/** The port of the device at which a container that serves 8080 is reached, as its row tells. */
+export async function portOf(page, name) {
+  const cells = await row(page, name).getByRole("cell").allInnerTexts();
+  const port = cells.map((text) => /^(\d+):8080$/.exec(text)?.[1]).find(Boolean);
+  assert.ok(port, `no published port in ${JSON.stringify(cells)}`);
+  return port;
+}
+
+/** The device in the row of a container. */
+export async function deviceOf(page, name) {
+  return row(page, name).getByRole("cell").nth(5).innerText();
+}
+
+/** The address of a device, as its page tells; ends at the containers. */
+export async function addressOf(page, device) {
+  await go(page, "Devices");
+  const card = page.getByRole("listitem").filter({ has: page.getByRole("heading", { name: device }) });
+  const text = await card.getByText(/^\d+\.\d+\.\d+\.\d+/).first().innerText();
+  await go(page, "Containers");
+  return text.split(",")[0];
+}
+
 /** Picks a container in the open panel. */
 export async function pickContainer(page, name) {
   const option = page.getByRole("option").filter({ hasText: `${name} on ` });

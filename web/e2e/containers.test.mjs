@@ -1,7 +1,7 @@
 // A person logs in, creates a container, watches it work, stops and deletes it.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { env, go, launch, logIn, open, panel, PATIENCE, pickContainer, row, skip } from "./browser.mjs";
+import { addressOf, deviceOf, env, go, launch, logIn, open, panel, PATIENCE, pickContainer, portOf, row, skip } from "./browser.mjs";
 
 /** How soon load must be seen, in milliseconds: the promise of the dashboard. */
 const SEEN_WITHIN = 3_000;
@@ -87,22 +87,3 @@ test("what the device refuses is told in the form and stays as a notice", { skip
   assert.equal(await page.getByLabel("Name", { exact: true }).inputValue(), "Not A Name", "what was typed stays");
   await close();
 });
-
-async function portOf(page, name) {
-  const cells = await row(page, name).getByRole("cell").allInnerTexts();
-  const port = cells.map((text) => /^(\d+):8080$/.exec(text)?.[1]).find(Boolean);
-  assert.ok(port, `no published port in ${JSON.stringify(cells)}`);
-  return port;
-}
-
-async function deviceOf(page, name) {
-  return row(page, name).getByRole("cell").nth(5).innerText();
-}
-
-async function addressOf(page, device) {
-  await go(page, "Devices");
-  const card = page.getByRole("listitem").filter({ has: page.getByRole("heading", { name: device }) });
-  const text = await card.getByText(/^\d+\.\d+\.\d+\.\d+/).first().innerText();
-  await go(page, "Containers");
-  return text.split(",")[0];
-}

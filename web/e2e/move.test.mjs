@@ -1,7 +1,7 @@
 // A person moves a container to the other device: looks first, orders it, watches it, and finds it there.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { chooseDestination, env, go, inspect, launch, logIn, open, panel, PATIENCE, pickContainer, row, skip } from "./browser.mjs";
+import { chooseDestination, deviceOf, env, go, inspect, launch, logIn, open, panel, PATIENCE, pickContainer, row, skip } from "./browser.mjs";
 
 /** A move of a small container takes seconds; on a busy machine, with its image, much longer. In milliseconds. */
 const MOVED_WITHIN = 180_000;
@@ -56,10 +56,6 @@ test("a container is moved to the other device, stays on the page all the while,
   assert.deepEqual(complaints, []);
   await close();
 });
-
-async function deviceOf(page, name) {
-  return row(page, name).getByRole("cell").nth(5).innerText();
-}
 
 /** Waits for a verdict, and says yes to a cold move where only that can be. */
 async function allowed(page) {

@@ -30,6 +30,9 @@ for (const colorScheme of ["light", "dark"]) {
           await chooseDestination(page);
           await page.getByRole("list", { name: "Checks" }).waitFor();
           await inspect(page, "Move to another device");
+          await panel(page, "Checkpoints");
+          await page.getByText("No checkpoint yet.").waitFor();
+          await inspect(page, "Checkpoints");
         }
       }
       assert.deepEqual(complaints, []);

@@ -31,6 +31,9 @@ for (const colorScheme of ["light", "dark"]) {
     await chooseDestination(page);
     await page.getByRole("list", { name: "Checks" }).waitFor();
     await page.screenshot({ path: into(`move-${colorScheme}-${width}`), fullPage: true });
+    await panel(page, "Checkpoints");
+    await page.getByRole("region", { name: "Checkpoints" }).and(page.locator("[aria-busy=false]")).waitFor();
+    await page.screenshot({ path: into(`checkpoints-${colorScheme}-${width}`), fullPage: true });
     await go(page, "Devices");
     await panel(page, "Enrol a device");
     await page.getByRole("button", { name: "Make a join token" }).click();

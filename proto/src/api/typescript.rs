@@ -58,6 +58,7 @@ pub fn generate() -> String {
         checkpoint::CheckpointContainer,
         checkpoint::RestoreContainer,
         checkpoint::DeleteCheckpoint,
+        checkpoint::CopyCheckpoint,
         checkpoint::CheckpointQuery,
         checkpoint::CheckpointView,
         checkpoint::CheckpointList,

@@ -453,6 +453,31 @@ name: CheckpointName,
  * The folder it was put into, if it was.
  */
 directory?: CheckpointName, };
+export type CopyCheckpoint = { 
+/**
+ * The container that was saved.
+ */
+container: ContainerId, 
+/**
+ * The checkpoint.
+ */
+name: CheckpointName, 
+/**
+ * The folder it was put into, if it was; the copy goes into the one of that name.
+ */
+directory?: CheckpointName, 
+/**
+ * The device that has it.
+ */
+source: DeviceId, 
+/**
+ * The device that gets a copy.
+ */
+destination: DeviceId, 
+/**
+ * The operation's id, if the caller chooses it.
+ */
+operation?: OperationId, };
 export type CheckpointQuery = { 
 /**
  * Only those of this container.

@@ -1,5 +1,5 @@
 // What a person orders: sends it, says how it went, and keeps the words the same everywhere.
-import type { MigrateContainer, OperationReply, Procedures } from "../api/generated";
+import type { DeleteCheckpoint, MigrateContainer, OperationReply, Procedures } from "../api/generated";
 import { live } from "./live.svelte";
 import { notices } from "./notices.svelte";
 
@@ -7,16 +7,18 @@ type Order = {
   [P in keyof Procedures]: Procedures[P]["reply"] extends OperationReply ? P : never;
 }[keyof Procedures];
 
-/** Sends an order. Answers the sentence that says how it went; an error is told and thrown on. */
+export const TAKES_A_WHILE = "It takes a while; its progress is shown under “Under way”.";
+
+/** Sends an order, to a device or else to the control plane. Answers the sentence that says how it went; an error is told and thrown on. */
 export async function order<P extends Order>(
   procedure: P,
-  device: string,
+  device: string | null,
   request: Procedures[P]["request"],
   done: string,
 ): Promise<string> {
   try {
     const reply = (await live.call(procedure, device, request)) as OperationReply;
-    const text = reply.state === "done" ? done : "It takes a while; its progress is shown under “Under way”.";
+    const text = reply.state === "done" ? done : TAKES_A_WHILE;
     notices.add(reply.state === "done" ? "success" : "info", text);
     if (reply.state === "running") live.tellEnd(reply.operation, done);
     return text;
@@ -31,6 +33,19 @@ export async function orderMove(request: MigrateContainer, name: string): Promis
   try {
     await live.call("ContainerMigrate", null, request);
     notices.add("info", `The move of ${name} has begun.`);
+  } catch (error) {
+    notices.add("error", (error as Error).message);
+    throw error;
+  }
+}
+
+/** Deletes a checkpoint; it is done when this is. Answers the sentence that says so. */
+export async function orderCheckpointDeleted(device: string, request: DeleteCheckpoint): Promise<string> {
+  try {
+    await live.call("CheckpointDelete", device, request);
+    const text = `Checkpoint ${request.name} was deleted.`;
+    notices.add("success", text);
+    return text;
   } catch (error) {
     notices.add("error", (error as Error).message);
     throw error;
