@@ -75,6 +75,7 @@ fn checkpoints_bring_containers_back() {
 
     into_itself_and_into_another(&stack, &counter, address);
     a_directory_of_the_owner(&stack, &counter, address);
+    a_stopped_process_is_said(&stack, &counter, address);
     on_another_device(&stack, &counter, address);
     by_the_engine_itself(&stack);
     for leave_running in [true, false] {
@@ -198,6 +199,18 @@ fn a_directory_of_the_owner(stack: &Stack, counter: &ContainerId, address: Ipv4A
         DeleteCheckpoint { container: counter.clone(), name: order.name, directory: order.directory };
     operator.call::<CheckpointDelete>(stack.id(1), &delete).unwrap();
     fs::remove_file(policy).unwrap();
+}
+
+/// CRIU would wait for it for minutes, with the container frozen.
+fn a_stopped_process_is_said(stack: &Stack, counter: &ContainerId, address: Ipv4Addr) {
+    let device = stack.lab().device(1);
+    let name = format!("ecep-{counter}");
+    device.run_docker(["kill", "--signal", "STOP", &name]).unwrap();
+    let refused =
+        stack.operator().order::<ContainerCheckpoint>(stack.id(1), &save(counter, "stopped")).unwrap_err();
+    assert!(refusal(&refused).message.contains("is stopped (SIGSTOP)"), "{refused:#}");
+    device.run_docker(["kill", "--signal", "CONT", &name]).unwrap();
+    ask(address, "/add").unwrap();
 }
 
 /// A checkpoint is copied to another device, and a container of the same image there goes on from it.

@@ -10,6 +10,7 @@
 
 pub mod bundle;
 pub mod cause;
+mod criu_image;
 pub mod dump;
 pub mod freezer;
 pub mod hook;

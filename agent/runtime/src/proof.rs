@@ -4,10 +4,10 @@
 use std::fs;
 use std::path::Path;
 
+use crate::criu_image::{self, Value};
+
 /// The image of the memory map of a container's first process.
 const IMAGE: &str = "mm-1.img";
-/// Two magic numbers and the entry's size, 32 bits each, come before the entry (CRIU's image format).
-const HEADER: usize = 12;
 /// `mm_start_stack` in CRIU's mm.proto.
 const START_STACK: u64 = 5;
 /// `startstack` of proc_pid_stat(5), counted after the name.
@@ -26,33 +26,17 @@ fn stack_of_stat(stat: &str) -> Option<u64> {
     after.split(' ').nth(STAT_STACK)?.parse().ok()
 }
 
-/// Reads Protocol Buffers' varint fields, which are all that come before the one that is looked for.
 fn stack_of_image(image: &[u8]) -> Option<u64> {
-    let mut bytes = image.get(HEADER..)?.iter();
-    loop {
-        let key = varint(&mut bytes)?;
-        let value = if key & 7 == 0 { varint(&mut bytes)? } else { return None };
-        if key >> 3 == START_STACK {
-            return Some(value);
-        }
-    }
-}
-
-fn varint<'a>(bytes: &mut impl Iterator<Item = &'a u8>) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let byte = *bytes.next()?;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
+    criu_image::message(image)?.find_map(|field| match field {
+        (START_STACK, Value::Number(stack)) => Some(stack),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::criu_image::HEADER;
 
     /// A container that was started afresh must not pass for a restored one.
     #[test]

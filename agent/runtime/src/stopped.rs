@@ -1,18 +1,16 @@
 //! CRIU leaves a container that is to be frozen stopped (SIGSTOP), so that it does not run before the freezer has it. Here it
 //! goes from the one into the other: afterwards only those processes are stopped that were so when they were saved.
 //!
-//! Those are told by CRIU's images: `core-<pid>.img` is two magic numbers, a length and a protobuf message whose field 3
-//! (`tc`) has the state as its field 1 (CRIU, images/core.proto; compel, task-state.h).
+//! Those are told by CRIU's images: in `core-<pid>.img` field 3 (`tc`) has the state as its field 1 (CRIU, images/core.proto;
+//! compel, task-state.h).
 
 use std::fs;
 use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::criu_image::{self, Value, fields};
 use crate::freezer::{self, FreezeError};
-
-/// Before the message: two magic numbers and its length, of four bytes each.
-const HEADER: usize = 12;
 
 /// `CoreEntry.tc` and `TaskCoreEntry.task_state`.
 const TASK: u64 = 3;
@@ -54,7 +52,7 @@ fn process_ids(pid: i32) -> Vec<i32> {
 
 /// The state of the process that an image describes.
 fn state(image: &[u8]) -> Option<u64> {
-    let task = fields(image.get(HEADER..)?).find_map(|field| match field {
+    let task = criu_image::message(image)?.find_map(|field| match field {
         (TASK, Value::Bytes(bytes)) => Some(bytes),
         _ => None,
     })?;
@@ -64,51 +62,10 @@ fn state(image: &[u8]) -> Option<u64> {
     })
 }
 
-enum Value<'a> {
-    Number(u64),
-    Bytes(&'a [u8]),
-}
-
-/// The fields of a protobuf message, up to the first that is none.
-fn fields(mut rest: &[u8]) -> impl Iterator<Item = (u64, Value<'_>)> {
-    std::iter::from_fn(move || {
-        let key = number(&mut rest)?;
-        let value = match key & 7 {
-            0 => Value::Number(number(&mut rest)?),
-            1 => Value::Bytes(take(&mut rest, 8)?),
-            2 => {
-                let length = number(&mut rest)?;
-                Value::Bytes(take(&mut rest, usize::try_from(length).ok()?)?)
-            }
-            5 => Value::Bytes(take(&mut rest, 4)?),
-            _ => return None,
-        };
-        Some((key >> 3, value))
-    })
-}
-
-fn take<'a>(rest: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
-    let (taken, left) = rest.split_at_checked(length)?;
-    *rest = left;
-    Some(taken)
-}
-
-/// Seven bits a byte, the lowest first.
-fn number(rest: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let byte = take(rest, 1)?[0];
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::criu_image::HEADER;
 
     /// `mtype` 1; `thread_info` (field 2, three bytes); `tc` (field 3) with `task_state`, `exit_code` and a text.
     fn image(state: u8) -> Vec<u8> {
