@@ -106,6 +106,11 @@ export async function chooseDestination(page) {
   return name;
 }
 
+/** Every device has told which checkpoints it has. */
+export async function checkpointsListed(page) {
+  await page.getByRole("region", { name: "Checkpoints" }).and(page.locator("[aria-busy=false]")).waitFor();
+}
+
 /** Usable by everybody, and not wider than the window. */
 export async function inspect(page, where) {
   const { violations } = await new AxeBuilder({ page }).analyze();

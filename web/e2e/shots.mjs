@@ -1,7 +1,7 @@
 // Takes a picture of each page at two widths in both themes, into e2e/shots. `npm run shots` with the same
 // environment as the browser tests; ECEP_SHOT=FILE also writes the one for the README.
 import { mkdir } from "node:fs/promises";
-import { chooseDestination, env, go, launch, logIn, open, panel, pickContainer, skip } from "./browser.mjs";
+import { checkpointsListed, chooseDestination, env, go, launch, logIn, open, panel, pickContainer, skip } from "./browser.mjs";
 
 if (skip) throw new Error(skip);
 /** So that the chart has something to show, in milliseconds. */
@@ -32,7 +32,7 @@ for (const colorScheme of ["light", "dark"]) {
     await page.getByRole("list", { name: "Checks" }).waitFor();
     await page.screenshot({ path: into(`move-${colorScheme}-${width}`), fullPage: true });
     await panel(page, "Checkpoints");
-    await page.getByRole("region", { name: "Checkpoints" }).and(page.locator("[aria-busy=false]")).waitFor();
+    await checkpointsListed(page);
     await page.screenshot({ path: into(`checkpoints-${colorScheme}-${width}`), fullPage: true });
     await go(page, "Devices");
     await panel(page, "Enrol a device");
