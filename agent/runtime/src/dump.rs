@@ -50,12 +50,6 @@ pub enum DumpError {
     /// Its memory would change under the dump.
     #[error("container {0} is not frozen; freeze it, cut its network, and then dump")]
     Running(String),
-    /// CRIU would wait for it until its limit.
-    #[error(
-        "process {0} of the container is stopped (SIGSTOP), and cannot be saved so; let it go on (SIGCONT), or move the \
-         container cold"
-    )]
-    Stopped(i32),
     /// Whether it is frozen cannot be told.
     #[error(transparent)]
     Freezer(#[from] FreezeError),
@@ -94,9 +88,6 @@ pub fn dump(request: &Request<'_>) -> Result<Report, DumpError> {
     if !freezer::is_frozen(request.pid)? {
         return Err(DumpError::Running(request.id.into()));
     }
-    if let Some(process) = freezer::processes(request.pid)?.into_iter().find(|process| is_stopped(*process)) {
-        return Err(DumpError::Stopped(process));
-    }
     let start = Instant::now();
     let said_path = request.work.join("runc.txt");
     let said = fs::File::create(&said_path)
@@ -122,12 +113,6 @@ pub fn dump(request: &Request<'_>) -> Result<Report, DumpError> {
         error,
     })?;
     Ok(Report { elapsed: start.elapsed(), bytes })
-}
-
-/// Whether somebody has stopped a process (proc(5), `stat`).
-fn is_stopped(pid: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, after)| after.starts_with('T'))
 }
 
 /// The PATH with a folder before it; none where it stays as it is.

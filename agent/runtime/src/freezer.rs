@@ -55,6 +55,19 @@ pub fn freeze(pid: i32) -> Result<(), FreezeError> {
     Ok(())
 }
 
+/// A process of the container that somebody has stopped (SIGSTOP), if there is one. To be asked before the freeze, which hides
+/// it (proc(5), `stat`: a frozen one is told as waiting for the disk).
+///
+/// # Errors
+/// It has no cgroup, or the system refuses to say.
+pub fn stopped(pid: i32) -> Result<Option<i32>, FreezeError> {
+    let is_stopped = |process: &i32| {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, after)| after.starts_with('T'))
+    };
+    Ok(processes(pid)?.into_iter().find(is_stopped))
+}
+
 /// Lets the container's processes run on.
 ///
 /// # Errors
