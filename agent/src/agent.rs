@@ -194,6 +194,7 @@ pub async fn run<E: Engine>(
         // Its channel closing says so too.
         let _ = link.state().wait_for(|state| *state == LinkState::Closed).await;
     }
+    agent.orders.settled().await;
     tracing::info!("agent stopped; containers go on");
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod copy;
 mod disk;
+mod note;
 mod recovery;
 mod restore;
 mod save;
@@ -43,9 +44,16 @@ impl<E: Engine> Orders<E> {
         let what = What::new("container.checkpoint", &order);
         let (operation, container) = (order.operation.clone(), order.container.clone());
         let place = self.place(tenant, order.directory.as_ref(), &order.container, &order.name)?;
-        let tenant_of = tenant.clone();
+        let (this, tenant_of) = (Arc::clone(self), tenant.clone());
         self.with_container(tenant, operation, what, container, move |engine, found, report| {
-            Box::pin(async move { save::save(&*engine, &tenant_of, &found, &place, &order, &report).await })
+            Box::pin(async move {
+                let places = (place.as_path(), this.policy_folder.as_path());
+                let saved = save::save(&*engine, &tenant_of, &found, places, &order, &report).await;
+                if saved.is_err() {
+                    this.settle(&found.view().id).await;
+                }
+                saved
+            })
         })
     }
 
@@ -61,11 +69,16 @@ impl<E: Engine> Orders<E> {
         let what = What::new("container.restore", &order);
         let place = self.place(tenant, order.directory.as_ref(), &order.container, &order.name)?;
         let target = order.into.clone().unwrap_or_else(|| order.container.clone());
-        let (tenant_of, data) = (tenant.clone(), self.policy_folder.clone());
+        let (this, tenant_of) = (Arc::clone(self), tenant.clone());
         self.with_container(tenant, order.operation, what, target, move |engine, found, report| {
-            Box::pin(
-                async move { restore::restore(&*engine, &tenant_of, &found, (&place, &data), &report).await },
-            )
+            Box::pin(async move {
+                let places = (place.as_path(), this.policy_folder.as_path());
+                let restored = restore::restore(&*engine, &tenant_of, &found, places, &report).await;
+                if restored.is_err() {
+                    this.settle(&found.view().id).await;
+                }
+                restored
+            })
         })
     }
 
@@ -80,7 +93,7 @@ impl<E: Engine> Orders<E> {
     ) -> Result<(), ApiError> {
         let place = self.place(tenant, order.directory.as_ref(), &order.container, &order.name)?;
         disk::read(&place).ok_or_else(not_found)?;
-        blocking(move || disk::remove(&place)).await
+        blocking(move || disk::delete(&place)).await
     }
 
     /// The tenant's checkpoints, the newest first.
@@ -111,7 +124,8 @@ impl<E: Engine> Orders<E> {
         let named = directory.map(CheckpointName::as_str);
         let policy = self.policy()?;
         let root = match named.and_then(|named| policy.checkpoint_directory(named)) {
-            Some(root) if root.is_dir() => root.to_owned(),
+            // Devices may share a disk.
+            Some(root) if root.is_dir() => root.join(self.device.as_str()),
             Some(_) => {
                 return Err(ApiError::new(
                     ErrorKind::Unavailable,
@@ -129,7 +143,9 @@ impl<E: Engine> Orders<E> {
     /// Every folder that may have checkpoints.
     fn roots(&self) -> Result<Vec<PathBuf>, ApiError> {
         let own = self.policy_folder.join(FOLDER);
-        Ok(std::iter::once(own).chain(self.policy()?.checkpoint_directories().cloned()).collect())
+        let policy = self.policy()?;
+        let named = policy.checkpoint_directories().map(|root| root.join(self.device.as_str()));
+        Ok(std::iter::once(own).chain(named).collect())
     }
 
     fn policy(&self) -> Result<Policy, ApiError> {
@@ -153,9 +169,13 @@ fn not_found() -> ApiError {
     ApiError::new(ErrorKind::NotFound, "there is no such checkpoint; list the checkpoints for their names")
 }
 
+fn failed(error: &io::Error) -> ApiError {
+    ApiError::new(ErrorKind::Engine, format!("the checkpoint: {error}"))
+}
+
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, ApiError> {
     let outcome = spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)));
-    outcome.map_err(|error| ApiError::new(ErrorKind::Engine, format!("the checkpoint: {error}")))
+    outcome.map_err(|error| failed(&error))
 }

@@ -94,25 +94,22 @@ impl Copy {
         let expected =
             record.filter(|record| record.view.container == self.container && record.view.name == self.name);
         let Some(mut record) = expected else {
-            self.discard().await?;
             return Err(ApiError::new(
                 ErrorKind::Engine,
                 "what arrived is not the checkpoint that was announced",
             ));
         };
         record.view.directory.clone_from(&self.directory);
-        let (place, draft) = (self.place.clone(), self.draft.clone());
-        let kept = blocking(move || disk::take_over(&arrived, &record, &place)).await;
-        blocking(move || disk::remove(&draft)).await?;
-        kept
+        let place = self.place.clone();
+        blocking(move || disk::take_over(&arrived, &record, &place)).await
     }
+}
 
-    /// It does not come.
-    ///
-    /// # Errors
-    /// The disk refuses.
-    pub(crate) async fn discard(self) -> Result<(), ApiError> {
-        let draft = self.draft.clone();
-        blocking(move || disk::remove(&draft)).await
+impl Drop for Copy {
+    fn drop(&mut self) {
+        // What is left of it goes at the agent's next start.
+        if let Err(error) = disk::remove(&self.draft) {
+            tracing::warn!(draft = %self.draft.display(), %error, "a draft is left");
+        }
     }
 }

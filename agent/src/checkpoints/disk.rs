@@ -12,7 +12,7 @@ use ecep_proto::api::{
     checkpoint::CheckpointView,
     name::{CheckpointName, ContainerId, TenantSlug},
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     durable,
@@ -21,7 +21,8 @@ use crate::{
 };
 
 const RECORD: &str = "checkpoint.json";
-const DRAFT: &str = "draft.json";
+/// How the names of what comes from elsewhere, or is being deleted, begin.
+const TRANSIENT: &str = "..";
 const IMAGES: &str = "images";
 const UPPER: &str = "upper";
 
@@ -32,13 +33,6 @@ pub(super) struct Record {
     pub image_id: String,
     /// The volumes' places inside the container, in the order of their numbers.
     pub volumes: Vec<String>,
-}
-
-/// What must be known to end a draft that nobody works on any more.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Draft {
-    pub engine_id: String,
-    pub leave_running: bool,
 }
 
 /// Where a tenant's checkpoint is; each part is a checked name, so nothing leads out of the folder.
@@ -52,34 +46,59 @@ pub(super) fn place(
     root.join(tenant.as_str()).join(directory).join(container.as_str()).join(name.as_str())
 }
 
-/// Begins a draft for a checkpoint at that place.
-pub(super) fn begin(place: &Path, draft: &Draft) -> io::Result<PathBuf> {
-    let folder = begin_as(place, ".")?;
-    durable::write(&folder.join(DRAFT), &serde_json::to_vec(draft)?)?;
-    Ok(folder)
+/// Where the draft of a checkpoint at that place is made; no checkpoint's name begins with a dot.
+pub(super) fn draft_of(place: &Path) -> io::Result<PathBuf> {
+    beside(place, ".")
+}
+
+/// Begins an empty draft.
+pub(super) fn begin(draft: &Path) -> io::Result<()> {
+    let above = draft.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(above)?;
+    remove(draft)?;
+    fs::DirBuilder::new().mode(0o700).create(draft)
 }
 
 /// Begins a draft that comes from elsewhere; its name is another one than that of a draft that is made here.
 pub(super) fn begin_copy(place: &Path) -> io::Result<PathBuf> {
-    begin_as(place, "..")
+    let draft = beside(place, TRANSIENT)?;
+    begin(&draft)?;
+    Ok(draft)
 }
 
-fn begin_as(place: &Path, prefix: &str) -> io::Result<PathBuf> {
-    let above = place.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(above)?;
+/// Deletes a checkpoint: at once it is none any more, then its files go.
+pub(super) fn delete(place: &Path) -> io::Result<()> {
+    let going = beside(place, TRANSIENT)?;
+    remove(&going)?;
+    fs::rename(place, &going)?;
+    remove(&going)
+}
+
+/// Removes what an agent that was killed left of copies that came and of checkpoints that were being deleted.
+pub(super) fn sweep(root: &Path) -> io::Result<()> {
+    for tenant in folders(root)? {
+        for directory in folders(&tenant)? {
+            for container in folders(&directory)? {
+                for left in folders(&container)?.iter().filter(|left| is_transient(left)) {
+                    remove(left)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn beside(place: &Path, prefix: &str) -> io::Result<PathBuf> {
     let name = place.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    // No checkpoint's name begins with a dot.
-    let draft = above.join(format!("{prefix}{}", name.display()));
-    remove(&draft)?;
-    fs::DirBuilder::new().mode(0o700).create(&draft)?;
-    Ok(draft)
+    Ok(place.with_file_name(format!("{prefix}{}", name.display())))
 }
 
 /// What has arrived becomes a checkpoint at that place.
 pub(super) fn take_over(arrived: &Path, record: &Record, place: &Path) -> io::Result<()> {
     durable::write(&arrived.join(RECORD), &serde_json::to_vec(record)?)?;
     flush_disk_of(arrived)?;
-    fs::rename(arrived, place)
+    fs::rename(arrived, place)?;
+    sync_folder_of(place)
 }
 
 /// Fills the draft of a frozen container. Only [`seal`] makes it complete, which need not wait for the frozen one.
@@ -109,39 +128,53 @@ pub(super) fn is_complete(draft: &Path) -> bool {
     read(draft).is_some()
 }
 
-/// A complete draft becomes the checkpoint.
+/// A complete draft becomes the checkpoint, unless there is one of that name meanwhile.
 pub(super) fn finish(draft: &Path) -> io::Result<()> {
     let name = draft.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix('.'));
     let place = draft.with_file_name(name.ok_or(io::ErrorKind::InvalidInput)?);
-    match fs::remove_file(draft.join(DRAFT)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    if place.exists() {
+        remove(draft)?;
+        return Err(io::Error::other("a checkpoint of that name came meanwhile; choose another one"));
     }
-    fs::rename(draft, place)
+    fs::rename(draft, &place)?;
+    sync_folder_of(&place)
 }
 
-/// The container's files are as they were; the checkpoint stays. May be done again after a crash in the middle.
+/// The container's files are as they were; the checkpoint stays. They change only when all of them are there, and it may be done
+/// again after a crash in the middle.
 pub(super) fn put_back(place: &Path, portrait: &Portrait) -> io::Result<()> {
     let upper = portrait.upper.iter().map(|upper| (UPPER.to_owned(), upper));
     let volumes =
         portrait.volumes.iter().enumerate().map(|(number, (_, place))| (format!("volume-{number}"), place));
-    for (name, target) in upper.chain(volumes) {
-        let saved = place.join(name);
-        if !saved.is_dir() {
-            continue;
+    let targets: Vec<_> = upper.chain(volumes).collect();
+    let beside = |target: &Path| target.with_extension("ecep-restored");
+    let old = |target: &Path| target.with_extension("ecep-old");
+    let copied =
+        targets.iter().filter(|(name, _)| place.join(name).is_dir()).try_for_each(|(name, target)| {
+            remove(&beside(target))?;
+            copy(&place.join(name), &beside(target))
+        });
+    if let Err(error) = copied {
+        for (_, target) in &targets {
+            remove(&beside(target))?;
+            // Of an attempt before this one.
+            if !target.exists() && old(target).exists() {
+                fs::rename(old(target), target)?;
+            }
         }
-        let beside = target.with_extension("ecep-restored");
-        remove(&beside)?;
-        copy(&saved, &beside)?;
-        let old = target.with_extension("ecep-old");
-        if target.exists() {
-            remove(&old)?;
-            fs::rename(target, &old)?;
-        }
-        fs::rename(&beside, target)?;
-        remove(&old)?;
+        return Err(error);
     }
-    Ok(())
+    for (_, target) in targets.iter().filter(|(_, target)| beside(target).exists()) {
+        if target.exists() {
+            remove(&old(target))?;
+            fs::rename(target, old(target))?;
+        }
+        fs::rename(beside(target), target)?;
+    }
+    for (_, target) in &targets {
+        remove(&old(target))?;
+    }
+    targets.first().map_or(Ok(()), |(_, target)| flush_disk_of(target))
 }
 
 /// CRIU's images of a checkpoint.
@@ -167,33 +200,9 @@ pub(super) fn list(roots: &[PathBuf], tenant: &TenantSlug) -> io::Result<Vec<Che
     Ok(found)
 }
 
-/// All drafts below these roots, each with its container.
-pub(super) fn drafts(roots: &[PathBuf]) -> io::Result<Vec<(TenantSlug, ContainerId, PathBuf)>> {
-    let mut found = Vec::new();
-    for root in roots {
-        for tenant in folders(root)? {
-            for directory in folders(&tenant)? {
-                for container in folders(&directory)? {
-                    let (Some(tenant), Some(id)) = (name_of(&tenant), name_of(&container)) else { continue };
-                    let drafts = folders(&container)?.into_iter().filter(|place| is_draft(place));
-                    found.extend(
-                        drafts.map(|draft| (TenantSlug::clone(&tenant), ContainerId::clone(&id), draft)),
-                    );
-                }
-            }
-        }
-    }
-    Ok(found)
-}
-
 /// A checkpoint's record; none where there is no whole checkpoint.
 pub(super) fn read(place: &Path) -> Option<Record> {
-    read_json(&place.join(RECORD))
-}
-
-/// A draft's own record; none of one that comes from elsewhere.
-pub(super) fn read_draft(draft: &Path) -> Option<Draft> {
-    read_json(&draft.join(DRAFT))
+    serde_json::from_slice(&fs::read(place.join(RECORD)).ok()?).ok()
 }
 
 /// Removes a folder, if it is there.
@@ -204,16 +213,17 @@ pub(super) fn remove(folder: &Path) -> io::Result<()> {
     }
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
-}
-
 fn is_draft(place: &Path) -> bool {
     place.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
-fn name_of<T: std::str::FromStr>(folder: &Path) -> Option<T> {
-    folder.file_name()?.to_str()?.parse().ok()
+fn is_transient(place: &Path) -> bool {
+    place.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(TRANSIENT.as_bytes()))
+}
+
+/// A new name in a folder is on the disk only with the folder.
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
 }
 
 fn folders(below: &Path) -> io::Result<Vec<PathBuf>> {

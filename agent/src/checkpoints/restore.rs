@@ -1,71 +1,28 @@
-//! Brings a container back as it was saved. A mark on the disk tells an agent that starts again which one was at it.
+//! Brings a container back as it was saved. A note on the disk tells what is to be settled where that does not come to its end.
 
-use std::{
-    fs, io,
-    os::unix::fs::DirBuilderExt,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 use ecep_proto::api::{
     error::{ApiError, ErrorKind},
-    name::{ContainerId, TenantSlug},
+    name::TenantSlug,
 };
 use ecep_runtime::{
     order::{Connections, Order, Then},
     register::RUNTIME_NAME,
 };
-use serde::{Deserialize, Serialize};
 
-use super::{blocking, disk, mobility, not_found, targets};
+use super::{
+    blocking, disk, failed, mobility, not_found,
+    note::{Note, Work},
+    targets,
+};
 use crate::{
-    durable,
-    engine::{Engine, EngineContainer, EngineError},
+    engine::{Engine, EngineContainer, EngineError, docker::mobility::Mobility},
     reporter::Reporter,
     restoring,
 };
 
-/// The folder of marks, in the agent's data folder.
-const FOLDER: &str = "restoring";
-
-/// A container that is being brought back.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Mark {
-    pub tenant: TenantSlug,
-    pub container: ContainerId,
-    pub engine_id: String,
-    pub place: PathBuf,
-}
-
-impl Mark {
-    /// Answers the file, which is on the disk.
-    fn write(&self, data: &Path) -> io::Result<PathBuf> {
-        let folder = data.join(FOLDER);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        let path = folder.join(format!("{}.json", self.container));
-        durable::write(&path, &serde_json::to_vec(self)?)?;
-        Ok(path)
-    }
-
-    /// Those of an agent that was killed, each with its file.
-    pub(super) fn read_all(data: &Path) -> io::Result<Vec<(PathBuf, Self)>> {
-        let mut found = Vec::new();
-        let entries = match fs::read_dir(data.join(FOLDER)) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
-            Err(error) => return Err(error),
-        };
-        for entry in entries {
-            let path = entry?.path();
-            match serde_json::from_slice(&fs::read(&path)?) {
-                Ok(mark) => found.push((path, mark)),
-                // It never got whole onto the disk, so nothing was done.
-                Err(_) => fs::remove_file(path)?,
-            }
-        }
-        Ok(found)
-    }
-}
-
+/// Brings it back. Where this fails, a note may be left.
 pub(super) async fn restore<E: Engine>(
     engine: &E,
     tenant: &TenantSlug,
@@ -90,20 +47,16 @@ pub(super) async fn restore<E: Engine>(
             format!("container {name} has another image or other volumes than the one that was saved"),
         ));
     }
+    refuse_if_shared(&mobility, &engine_id, &portrait.volumes).await?;
     report.phase("restoring", Some(&found.view().id), None);
-    let mark = Mark {
-        tenant: tenant.clone(),
-        container: found.view().id.clone(),
-        engine_id: engine_id.clone(),
-        place: place.to_owned(),
-    };
-    let marked = mark.write(data).map_err(io_error)?;
+    let id = &found.view().id;
+    let note =
+        |work| Note { tenant: tenant.clone(), container: id.clone(), engine_id: engine_id.clone(), work };
+    let putting_back = note(Work::PuttingBack { place: place.to_owned() });
+    putting_back.write(data).map_err(|error| failed(&error))?;
     let (from, into) = (place.to_owned(), portrait.clone());
-    let put = blocking(move || disk::put_back(&from, &into)).await;
-    if put.is_err() {
-        fs::remove_file(&marked).map_err(io_error)?;
-    }
-    put?;
+    blocking(move || disk::put_back(&from, &into)).await?;
+    note(Work::Starting).write(data).map_err(|error| failed(&error))?;
     let order = Order {
         images: disk::images(place),
         isolated: false,
@@ -111,21 +64,33 @@ pub(super) async fn restore<E: Engine>(
         connections: Connections::Close,
         addresses: found.view().address.into_iter().collect(),
     };
-    let failed = |why: String| ApiError::new(ErrorKind::Engine, why);
     let restored = if portrait.runtime == RUNTIME_NAME {
         restoring::restore(engine, &engine_id, &order).await.map(drop)
     } else {
         restoring::restore_by_engine(&mobility, tenant, &engine_id, &order.images).await
     };
-    restoring::clear(&engine_id).map_err(failed)?;
-    if restored.is_err() {
-        // Should it have come up afresh: better stopped than without its state.
-        engine.stop(&engine_id, 0).await.map_err(EngineError::into_api)?;
-    }
-    fs::remove_file(&marked).map_err(io_error)?;
-    restored.map_err(failed)
+    let engine_failed = |why: String| ApiError::new(ErrorKind::Engine, why);
+    restored.map_err(engine_failed)?;
+    restoring::clear(&engine_id).map_err(engine_failed)?;
+    Note::remove(data, id).map_err(|error| failed(&error))
 }
 
-fn io_error(error: io::Error) -> ApiError {
-    ApiError::new(ErrorKind::Engine, format!("the checkpoint: {error}"))
+/// What another container writes into a volume must not vanish under it.
+async fn refuse_if_shared(
+    mobility: &Mobility,
+    engine_id: &str,
+    volumes: &[(String, std::path::PathBuf)],
+) -> Result<(), ApiError> {
+    for (name, _) in volumes {
+        let users = mobility.users_of_volume(name).await.map_err(EngineError::into_api)?;
+        if users.iter().any(|user| user != engine_id) {
+            return Err(ApiError::new(
+                ErrorKind::Conflict,
+                format!(
+                    "another container uses the volume {name}, too; delete that one first, or restore into a container with volumes of its own"
+                ),
+            ));
+        }
+    }
+    Ok(())
 }

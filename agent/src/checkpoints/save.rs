@@ -6,21 +6,20 @@ use std::{io, path::Path, time::Duration};
 use ecep_proto::api::{
     checkpoint::{CheckpointContainer, CheckpointView},
     error::{ApiError, ErrorKind},
-    name::{ContainerId, TenantSlug},
+    name::TenantSlug,
 };
 use ecep_runtime::freezer;
 
 use super::{
     blocking,
-    disk::{self, Draft, Record},
-    mobility, targets,
+    disk::{self, Record},
+    failed, mobility,
+    note::{Note, Process, Work},
+    targets,
 };
 use crate::{
     clock,
-    engine::{
-        Engine, EngineContainer, EngineError,
-        docker::mobility::{Mobility, Portrait},
-    },
+    engine::{Engine, EngineContainer, EngineError, docker::mobility::Mobility},
     migration::saving,
     reporter::Reporter,
 };
@@ -28,11 +27,12 @@ use crate::{
 /// Longest wait for the engine's signal to a container that ends with its checkpoint.
 const KILL_LIMIT: Duration = Duration::from_secs(10);
 
+/// Saves it. Where this fails, a note may be left, which says what is to be settled.
 pub(super) async fn save<E: Engine>(
     engine: &E,
     tenant: &TenantSlug,
     found: &EngineContainer,
-    place: &Path,
+    (place, data): (&Path, &Path),
     order: &CheckpointContainer,
     report: &Reporter,
 ) -> Result<(), ApiError> {
@@ -50,7 +50,8 @@ pub(super) async fn save<E: Engine>(
     }
     let portrait =
         mobility.portrait(tenant, &found.detail.engine_id, false).await.map_err(EngineError::into_api)?;
-    if portrait.pid.is_none() || portrait.is_paused {
+    let process = portrait.pid.filter(|_| !portrait.is_paused).and_then(Process::of);
+    let Some(process) = process else {
         return Err(ApiError::new(
             ErrorKind::Conflict,
             format!(
@@ -58,7 +59,7 @@ pub(super) async fn save<E: Engine>(
                 found.view().name
             ),
         ));
-    }
+    };
     let record = Record {
         view: CheckpointView {
             container: order.container.clone(),
@@ -71,61 +72,38 @@ pub(super) async fn save<E: Engine>(
         image_id: portrait.image_id.clone(),
         volumes: targets(found),
     };
-    // From here on a restarted agent ends what this one began.
-    let draft = Draft { engine_id: portrait.engine_id.clone(), leave_running: order.leave_running };
-    let at = place.to_owned();
-    let folder = blocking(move || disk::begin(&at, &draft)).await?;
-    report.phase("freezing", Some(id), None);
-    let saved = freeze_and_fill(&portrait, &folder, report, id).await;
-    let saved = match (saved, order.leave_running) {
-        (Err(error), _) => thaw(&portrait).await.and(Err(error)),
-        (Ok(()), true) => match thaw(&portrait).await {
-            Ok(()) => seal(&folder, record).await,
-            failed => failed,
-        },
-        (Ok(()), false) => match seal(&folder, record).await {
-            Ok(()) => end(&mobility, &portrait).await,
-            Err(error) => thaw(&portrait).await.and(Err(error)),
-        },
+    let draft = disk::draft_of(place).map_err(|error| failed(&error))?;
+    let note = Note {
+        tenant: tenant.clone(),
+        container: id.clone(),
+        engine_id: portrait.engine_id.clone(),
+        work: Work::Saving { draft: draft.clone(), leave_running: order.leave_running, process },
     };
-    match saved {
-        Ok(()) => blocking(move || disk::finish(&folder)).await,
-        Err(error) => {
-            blocking(move || disk::remove(&folder)).await?;
-            Err(error)
-        }
-    }
-}
-
-async fn freeze_and_fill(
-    portrait: &Portrait,
-    draft: &Path,
-    report: &Reporter,
-    id: &ContainerId,
-) -> Result<(), ApiError> {
-    let pid = portrait.pid.unwrap_or_default();
-    saving::freeze(pid).await.map_err(|why| ApiError::new(ErrorKind::Engine, why))?;
+    note.write(data).map_err(|error| failed(&error))?;
+    let folder = draft.clone();
+    blocking(move || disk::begin(&folder)).await?;
+    report.phase("freezing", Some(id), None);
+    saving::freeze(process.pid).await.map_err(|why| ApiError::new(ErrorKind::Engine, why))?;
     report.phase("saving", Some(id), None);
-    let (of, into) = (portrait.clone(), draft.to_owned());
-    blocking(move || disk::fill(&of, &into)).await
-}
-
-async fn seal(draft: &Path, record: Record) -> Result<(), ApiError> {
-    let draft = draft.to_owned();
-    blocking(move || disk::seal(&draft, record)).await
-}
-
-pub(super) async fn thaw(portrait: &Portrait) -> Result<(), ApiError> {
-    let Some(pid) = portrait.pid else { return Ok(()) };
-    blocking(move || freezer::thaw(pid).map_err(io::Error::other)).await
+    let (of, into) = (portrait.clone(), draft.clone());
+    blocking(move || disk::fill(&of, &into)).await?;
+    if order.leave_running {
+        blocking(move || freezer::thaw(process.pid).map_err(io::Error::other)).await?;
+    }
+    let folder = draft.clone();
+    blocking(move || disk::seal(&folder, record)).await?;
+    if !order.leave_running {
+        end(&mobility, &portrait.engine_id, process.pid).await?;
+    }
+    blocking(move || disk::finish(&draft)).await?;
+    Note::remove(data, id).map_err(|error| failed(&error))
 }
 
 /// Ends a frozen container: the signal comes before the thaw, so that nothing runs on in between. The engine sends it, or its
 /// restart policy would start the container again.
-pub(super) async fn end(mobility: &Mobility, portrait: &Portrait) -> Result<(), ApiError> {
-    let Some(pid) = portrait.pid else { return Ok(()) };
+pub(super) async fn end(mobility: &Mobility, engine_id: &str, pid: i32) -> Result<(), ApiError> {
     let thaw = move || freezer::thaw_once_killed(pid, KILL_LIMIT).map_err(io::Error::other);
-    let (killed, thawed) = tokio::join!(mobility.kill(&portrait.engine_id), blocking(thaw));
+    let (killed, thawed) = tokio::join!(mobility.kill(engine_id), blocking(thaw));
     killed.map_err(EngineError::into_api)?;
     thawed
 }

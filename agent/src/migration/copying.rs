@@ -75,13 +75,8 @@ impl<E: Engine> Migrations<E> {
                     if let Err(error) = lock(&this.ledger).finish(grant.id) {
                         tracing::warn!(operation = %grant.migration, %error, "a used grant was not written down; it ends by itself");
                     }
-                    match received {
-                        Ok(()) => copy.keep().await?,
-                        Err(error) => {
-                            copy.discard().await?;
-                            return Err(error);
-                        }
-                    }
+                    received?;
+                    copy.keep().await?;
                     tracing::info!(operation = %grant.migration, container = %grant.container, source = %grant.source, "checkpoint was copied here");
                     Ok((None, None))
                 })

@@ -121,7 +121,9 @@ impl Mobility {
         let state = inspection.state.unwrap_or_default();
         let host = inspection.host_config.unwrap_or_default();
         let driver = inspection.graph_driver.map(|driver| driver.data).unwrap_or_default();
-        let mounts = inspection.mounts.unwrap_or_default();
+        let mut mounts = inspection.mounts.unwrap_or_default();
+        // The engine tells them in another order each time; those who number them must mean the same.
+        mounts.sort_by(|one, other| one.destination.cmp(&other.destination));
         let volumes = mounts.into_iter().filter_map(|mount| {
             // Only volumes have a name.
             let name = mount.name.filter(|name| !name.is_empty())?;

@@ -55,12 +55,9 @@ pub(super) fn container(inspection: ContainerInspectResponse) -> Option<EngineCo
         engine_id: inspection.id?,
         command: inspection.path.into_iter().chain(inspection.args.unwrap_or_default()).collect(),
         env_names: env_names(&config),
-        volumes: inspection
-            .mounts
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|mount| volume(&prefix, mount))
-            .collect(),
+        volumes: in_order(
+            inspection.mounts.unwrap_or_default().into_iter().filter_map(|mount| volume(&prefix, mount)),
+        ),
         limits: limits(&host),
         restart: restart(&host),
         tty: config.tty.unwrap_or_default(),
@@ -130,6 +127,13 @@ fn published(ports: PortMap) -> Vec<PortMapping> {
 fn env_names(config: &ContainerConfig) -> Vec<String> {
     let name = |pair: &String| pair.split_once('=').map_or(pair.as_str(), |(name, _)| name).to_owned();
     config.env.iter().flatten().map(name).collect()
+}
+
+/// The engine tells them in another order each time.
+fn in_order(volumes: impl Iterator<Item = VolumeMount>) -> Vec<VolumeMount> {
+    let mut volumes: Vec<_> = volumes.collect();
+    volumes.sort_by(|one, other| one.target.cmp(&other.target));
+    volumes
 }
 
 fn volume(prefix: &str, mount: MountPoint) -> Option<VolumeMount> {
