@@ -62,6 +62,7 @@ pub(super) async fn restore<E: Engine>(
         isolated: false,
         then: Then::Run,
         connections: Connections::Close,
+        waits: false,
         addresses: found.view().address.into_iter().collect(),
     };
     let restored = if portrait.runtime == RUNTIME_NAME {

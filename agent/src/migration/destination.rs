@@ -316,6 +316,7 @@ impl<E: Engine> Move<'_, E> {
             isolated: true,
             then: Then::Freeze,
             connections: Connections::Keep,
+            waits: false,
             addresses: plan.address.into_iter().collect(),
         };
         let pid = restoring::restore(&*self.shared.engine, engine_id, &order).await?;
