@@ -13,3 +13,4 @@ pub mod pool;
 pub mod recipe;
 pub mod rounds;
 pub mod sent;
+pub mod tree;
