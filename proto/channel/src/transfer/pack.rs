@@ -2,7 +2,7 @@
 //! out (they mean nothing without their process), other file systems mounted below are not entered.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fs::{File, Metadata},
     io::{self, Read, Seek, SeekFrom, Write},
     os::unix::{
@@ -22,23 +22,25 @@ const MAX_XATTR: usize = 64 * 1024;
 /// A file with more pieces than this is written with its holes: the list must fit its header.
 const MAX_PIECES: usize = 4096;
 
-/// Writes everything below `root`, and `root`'s own attributes as `.`. Memory: one directory's names, and one path for
-/// each file with several names.
-pub(crate) fn pack(root: &Path, out: impl Write) -> io::Result<()> {
-    let mut packer =
-        Packer { archive: Builder::new(out), device: root.symlink_metadata()?.dev(), names: HashMap::new() };
+/// Writes everything below `root`, and `root`'s own attributes as `.`; or only the paths of `only` and the directories that
+/// lead to them. Memory: one directory's names, and one path for each file with several names.
+pub(crate) fn pack(root: &Path, only: Option<&BTreeSet<PathBuf>>, out: impl Write) -> io::Result<()> {
+    let device = root.symlink_metadata()?.dev();
+    let mut packer = Packer { archive: Builder::new(out), device, only, names: HashMap::new() };
     packer.directory(root, Path::new("."))?;
     packer.archive.finish()
 }
 
-struct Packer<W: Write> {
+struct Packer<'a, W: Write> {
     archive: Builder<W>,
     device: u64,
+    /// The paths that are wanted, below the root.
+    only: Option<&'a BTreeSet<PathBuf>>,
     /// The first name of each file that has several.
     names: HashMap<u64, PathBuf>,
 }
 
-impl<W: Write> Packer<W> {
+impl<W: Write> Packer<'_, W> {
     fn directory(&mut self, at: &Path, name: &Path) -> io::Result<()> {
         let metadata = at.symlink_metadata()?;
         self.entry(at, name, &metadata, EntryType::Directory, Vec::new(), 0)?;
@@ -51,9 +53,17 @@ impl<W: Write> Packer<W> {
         for child in children {
             let path = at.join(&child);
             let name = if name == Path::new(".") { PathBuf::from(child) } else { name.join(child) };
-            self.child(&path, &name)?;
+            if self.is_wanted(&name) {
+                self.child(&path, &name)?;
+            }
         }
         Ok(())
+    }
+
+    /// Whether it is one of the paths, or leads to one. What is below a path sorts right behind it.
+    fn is_wanted(&self, name: &Path) -> bool {
+        let Some(only) = self.only else { return true };
+        only.range::<Path, _>(name..).next().is_some_and(|next| next.starts_with(name))
     }
 
     fn child(&mut self, at: &Path, name: &Path) -> io::Result<()> {

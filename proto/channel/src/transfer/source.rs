@@ -2,9 +2,11 @@
 //! connection. The content must be readable again from the start: that is what resuming rests on.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{self, Read, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use tokio::sync::mpsc;
@@ -25,19 +27,27 @@ pub enum Source {
     /// A directory with everything in it: owners, modes, times, extended attributes, links, devices, holes. It should
     /// not change meanwhile; if it did between two connections, its transfer begins anew.
     Tree(PathBuf),
+    /// Of such a directory only these paths, each without what is below it, and the directories that lead to them. Arrives as
+    /// a tree of just these.
+    Part {
+        /// The directory.
+        root: PathBuf,
+        /// The paths below it.
+        paths: Arc<BTreeSet<PathBuf>>,
+    },
 }
 
 impl Source {
     pub(crate) fn kind(&self) -> Kind {
         match self {
             Self::File(_) => Kind::File,
-            Self::Tree(_) => Kind::Tree,
+            Self::Tree(_) | Self::Part { .. } => Kind::Tree,
         }
     }
 
     pub(crate) fn path(&self) -> &Path {
         match self {
-            Self::File(path) | Self::Tree(path) => path,
+            Self::File(path) | Self::Tree(path) | Self::Part { root: path, .. } => path,
         }
     }
 
@@ -45,7 +55,7 @@ impl Source {
     pub(crate) fn length(&self) -> io::Result<Option<u64>> {
         match self {
             Self::File(path) => Ok(Some(std::fs::metadata(path)?.len())),
-            Self::Tree(_) => Ok(None),
+            Self::Tree(_) | Self::Part { .. } => Ok(None),
         }
     }
 
@@ -61,7 +71,8 @@ impl Source {
                     }
                 }
             }
-            Self::Tree(path) => pack::pack(path, out),
+            Self::Tree(path) => pack::pack(path, None, out),
+            Self::Part { root, paths } => pack::pack(root, Some(paths), out),
         }
     }
 }

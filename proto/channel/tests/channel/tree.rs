@@ -5,6 +5,7 @@ use std::{
     fs,
     os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use ecep_channel::transfer::{Inbox, Source, TransferError};
@@ -120,6 +121,32 @@ async fn a_tree_arrives_as_it_is() {
         let (one, two) = (received[0].path.join("same-hosts"), received[0].path.join("etc/hosts"));
         assert_eq!(one.metadata().unwrap().ino(), two.metadata().unwrap().ino());
     }
+}
+
+/// Only what was asked for travels, with the directories that lead there; a directory does not bring what is in it.
+#[tokio::test]
+async fn a_part_of_a_tree_arrives_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let tree = directory.path().join("upper");
+    for folder in ["a/b", "a.d", "c/d"] {
+        fs::create_dir_all(tree.join(folder)).unwrap();
+        fs::write(tree.join(folder).join("file"), folder).unwrap();
+    }
+    let inbox = Inbox::open(&directory.path().join("inbox"), u64::MAX).unwrap();
+    let paths = ["a/b/file", "c"].map(PathBuf::from).into_iter().collect();
+    let part = Source::Part { root: tree, paths: Arc::new(paths) };
+    let (sent, received) = over_memory(&[item("part", part)], &inbox, &options(None, false)).await;
+    sent.unwrap();
+    let root = received.unwrap().remove(0).path;
+    assert_eq!(fs::read_to_string(root.join("a/b/file")).unwrap(), "a/b");
+    let names = |folder: &Path| {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&root), ["a", "c"]);
+    assert!(names(&root.join("c")).is_empty());
 }
 
 struct Entry {
