@@ -20,16 +20,9 @@ pub(super) fn item(name: &str, source: Source) -> io::Result<Item> {
     Ok(Item { name, source })
 }
 
-/// CRIU's images in a folder.
-pub(super) fn images(folder: &Path) -> io::Result<Vec<Item>> {
-    let mut items = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let name = name.to_str().ok_or_else(|| io::Error::other("a checkpoint image with a strange name"))?;
-        items.push(item(&format!("{IMAGES}/{name}"), Source::File(entry.path()))?);
-    }
-    Ok(items)
+/// CRIU's images: a folder of dozens of small files and few large ones, which travels as one.
+pub(super) fn images(folder: &Path) -> io::Result<Item> {
+    item(IMAGES, Source::Tree(folder.to_owned()))
 }
 
 /// Everything of a container that lies on disk: writable layer, volumes, output.

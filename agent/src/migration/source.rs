@@ -271,7 +271,7 @@ impl<E: Engine> Move<'_, E> {
         let mut items = Vec::new();
         if grant.mode == Mode::Live && before.was_running {
             let images = self.save(&before).await?;
-            items.extend(files::images(&images).map_err(text_of)?);
+            items.push(files::images(&images).map_err(text_of)?);
         } else if before.was_running {
             self.shared.engine.stop(&before.engine_id, STOP_GRACE).await.map_err(say)?;
         }
