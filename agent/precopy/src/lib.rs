@@ -7,6 +7,7 @@
 //! [`recipe`] is what travels after the freeze. Everything blocks; nothing here knows of networks, containers or CRIU beyond
 //! its `pages-*.img` being pages, one after the other.
 
+pub mod apply;
 pub mod memory;
 pub mod page;
 pub mod pool;

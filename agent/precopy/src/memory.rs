@@ -74,29 +74,6 @@ pub fn read<E: From<io::Error>>(pid: i32, mut take: impl FnMut(&[u8]) -> Result<
     Ok(count)
 }
 
-/// Every process of a control group of version 2, its children's included.
-///
-/// # Errors
-/// The group cannot be read.
-pub fn processes(cgroup: &std::path::Path) -> io::Result<Vec<i32>> {
-    let mut found = Vec::new();
-    let text = match fs::read_to_string(cgroup.join("cgroup.procs")) {
-        // A threaded group.
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::OPNOTSUPP.raw_os_error()) => {
-            String::new()
-        }
-        text => text?,
-    };
-    found.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
-    for entry in fs::read_dir(cgroup)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            found.extend(processes(&entry.path())?);
-        }
-    }
-    Ok(found)
-}
-
 fn open(pid: i32, file: &str) -> io::Result<Option<File>> {
     match File::open(format!("/proc/{pid}/{file}")) {
         Ok(file) => Ok(Some(file)),

@@ -1,0 +1,268 @@
+//! Puts changes of a tree in place: what came as a part of it, and what is gone. Either into a plain folder, or through the
+//! mount of an overlay whose upper layer they are of (the kernel's filesystems/overlayfs): then whiteouts and opaque folders
+//! are done, not copied.
+
+use std::ffi::CString;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Component, Path, PathBuf};
+use std::process::Command;
+
+use rustix::fs as sys;
+
+/// An overlay's own attributes; nobody can set them through its mount.
+const OVERLAY: &str = "trusted.overlay.";
+/// That which says that a folder hides what is below it.
+const OPAQUE: &str = "trusted.overlay.opaque";
+/// The kernel's longest list of attribute names, and its longest attribute.
+const MAX_XATTR: usize = 64 * 1024;
+
+/// What the changes are put into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Into {
+    /// A folder, as it is.
+    Folder,
+    /// The mount of an overlay; the changes are of its upper layer.
+    Overlay,
+}
+
+/// Puts the part of a tree into a folder that has the rest, in place of what is there. What is moved is not in `part` afterwards.
+///
+/// # Errors
+/// The disk refuses; some of it is in place then.
+pub fn changes(part: &Path, target: &Path, into: Into) -> io::Result<()> {
+    folder(part, target, into)
+}
+
+/// Removes what is gone.
+///
+/// # Errors
+/// A path leads out of the folder, or the disk refuses.
+pub fn removals(gone: &[PathBuf], target: &Path) -> io::Result<()> {
+    for path in gone {
+        if path.components().any(|part| !matches!(part, Component::Normal(_))) {
+            return Err(io::Error::other(format!("{} leads out of the folder", path.display())));
+        }
+        // A parent that is a link leads elsewhere.
+        let parents = path.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty());
+        let mut folders =
+            parents.map(|parent| target.join(parent).symlink_metadata().is_ok_and(|parent| parent.is_dir()));
+        if folders.all(|is_folder| is_folder) {
+            remove(&target.join(path))?;
+        }
+    }
+    Ok(())
+}
+
+fn folder(part: &Path, target: &Path, into: Into) -> io::Result<()> {
+    for child in fs::read_dir(part)? {
+        let child = child?;
+        let (from, to) = (child.path(), target.join(child.file_name()));
+        let metadata = from.symlink_metadata()?;
+        if metadata.is_dir() {
+            let there = to.symlink_metadata().ok();
+            let hides = into == Into::Overlay && is_opaque(&from)?;
+            if hides || there.as_ref().is_some_and(|there| !there.is_dir()) {
+                remove(&to)?;
+            }
+            if hides || !there.is_some_and(|there| there.is_dir()) {
+                fs::create_dir(&to)?;
+            }
+            folder(&from, &to, into)?;
+        } else if into == Into::Overlay && is_whiteout(&metadata) {
+            remove(&to)?;
+        } else {
+            remove(&to)?;
+            move_to(&from, &to)?;
+        }
+    }
+    attributes(part, target, into)
+}
+
+/// A folder's owner, mode, extended attributes and times.
+fn attributes(from: &Path, to: &Path, into: Into) -> io::Result<()> {
+    let metadata = from.symlink_metadata()?;
+    std::os::unix::fs::lchown(to, Some(metadata.uid()), Some(metadata.gid()))?;
+    fs::set_permissions(to, fs::Permissions::from_mode(metadata.mode() & 0o7777))?;
+    for name in xattrs(from)? {
+        let text = name.to_string_lossy();
+        if into == Into::Overlay && text.starts_with(OVERLAY) {
+            continue;
+        }
+        let mut value = vec![0; MAX_XATTR];
+        let length = sys::lgetxattr(from, name.as_c_str(), value.as_mut_slice())?;
+        sys::lsetxattr(to, name.as_c_str(), &value[..length], sys::XattrFlags::empty())?;
+    }
+    let modified = sys::Timespec { tv_sec: metadata.mtime(), tv_nsec: metadata.mtime_nsec() };
+    let times = sys::Timestamps { last_access: modified, last_modification: modified };
+    Ok(sys::utimensat(sys::CWD, to, &times, sys::AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+fn xattrs(path: &Path) -> io::Result<Vec<CString>> {
+    let mut names = vec![0; MAX_XATTR];
+    let length = match sys::llistxattr(path, names.as_mut_slice()) {
+        Err(rustix::io::Errno::OPNOTSUPP) => 0,
+        length => length?,
+    };
+    let names = names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    names.map(|name| CString::new(name).map_err(io::Error::other)).collect()
+}
+
+fn is_opaque(folder: &Path) -> io::Result<bool> {
+    Ok(xattrs(folder)?.iter().any(|name| name.as_bytes() == OPAQUE.as_bytes()))
+}
+
+/// A character device 0:0: the upper layer's word for "not there any more".
+fn is_whiteout(metadata: &Metadata) -> bool {
+    metadata.file_type().is_char_device() && metadata.rdev() == 0
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    let outcome = match path.symlink_metadata() {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Renames, or copies with everything where the two are on different file systems.
+fn move_to(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {}
+        outcome => return outcome,
+    }
+    let output =
+        Command::new("cp").arg("--archive").arg("--no-target-directory").args([from, to]).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(io::Error::other(said.lines().next().unwrap_or("cp failed").to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listing(root: &Path) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut folders = vec![root.to_owned()];
+        while let Some(folder) = folders.pop() {
+            for child in fs::read_dir(&folder).into_iter().flatten().flatten() {
+                let path = child.path();
+                let metadata = path.symlink_metadata().unwrap();
+                let name = path.strip_prefix(root).unwrap().display().to_string();
+                if metadata.is_dir() {
+                    found.push(format!("{name}/ {:o}", metadata.mode() & 0o7777));
+                    folders.push(path);
+                } else {
+                    let content = fs::read_to_string(&path).unwrap_or_default();
+                    found.push(format!("{name} {:o} {content}", metadata.mode() & 0o7777));
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    fn write(root: &Path, files: &[&str]) {
+        for name in files {
+            let path = root.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, name).unwrap();
+        }
+    }
+
+    /// What came takes the place of what was there, whatever kind that was; all else stays.
+    #[test]
+    fn changes_take_their_places() {
+        let scene = tempfile::tempdir().unwrap();
+        let (part, target) = (scene.path().join("part"), scene.path().join("target"));
+        write(
+            &target,
+            &["kept", "a/kept", "a/other", "file-becomes-folder", "folder-becomes-file/x", "gone/deep"],
+        );
+        write(&part, &["new", "a/other", "file-becomes-folder/inside", "folder-becomes-file"]);
+        fs::write(part.join("a/other"), "changed").unwrap();
+        fs::set_permissions(part.join("a"), fs::Permissions::from_mode(0o711)).unwrap();
+        changes(&part, &target, Into::Folder).unwrap();
+        removals(&["gone".into(), "never-there".into(), "new/not-a-folder".into()], &target).unwrap();
+        assert_eq!(
+            listing(&target),
+            [
+                "a/ 711",
+                "a/kept 644 a/kept",
+                "a/other 644 changed",
+                "file-becomes-folder/ 755",
+                "file-becomes-folder/inside 644 file-becomes-folder/inside",
+                "folder-becomes-file 644 folder-becomes-file",
+                "kept 644 kept",
+                "new 644 new",
+            ]
+        );
+    }
+
+    /// The list of what is gone comes from another device.
+    #[test]
+    fn removals_stay_inside() {
+        let scene = tempfile::tempdir().unwrap();
+        let target = scene.path().join("target");
+        write(scene.path(), &["outside/file", "target/file"]);
+        std::os::unix::fs::symlink(scene.path().join("outside"), target.join("link")).unwrap();
+        removals(&["link/file".into()], &target).unwrap();
+        assert!(scene.path().join("outside/file").exists());
+        for path in ["../outside", "/etc/x", "a/../../outside"] {
+            assert!(removals(&[path.into()], &target).is_err(), "{path}");
+        }
+    }
+
+    /// Through an overlay's mount the merged view becomes what the source's was: removed files, and folders that were made anew.
+    #[test]
+    fn an_upper_layer_is_done_through_the_mount() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let scene = tempfile::tempdir().unwrap();
+        let at = |name: &str| scene.path().join(name);
+        write(&at("lower"), &["removed", "kept", "anew/old", "folder/removed", "folder/kept"]);
+        for folder in ["one", "one-work", "one-merged", "two", "two-work", "two-merged"] {
+            fs::create_dir(at(folder)).unwrap();
+        }
+        let mount = |upper: &str| {
+            let options = format!(
+                "lowerdir={},upperdir={},workdir={}",
+                at("lower").display(),
+                at(upper).display(),
+                at(&format!("{upper}-work")).display()
+            );
+            let mut command = Command::new("mount");
+            command.args(["-t", "overlay", "-o", &options, "overlay"]).arg(at(&format!("{upper}-merged")));
+            command.status().is_ok_and(|status| status.success())
+        };
+        if !mount("one") {
+            return;
+        }
+        assert!(mount("two"));
+        let merged = at("one-merged");
+        fs::remove_file(merged.join("removed")).unwrap();
+        fs::remove_file(merged.join("folder/removed")).unwrap();
+        fs::remove_dir_all(merged.join("anew")).unwrap();
+        write(&merged, &["anew/new", "fresh"]);
+        let same = changes(&at("one"), &at("two-merged"), Into::Overlay)
+            .map(|()| (listing(&merged), listing(&at("two-merged"))));
+        for name in ["one-merged", "two-merged"] {
+            assert!(Command::new("umount").arg(at(name)).status().unwrap().success());
+        }
+        let (one, two) = same.unwrap();
+        assert_eq!(one, two);
+        assert!(
+            one.iter().any(|line| line.starts_with("anew/new"))
+                && !one.iter().any(|line| line.contains("removed"))
+        );
+    }
+}
