@@ -7,6 +7,7 @@ mod copying;
 mod destination;
 mod files;
 mod journal;
+mod placing;
 mod plan;
 mod preflight;
 mod progress;
@@ -373,7 +374,8 @@ impl<E: Engine> Migrations<E> {
     }
 }
 
-pub(crate) use files::{flush_disk_of, size as size_of};
+pub(crate) use files::size as size_of;
+pub(crate) use placing::flush_disk_of;
 pub use preflight::Capability;
 
 fn parse(grant: serde_json::Value) -> Result<SignedGrant, ApiError> {

@@ -66,9 +66,9 @@ pub(super) async fn restore<E: Engine>(
         addresses: found.view().address.into_iter().collect(),
     };
     let restored = if portrait.runtime == RUNTIME_NAME {
-        restoring::restore(engine, &engine_id, &order).await.map(drop)
+        restoring::restore(&mobility, &engine_id, order).await.map(drop)
     } else {
-        restoring::restore_by_engine(&mobility, tenant, &engine_id, &order.images).await
+        restoring::restore_by_engine(&mobility, tenant, &engine_id, &disk::images(place)).await
     };
     let engine_failed = |why: String| ApiError::new(ErrorKind::Engine, why);
     restored.map_err(engine_failed)?;

@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     fs,
+    os::unix::fs::DirBuilderExt,
     path::PathBuf,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
@@ -35,8 +36,9 @@ use tokio::{
 };
 
 use super::{
-    Shared, files,
+    Shared,
     journal::{DestinationRecord, Journal, Record},
+    placing::{self, Places},
     plan::Plan,
     preflight,
     progress::Progress,
@@ -48,7 +50,7 @@ use crate::{
     creation,
     engine::{Engine, EngineError, NamedVolume, engine_name},
     policy::{AllowedBody, Policy},
-    restoring,
+    restoring::{self, Starting},
 };
 
 /// The source may wait for its turn behind other moves; its grant is no good after that time. A move that was given up
@@ -107,6 +109,12 @@ pub(super) async fn run<E: Engine>(
         return;
     };
     let mut failure = is_recovered.then(|| "the destination's agent was started again".to_owned());
+    if let (true, Some(engine_id)) = (is_recovered, &this.record.engine_id) {
+        // What waits for images that do not come any more holds up everybody who asks the engine for this container.
+        if let Err(why) = restoring::call_off(engine_id) {
+            tracing::warn!(migration = %grant.migration, %why, "a start that waits could not be called off");
+        }
+    }
     loop {
         let input = match action.clone() {
             Action::End(outcome) => {
@@ -190,16 +198,33 @@ impl<E: Engine> Move<'_, E> {
         }
         let body = self.make_ready(&plan).await?;
         let engine_id = self.create(&plan, body).await?;
+        let places = self.places(&plan, &engine_id).await?;
         self.tell(FromDestination::Prepared).await?;
+
+        self.take_lot(Lot::Files, streams).await?;
+        let (of, arrived) = (places.clone(), self.inbox(Lot::Files));
+        blocking(move || {
+            of.put(&arrived)?;
+            // Where it could not be moved it was copied.
+            fs::remove_dir_all(arrived)
+        })
+        .await?;
+        let is_live = plan.is_live(self.grant());
+        let starting = if is_live { Some(self.wake(&plan, &engine_id).await?) } else { None };
+        self.tell(FromDestination::Placed).await?;
 
         self.take_lot(Lot::State, streams).await?;
         self.tell(FromDestination::At(MigrationPhase::Restoring)).await?;
-        let places = self.put_files(&plan, &engine_id).await?;
+        let arrived = self.inbox(Lot::State);
+        let written = blocking(move || places.put_changes(&arrived, is_live)).await?;
         // The source deletes its files after the commit, so these must be on the disk before it; meanwhile it is restored.
-        let flushing =
-            spawn_blocking(move || places.iter().try_for_each(|place| files::flush_disk_of(place)));
-        if plan.is_live(self.grant()) {
-            self.restore(&plan, &engine_id).await?;
+        let flushing = spawn_blocking(move || placing::flush(&written));
+        if let Some(starting) = starting {
+            fs::remove_dir(self.images()).map_err(text_of)?;
+            fs::rename(self.inbox(Lot::State).join(IMAGES), self.images()).map_err(text_of)?;
+            let restored = starting.go().await;
+            self.shared.mobility.release(&engine_id);
+            self.prove(restored?)?;
         }
         flushing.await.map_err(|error| error.to_string())?.map_err(text_of)?;
         self.tell(FromDestination::Restored).await
@@ -284,16 +309,14 @@ impl<E: Engine> Move<'_, E> {
         Ok(engine_id)
     }
 
-    /// Answers the places.
-    async fn put_files(&self, plan: &Plan, engine_id: &str) -> Result<Vec<PathBuf>, Why> {
+    /// Where its files go.
+    async fn places(&self, plan: &Plan, engine_id: &str) -> Result<Places, Why> {
         let mobility = &self.shared.mobility;
         let portrait = mobility.portrait(&self.grant().tenant, engine_id, false).await.map_err(say)?;
         let there: HashMap<String, PathBuf> = portrait.volumes.into_iter().collect();
         let volumes = plan.needs.volumes.iter().map(|(name, _)| {
             there.get(name).cloned().ok_or_else(|| format!("the volume {name} is not mounted here"))
         });
-        let volumes: Vec<PathBuf> = volumes.collect::<Result<_, _>>()?;
-        let arrived = self.inbox(Lot::State);
         let log =
             match portrait.log {
                 Some(log) => Some(log),
@@ -302,24 +325,40 @@ impl<E: Engine> Move<'_, E> {
                     root.join("containers").join(engine_id).join(format!("{engine_id}-json.log"))
                 }),
             };
-        let upper = portrait.upper;
-        let places = upper.iter().chain(&volumes).chain([&arrived]).cloned().collect();
-        let put = spawn_blocking(move || files::put(&arrived, upper.as_deref(), &volumes, log.as_deref()));
-        put.await.map_err(|error| error.to_string())?.map_err(text_of)?;
-        Ok(places)
+        let volumes = volumes.collect::<Result<_, _>>()?;
+        Ok(Places { upper: portrait.upper, merged: portrait.merged, volumes, log })
     }
 
-    /// Brings it up, cut off and frozen, and proves it.
-    async fn restore(&self, plan: &Plan, engine_id: &str) -> Result<(), Why> {
-        let order = Order {
-            images: self.inbox(Lot::State).join(IMAGES),
+    /// CRIU's images, where the runtime looks for them.
+    fn images(&self) -> PathBuf {
+        self.journal.folder().join(IMAGES)
+    }
+
+    fn order(&self, plan: &Plan) -> Order {
+        Order {
+            images: self.images(),
             isolated: true,
             then: Then::Freeze,
             connections: Connections::Keep,
             waits: false,
             addresses: plan.address.into_iter().collect(),
-        };
-        let pid = restoring::restore(&*self.shared.engine, engine_id, &order).await?;
+        }
+    }
+
+    /// Has the engine start the container as far as it can without the images.
+    async fn wake(&self, plan: &Plan, engine_id: &str) -> Result<Starting, Why> {
+        fs::DirBuilder::new().mode(0o700).create(self.images()).map_err(text_of)?;
+        self.shared.mobility.hold(engine_id);
+        restoring::wake(&self.shared.mobility, engine_id, self.order(plan)).await
+    }
+
+    /// Brings it up once more, cut off and frozen.
+    async fn restore(&self, plan: &Plan, engine_id: &str) -> Result<(), Why> {
+        self.prove(restoring::restore(&self.shared.mobility, engine_id, self.order(plan)).await?)
+    }
+
+    /// It is cut off and frozen.
+    fn prove(&self, pid: i32) -> Result<(), Why> {
         let is_cut = network::is_cut(pid).map_err(|error| error.to_string())?;
         let is_frozen = freezer::is_frozen(pid).map_err(|error| error.to_string())?;
         if is_cut && is_frozen {
@@ -393,6 +432,10 @@ impl<E: Engine> Move<'_, E> {
     async fn try_remove(&self) -> Result<(), Why> {
         // By name too: the agent may have ended between making it and writing that down.
         let name = engine_name(&self.grant().container);
+        if let Some(engine_id) = &self.record.engine_id {
+            restoring::call_off(engine_id)?;
+            self.shared.mobility.release(engine_id);
+        }
         for id in [self.record.engine_id.as_deref(), Some(name.as_str())].into_iter().flatten() {
             match self.shared.engine.remove(id, true).await {
                 Ok(()) | Err(EngineError::NotFound(_)) => {}
@@ -497,4 +540,10 @@ impl<E: Engine> Move<'_, E> {
 
 fn lost(error: &FrameError) -> Why {
     format!("the line to the source broke: {error}")
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, Why> {
+    spawn_blocking(work).await.map_err(|error| error.to_string())?.map_err(text_of)
 }

@@ -1,23 +1,94 @@
-//! The files of a move: what the source sends after the freeze, and where the destination puts it. Blocks.
+//! The files of a move as its source sees them: what goes while the container runs, and what has changed when it is frozen.
+//! Blocks.
 
 use std::{
-    fs, io,
+    collections::HashSet,
+    fs::{self, File},
+    io::{self, Read, Seek, SeekFrom},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    process::Command,
+    sync::Arc,
 };
 
 use ecep_channel::transfer::{Item, ItemName, Source};
+use ecep_precopy::tree::{self, Changes, Manifest};
+use ecep_runtime::freezer;
 
-use super::wire::{IMAGES, LOGS, UPPER, VOLUMES};
+use super::wire::{GONE, Gone, IMAGES, LOG_TAIL, LOGS, UPPER, VOLUMES};
+use crate::engine::docker::mobility::Portrait;
 
 /// Output files that an engine keeps of a container: `x-json.log`, `x-json.log.1`, ….
-const MAX_LOGS: usize = 16;
+pub(super) const MAX_LOGS: usize = 16;
 
-/// An item by its name's parts.
-pub(super) fn item(name: &str, source: Source) -> io::Result<Item> {
-    let name: ItemName = name.parse().map_err(io::Error::other)?;
-    Ok(Item { name, source })
+/// Where a container's files are, and what they were when they went.
+pub(super) struct Tracked {
+    upper: Option<(PathBuf, Manifest)>,
+    volumes: Vec<(PathBuf, Manifest)>,
+    log: Option<(PathBuf, Output)>,
+    /// Files that a process had mapped shared and writable then.
+    restless: HashSet<u64>,
+}
+
+/// The youngest output file at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Output {
+    inode: u64,
+    length: u64,
+}
+
+impl Tracked {
+    /// Looks at the files of a container, before they are sent.
+    pub(super) fn look(portrait: &Portrait) -> io::Result<Self> {
+        let restless = mapped(portrait.pid)?;
+        let look = |root: &PathBuf| Ok((root.clone(), Manifest::of(root, &restless)?));
+        let upper = portrait.upper.as_ref().map(look).transpose()?;
+        let volumes = portrait.volumes.iter().map(|(_, root)| look(root)).collect::<io::Result<_>>()?;
+        let log = portrait.log.as_ref().filter(|log| log.is_file());
+        let log = log.map(|log| Ok::<_, io::Error>((log.clone(), output(log)?))).transpose()?;
+        Ok(Self { upper, volumes, log, restless })
+    }
+
+    /// Everything, to be sent while the container runs.
+    pub(super) fn all(&self) -> io::Result<Vec<Item>> {
+        let mut items = Vec::new();
+        if let Some((upper, _)) = &self.upper {
+            items.push(item(UPPER, Source::Tree(upper.clone()))?);
+        }
+        for (number, (root, _)) in self.volumes.iter().enumerate() {
+            items.push(item(&format!("{VOLUMES}/{number}"), Source::Tree(root.clone()))?);
+        }
+        if let Some((log, _)) = &self.log {
+            items.extend(logs(log)?);
+        }
+        Ok(items)
+    }
+
+    /// What has changed since, to be sent while it is frozen or stopped. `pid` is its first process, if it has one; small files
+    /// that are made for it lie in `scratch`.
+    pub(super) fn changes(&self, pid: Option<i32>, scratch: &Path) -> io::Result<Vec<Item>> {
+        let restless: HashSet<u64> = self.restless.union(&mapped(pid)?).copied().collect();
+        let since =
+            |(root, before): &(PathBuf, Manifest)| Manifest::of(root, &restless).map(|now| now.since(before));
+        let mut items = Vec::new();
+        let mut gone = Gone::default();
+        if let Some(tracked) = &self.upper {
+            let Changes { changed, gone: of_upper } = since(tracked)?;
+            items.extend(part(UPPER, &tracked.0, changed)?);
+            gone.upper = of_upper;
+        }
+        for (number, tracked) in self.volumes.iter().enumerate() {
+            let Changes { changed, gone: of_volume } = since(tracked)?;
+            items.extend(part(&format!("{VOLUMES}/{number}"), &tracked.0, changed)?);
+            gone.volumes.push(of_volume);
+        }
+        let list = scratch.join(GONE);
+        fs::write(&list, serde_json::to_vec(&gone)?)?;
+        items.push(item(GONE, Source::File(list))?);
+        if let Some((log, before)) = &self.log {
+            items.extend(new_output(log, *before, scratch)?);
+        }
+        Ok(items)
+    }
 }
 
 /// CRIU's images: a folder of dozens of small files and few large ones, which travels as one.
@@ -25,33 +96,14 @@ pub(super) fn images(folder: &Path) -> io::Result<Item> {
     item(IMAGES, Source::Tree(folder.to_owned()))
 }
 
-/// Everything of a container that lies on disk: writable layer, volumes, output.
-pub(super) fn on_disk(
-    upper: Option<&Path>,
-    volumes: &[(String, PathBuf)],
-    log: Option<&Path>,
-) -> io::Result<Vec<Item>> {
-    let mut items = Vec::new();
-    if let Some(upper) = upper {
-        items.push(item(UPPER, Source::Tree(upper.to_owned()))?);
-    }
-    for (number, (_, place)) in volumes.iter().enumerate() {
-        items.push(item(&format!("{VOLUMES}/{number}"), Source::Tree(place.clone()))?);
-    }
-    for (number, path) in logs(log).into_iter().enumerate() {
-        items.push(item(&format!("{LOGS}/{number}"), Source::File(path))?);
-    }
-    Ok(items)
-}
-
-/// The output's files that are there, the youngest first.
-fn logs(log: Option<&Path>) -> Vec<PathBuf> {
-    let Some(log) = log else { return Vec::new() };
-    (0..MAX_LOGS).map(|number| numbered(log, number)).take_while(|path| path.is_file()).collect()
+/// An item by its name's parts.
+pub(super) fn item(name: &str, source: Source) -> io::Result<Item> {
+    let name: ItemName = name.parse().map_err(io::Error::other)?;
+    Ok(Item { name, source })
 }
 
 /// As the engine's json-file driver names rotated files.
-fn numbered(log: &Path, number: usize) -> PathBuf {
+pub(super) fn numbered(log: &Path, number: usize) -> PathBuf {
     if number == 0 {
         return log.to_owned();
     }
@@ -60,64 +112,51 @@ fn numbered(log: &Path, number: usize) -> PathBuf {
     name.into()
 }
 
-/// Puts what has arrived into its places at the destination, in the order of [`on_disk`].
-pub(super) fn put(
-    arrived: &Path,
-    upper: Option<&Path>,
-    volumes: &[PathBuf],
-    log: Option<&Path>,
-) -> io::Result<()> {
-    if let (tree, Some(upper)) = (arrived.join(UPPER), upper)
-        && tree.is_dir()
-    {
-        replace_tree(&tree, upper)?;
+fn part(name: &str, root: &Path, changed: std::collections::BTreeSet<PathBuf>) -> io::Result<Option<Item>> {
+    if changed.is_empty() {
+        return Ok(None);
     }
-    for (number, place) in volumes.iter().enumerate() {
-        replace_tree(&arrived.join(VOLUMES).join(number.to_string()), place)?;
-    }
-    if let Some(log) = log {
-        for number in 0..MAX_LOGS {
-            let file = arrived.join(LOGS).join(number.to_string());
-            if !file.is_file() {
-                break;
-            }
-            move_to(&file, &numbered(log, number))?;
-        }
-    }
-    Ok(())
+    item(name, Source::Part { root: root.to_owned(), paths: Arc::new(changed) }).map(Some)
 }
 
-/// Waits until what was written to the disk of a file is on it.
-pub(crate) fn flush_disk_of(path: &Path) -> io::Result<()> {
-    Ok(rustix::fs::syncfs(fs::File::open(path)?)?)
+/// The output's files that are there, the youngest first.
+fn logs(log: &Path) -> io::Result<Vec<Item>> {
+    let files = (0..MAX_LOGS).map(|number| numbered(log, number)).take_while(|path| path.is_file());
+    files.enumerate().map(|(number, path)| item(&format!("{LOGS}/{number}"), Source::File(path))).collect()
 }
 
-/// The place has the tree's content, owner and mode afterwards, and nothing else.
-fn replace_tree(tree: &Path, place: &Path) -> io::Result<()> {
-    if place.exists() {
-        fs::remove_dir_all(place)?;
+/// What was written to it since; all of it where the engine has begun a new file.
+fn new_output(log: &Path, before: Output, scratch: &Path) -> io::Result<Vec<Item>> {
+    let now = output(log)?;
+    if now == before {
+        return Ok(Vec::new());
     }
-    move_to(tree, place)
+    if now.inode != before.inode || now.length < before.length {
+        return logs(log);
+    }
+    let path = scratch.join(LOG_TAIL);
+    let mut file = File::open(log)?;
+    file.seek(SeekFrom::Start(before.length))?;
+    io::copy(&mut file.take(now.length - before.length), &mut File::create(&path)?)?;
+    Ok(vec![item(LOG_TAIL, Source::File(path))?])
 }
 
-/// Renames, or copies with everything where the two are on different disks, or under different mounts of one: an engine may
-/// have mounted its folder onto itself.
-fn move_to(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::rename(from, to) {
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-            let mut copy = Command::new("cp");
-            copy.env("LC_ALL", "C").arg("--archive").arg("--no-target-directory").args([from, to]);
-            let copied = copy.output()?;
-            if copied.status.success() {
-                return Ok(());
-            }
-            // It says of each file why; the first is enough.
-            let said = String::from_utf8_lossy(&copied.stderr);
-            let why = said.lines().next().unwrap_or_default();
-            Err(io::Error::other(format!("cannot copy {} to {}: {why}", from.display(), to.display())))
-        }
-        outcome => outcome,
+fn output(log: &Path) -> io::Result<Output> {
+    let metadata = log.metadata()?;
+    Ok(Output { inode: metadata.ino(), length: metadata.len() })
+}
+
+/// What the container's processes have mapped shared and writable.
+fn mapped(pid: Option<i32>) -> io::Result<HashSet<u64>> {
+    let processes = match pid {
+        Some(pid) => freezer::processes(pid).map_err(io::Error::other)?,
+        None => Vec::new(),
+    };
+    let mut found = HashSet::new();
+    for process in processes {
+        found.extend(tree::mapped(process)?);
     }
+    Ok(found)
 }
 
 /// Bytes of a tree's files on disk.

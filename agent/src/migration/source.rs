@@ -4,6 +4,7 @@
 use std::{
     fs,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -75,6 +76,8 @@ struct Move<'a, E> {
     /// The channel and the control stream, once there are any. The channel lives as long as it is held.
     line: Option<(Channel, ChannelStream, bool)>,
     frozen_at: Option<Instant>,
+    /// The files, as they were when they went.
+    tracked: Option<Arc<files::Tracked>>,
     /// A dump that was begun: nothing may be undone under it.
     dump: Option<JoinHandle<Result<PathBuf, saving::Failure>>>,
     delivered_at: Option<Instant>,
@@ -101,6 +104,7 @@ pub(super) async fn run<E: Engine>(
         authority: Authority { control: shared.control.clone(), grant: grant.clone(), generation },
         line: None,
         frozen_at: None,
+        tracked: None,
         dump: None,
         delivered_at: None,
         turn: None,
@@ -251,6 +255,15 @@ impl<E: Engine> Move<'_, E> {
             FromDestination::Prepared => {}
             other => return Err(unexpected(&other)),
         }
+        self.progress.phase(MigrationPhase::Copying);
+        let of = portrait.clone();
+        let tracked = blocking(move || files::Tracked::look(&of)).await?;
+        self.send(Lot::Files, tracked.all().map_err(text_of)?).await?;
+        self.tracked = Some(Arc::new(tracked));
+        match self.answer().await? {
+            FromDestination::Placed => {}
+            other => return Err(unexpected(&other)),
+        }
         // Whatever ends the container from the freeze on, the engine must not start it afresh.
         self.shared.mobility.set_restart(&portrait.engine_id, None).await.map_err(say)?;
         // Freezing is for nothing where nobody can decide.
@@ -265,20 +278,21 @@ impl<E: Engine> Move<'_, E> {
     async fn freeze_and_deliver(&mut self) -> Result<(), Why> {
         let grant = self.grant().clone();
         let before = self.record.before.clone().ok_or("the container was not looked at")?;
-        let mobility = &self.shared.mobility;
+        let tracked = self.tracked.clone().ok_or("the container's files were not looked at")?;
         self.progress.phase(MigrationPhase::Freezing);
         self.frozen_at = Some(Instant::now());
         let mut items = Vec::new();
+        let mut frozen = None;
         if grant.mode == Mode::Live && before.was_running {
-            let images = self.save(&before).await?;
+            let (images, pid) = self.save(&before).await?;
             items.push(files::images(&images).map_err(text_of)?);
+            frozen = Some(pid);
         } else if before.was_running {
             self.shared.engine.stop(&before.engine_id, STOP_GRACE).await.map_err(say)?;
         }
         self.progress.phase(MigrationPhase::Sending);
-        let portrait = mobility.portrait(&grant.tenant, &before.engine_id, false).await.map_err(say)?;
-        let on_disk = files::on_disk(portrait.upper.as_deref(), &portrait.volumes, portrait.log.as_deref());
-        items.extend(on_disk.map_err(text_of)?);
+        let scratch = self.journal.folder().to_owned();
+        items.extend(blocking(move || tracked.changes(frozen, &scratch)).await?);
         self.send(Lot::State, items).await?;
         loop {
             match self.answer().await? {
@@ -292,8 +306,8 @@ impl<E: Engine> Move<'_, E> {
         Ok(())
     }
 
-    /// Freezes it, cuts it off and saves it; answers the folder with CRIU's images.
-    async fn save(&mut self, before: &Before) -> Result<PathBuf, Why> {
+    /// Freezes it, cuts it off and saves it; answers the folder with CRIU's images, and its first process.
+    async fn save(&mut self, before: &Before) -> Result<(PathBuf, i32), Why> {
         let mobility = self.shared.mobility.clone();
         let tenant = self.grant().tenant.clone();
         let mut attempt = 1;
@@ -311,7 +325,7 @@ impl<E: Engine> Move<'_, E> {
             let saved = dump.await;
             self.dump = None;
             match saved.map_err(|error| error.to_string())? {
-                Ok(images) => return Ok(images),
+                Ok(images) => return Ok((images, pid)),
                 Err(saving::Failure { is_passing: true, .. }) if attempt < DUMP_ATTEMPTS => {
                     network::reconnect(pid).map_err(|error| error.to_string())?;
                     freezer::thaw(pid).map_err(|error| error.to_string())?;
@@ -487,7 +501,7 @@ impl<E: Engine> Move<'_, E> {
         let options = Options { compress: is_relayed, throttle };
         let sizes = items.iter().map(|item| match &item.source {
             Content::File(path) => fs::metadata(path).map(|file| file.len()).unwrap_or_default(),
-            Content::Tree(_) => 0,
+            Content::Tree(_) | Content::Part { .. } => 0,
         });
         self.progress.total(sizes.sum());
         let progress = &mut self.progress;
@@ -522,4 +536,10 @@ impl<E: Engine> Move<'_, E> {
 
 fn unexpected(answer: &FromDestination) -> Why {
     format!("the destination answered out of turn ({answer:?}); do both devices have the same version?")
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, Why> {
+    spawn_blocking(work).await.map_err(|error| error.to_string())?.map_err(text_of)
 }

@@ -1,6 +1,8 @@
 //! What the two ends of a move say to each other: one control stream for the whole move, and a stream for each lot of
 //! files. The source opens all of them; the grant in their headers says which move they belong to.
 
+use std::path::PathBuf;
+
 use ecep_proto::api::migration::MigrationPhase;
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +24,9 @@ pub(super) enum Lot {
     Plan,
     /// The image.
     Image,
-    /// Memory, processes, files.
+    /// Files, as they are while the container runs.
+    Files,
+    /// Memory and processes, and what has changed of the files.
     State,
     /// A checkpoint: no move at all.
     Checkpoint,
@@ -34,6 +38,7 @@ impl Lot {
         match self {
             Lot::Plan => "plan",
             Lot::Image => "image",
+            Lot::Files => "files",
             Lot::State => "state",
             Lot::Checkpoint => "checkpoint",
         }
@@ -59,8 +64,10 @@ pub(super) enum FromDestination {
         /// How many of the image's layers it has, from the lowest on.
         layers_held: usize,
     },
-    /// The container is made; let the state come.
+    /// The container is made; let its files come.
     Prepared,
+    /// They are in place, and the engine is at it as far as it can be; let the state come.
+    Placed,
     /// It is at this now.
     At(MigrationPhase),
     /// The copy stands, cut off.
@@ -83,3 +90,16 @@ pub(super) const UPPER: &str = "upper";
 pub(super) const VOLUMES: &str = "volumes";
 /// The output, the youngest file first.
 pub(super) const LOGS: &str = "logs";
+/// What was written to the youngest since.
+pub(super) const LOG_TAIL: &str = "log-tail";
+/// What is gone of the writable layer and the volumes since: [`Gone`].
+pub(super) const GONE: &str = "gone.json";
+
+/// Paths that are gone since the files were copied.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Gone {
+    /// Of the writable layer.
+    pub upper: Vec<PathBuf>,
+    /// Of each volume.
+    pub volumes: Vec<Vec<PathBuf>>,
+}

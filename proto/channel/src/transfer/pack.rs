@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     fs::{File, Metadata},
     io::{self, Read, Seek, SeekFrom, Write},
+    ops::Bound,
     os::unix::{
         ffi::OsStrExt,
         fs::{FileTypeExt, MetadataExt},
@@ -63,7 +64,9 @@ impl<W: Write> Packer<'_, W> {
     /// Whether it is one of the paths, or leads to one. What is below a path sorts right behind it.
     fn is_wanted(&self, name: &Path) -> bool {
         let Some(only) = self.only else { return true };
-        only.range::<Path, _>(name..).next().is_some_and(|next| next.starts_with(name))
+        only.range::<Path, _>((Bound::Included(name), Bound::Unbounded))
+            .next()
+            .is_some_and(|next| next.starts_with(name))
     }
 
     fn child(&mut self, at: &Path, name: &Path) -> io::Result<()> {

@@ -1,0 +1,178 @@
+//! Where a move's files go at its destination: first all of them, before the container is started; then, with the engine at it
+//! already, what has changed. Blocks.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use ecep_precopy::apply::{self, Into};
+
+use super::{
+    files::{MAX_LOGS, numbered},
+    wire::{GONE, Gone, LOG_TAIL, LOGS, UPPER, VOLUMES},
+};
+
+/// Files that are flushed one by one; a disk with more of them is flushed as a whole.
+const MAX_FLUSHED: usize = 256;
+
+/// The places of one container.
+#[derive(Debug, Clone)]
+pub(super) struct Places {
+    /// Its writable layer.
+    pub upper: Option<PathBuf>,
+    /// Where its files are while the engine has it mounted, all layers together.
+    pub merged: Option<PathBuf>,
+    /// Its volumes, numbered as in the plan.
+    pub volumes: Vec<PathBuf>,
+    /// Its output.
+    pub log: Option<PathBuf>,
+}
+
+impl Places {
+    /// Puts everything that has arrived in place of what is there; it is on the disk afterwards.
+    pub(super) fn put(&self, arrived: &Path) -> io::Result<()> {
+        let mut filled = Vec::new();
+        if let (tree, Some(upper)) = (arrived.join(UPPER), &self.upper)
+            && tree.is_dir()
+        {
+            replace_tree(&tree, upper)?;
+            filled.push(upper);
+        }
+        for (number, place) in self.volumes.iter().enumerate() {
+            replace_tree(&arrived.join(VOLUMES).join(number.to_string()), place)?;
+            filled.push(place);
+        }
+        if let Some(log) = &self.log {
+            self.put_logs(arrived, log)?;
+        }
+        filled.into_iter().try_for_each(|place| flush_disk_of(place))
+    }
+
+    /// Puts what has changed in place. `is_mounted` tells that the engine has the container's files mounted: then nobody may
+    /// write below the mount. Answers what must be on the disk before the source removes its own: see [`flush`].
+    pub(super) fn put_changes(&self, arrived: &Path, is_mounted: bool) -> io::Result<Vec<PathBuf>> {
+        let gone: Gone = serde_json::from_slice(&fs::read(arrived.join(GONE))?)?;
+        let (upper, into) = match is_mounted {
+            true => (&self.merged, Into::Overlay),
+            false => (&self.upper, Into::Folder),
+        };
+        let mut written = Vec::new();
+        if let Some(upper) = upper {
+            change(&arrived.join(UPPER), upper, into, &gone.upper, &mut written)?;
+        }
+        for (number, place) in self.volumes.iter().enumerate() {
+            let gone = gone.volumes.get(number).map(Vec::as_slice).unwrap_or_default();
+            change(&arrived.join(VOLUMES).join(number.to_string()), place, Into::Folder, gone, &mut written)?;
+        }
+        if let Some(log) = &self.log {
+            self.put_logs(arrived, log)?;
+            let tail = arrived.join(LOG_TAIL);
+            if tail.is_file() {
+                // The engine has it open, and writes at its end.
+                let mut out = OpenOptions::new().append(true).create(true).open(log)?;
+                io::copy(&mut File::open(tail)?, &mut out)?;
+            }
+        }
+        Ok(written)
+    }
+
+    fn put_logs(&self, arrived: &Path, log: &Path) -> io::Result<()> {
+        for number in 0..MAX_LOGS {
+            let file = arrived.join(LOGS).join(number.to_string());
+            if !file.is_file() {
+                break;
+            }
+            let place = numbered(log, number);
+            if place.is_file() {
+                // The same file, since the engine may have it open.
+                io::copy(&mut File::open(&file)?, &mut File::create(&place)?)?;
+            } else {
+                move_to(&file, &place)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Waits until these files are on their disks.
+pub(super) fn flush(written: &[PathBuf]) -> io::Result<()> {
+    if written.len() > MAX_FLUSHED {
+        return flush_disk_of(&written[0]);
+    }
+    for path in written {
+        // Only files have content of their own; what became of names is on the disk with them, or found again from the images.
+        if path.symlink_metadata().is_ok_and(|found| found.is_file() || found.is_dir()) {
+            File::open(path)?.sync_all()?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until what was written to the disk of a file is on it.
+pub(crate) fn flush_disk_of(path: &Path) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(File::open(path)?)?)
+}
+
+fn change(
+    part: &Path,
+    target: &Path,
+    into: Into,
+    gone: &[PathBuf],
+    written: &mut Vec<PathBuf>,
+) -> io::Result<()> {
+    apply::removals(gone, target)?;
+    if part.is_dir() {
+        let before = written.len();
+        paths_below(part, target, written)?;
+        apply::changes(part, target, into)?;
+        // Whiteouts have no place of their own.
+        let placed = written.split_off(before).into_iter().filter(|path| path.symlink_metadata().is_ok());
+        written.extend(placed.collect::<Vec<_>>());
+    }
+    Ok(())
+}
+
+/// The places in `target` of everything below `part`.
+fn paths_below(part: &Path, target: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    for child in fs::read_dir(part)? {
+        let child = child?;
+        let place = target.join(child.file_name());
+        if child.file_type()?.is_dir() {
+            paths_below(&child.path(), &place, found)?;
+        }
+        found.push(place);
+    }
+    found.push(target.to_owned());
+    Ok(())
+}
+
+/// The place has the tree's content, owner and mode afterwards, and nothing else.
+fn replace_tree(tree: &Path, place: &Path) -> io::Result<()> {
+    if place.exists() {
+        fs::remove_dir_all(place)?;
+    }
+    move_to(tree, place)
+}
+
+/// Renames, or copies with everything where the two are on different disks, or under different mounts of one: an engine may
+/// have mounted its folder onto itself.
+fn move_to(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+            let mut copy = Command::new("cp");
+            copy.env("LC_ALL", "C").arg("--archive").arg("--no-target-directory").args([from, to]);
+            let copied = copy.output()?;
+            if copied.status.success() {
+                return Ok(());
+            }
+            // It says of each file why; the first is enough.
+            let said = String::from_utf8_lossy(&copied.stderr);
+            let why = said.lines().next().unwrap_or_default();
+            Err(io::Error::other(format!("cannot copy {} to {}: {why}", from.display(), to.display())))
+        }
+        outcome => outcome,
+    }
+}
