@@ -1,0 +1,323 @@
+//! The memory of a move on its way: pages while the container runs, round after round, and after the freeze CRIU's images of
+//! pages as recipes. Both ends; what a page, a pool and a recipe are, `ecep_precopy` knows.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, BufReader, BufWriter, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use ecep_channel::{channel::ChannelStream, transfer::Throttle};
+use ecep_precopy::{
+    memory,
+    page::{PAGE, hash, is_zero},
+    pool::Pool,
+    recipe,
+    rounds::{self, Limits, Next, Round},
+    sent::{Sent, Verdict},
+};
+use ecep_runtime::freezer;
+use tokio::{runtime::Handle, task::spawn_blocking};
+use tokio_util::io::SyncIoBridge;
+
+use super::step::Why;
+
+/// Pages of one batch: 1 MiB.
+const BATCH: usize = 256;
+/// Rounds at most; each is a look at all memory, which costs the device's processor.
+const MAX_ROUNDS: u32 = 8;
+/// A link that takes fewer bytes a second is slower than zstd on the processors that we know.
+const COMPRESS_BELOW: f64 = 60e6;
+/// zstd's fastest ordinary level.
+const ZSTD_LEVEL: i32 = 1;
+/// In place of a batch's number of pages: the round is over; the receiver answers with one byte.
+const ROUND_OVER: u32 = 0;
+/// In place of a batch's number of pages: nothing more comes while the container runs.
+const ALL_OVER: u32 = u32::MAX;
+/// A packed batch is not longer than this, whatever was packed.
+const MAX_PACKED: usize = 2 * BATCH * PAGE;
+/// What the receiver answers.
+const TAKEN: u8 = 1;
+/// What goes through between two looks at the line.
+const BUFFER: usize = 256 * 1024;
+
+/// Sets a flag when the one who waits for a thread's work does so no more.
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Sends the pages of a running container, in rounds, until another round would not pay off; answers what has gone. `told` hears
+/// of bytes as they go.
+///
+/// # Errors
+/// The line broke.
+pub(super) async fn copy_running(
+    stream: ChannelStream,
+    pid: i32,
+    limit: u32,
+    throttle: Throttle,
+    told: impl FnMut(u64) + Send + 'static,
+) -> Result<Sent, Why> {
+    let stop = Arc::<AtomicBool>::default();
+    let _guard = StopOnDrop(Arc::clone(&stop));
+    let bridge = SyncIoBridge::new(stream);
+    let copied = spawn_blocking(move || {
+        let mut copier = Copier {
+            line: bridge,
+            throttle,
+            runtime: Handle::current(),
+            batch: Vec::with_capacity(BATCH * PAGE),
+            rate: f64::INFINITY,
+            gone: 0,
+            told,
+            stop,
+        };
+        copier.copy(pid, Sent::new(limit))
+    });
+    copied.await.map_err(|error| error.to_string())?.map_err(|error| broke(&error))
+}
+
+struct Copier<F> {
+    line: SyncIoBridge<ChannelStream>,
+    throttle: Throttle,
+    runtime: Handle,
+    batch: Vec<u8>,
+    /// Bytes a second that the line took lately.
+    rate: f64,
+    gone: u64,
+    told: F,
+    stop: Arc<AtomicBool>,
+}
+
+impl<F: FnMut(u64)> Copier<F> {
+    fn copy(&mut self, pid: i32, mut sent: Sent) -> io::Result<Sent> {
+        let limits = Limits { rounds: MAX_ROUNDS, downtime: None };
+        let mut rounds = Vec::new();
+        while rounds::next(&rounds, &limits) == Next::Again {
+            let (start, before) = (Instant::now(), sent.len());
+            for process in freezer::processes(pid).map_err(io::Error::other)? {
+                memory::read(process, |pages| self.pages(pages, &mut sent))?;
+            }
+            self.flush()?;
+            self.line.write_all(&ROUND_OVER.to_le_bytes())?;
+            self.line.flush()?;
+            self.expect_taken()?;
+            rounds.push(Round { sent: ((sent.len() - before) * PAGE) as u64, took: start.elapsed() });
+        }
+        self.line.write_all(&ALL_OVER.to_le_bytes())?;
+        self.line.flush()?;
+        self.expect_taken()?;
+        tracing::info!(rounds = rounds.len(), pages = sent.len(), last = ?rounds.last(), "memory has gone ahead");
+        Ok(sent)
+    }
+
+    fn pages(&mut self, pages: &[u8], sent: &mut Sent) -> io::Result<()> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        for page in pages.chunks_exact(PAGE).filter(|page| !is_zero(page)) {
+            if let Verdict::New(_) = sent.judge(hash(page)) {
+                self.batch.extend_from_slice(page);
+                if self.batch.len() == BATCH * PAGE {
+                    self.flush()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let packed = if self.rate < COMPRESS_BELOW {
+            Some(zstd::bulk::compress(&self.batch, ZSTD_LEVEL)?).filter(|packed| packed.len() < self.batch.len())
+        } else {
+            None
+        };
+        let count = u32::try_from(self.batch.len() / PAGE).unwrap_or(ROUND_OVER);
+        let length = packed.as_ref().map_or(0, |packed| u32::try_from(packed.len()).unwrap_or_default());
+        let bytes = packed.as_ref().unwrap_or(&self.batch);
+        let start = Instant::now();
+        self.runtime.block_on(self.throttle.take(bytes.len()));
+        self.line.write_all(&count.to_le_bytes())?;
+        self.line.write_all(&length.to_le_bytes())?;
+        self.line.write_all(bytes)?;
+        let rate = bytes.len() as f64 / start.elapsed().as_secs_f64().max(1e-6);
+        // The line's own buffers take the first ones at once.
+        self.rate = if self.rate.is_finite() { 0.8 * self.rate + 0.2 * rate } else { rate };
+        self.gone += bytes.len() as u64;
+        (self.told)(self.gone);
+        self.batch.clear();
+        Ok(())
+    }
+
+    fn expect_taken(&mut self) -> io::Result<()> {
+        let mut answer = [0];
+        self.line.read_exact(&mut answer)?;
+        if answer == [TAKEN] { Ok(()) } else { Err(io::Error::other("the destination did not take the memory")) }
+    }
+}
+
+/// Takes the pages of a container that runs elsewhere into a pool in a folder.
+///
+/// # Errors
+/// The line broke, the source broke the rules, or the disk is full.
+pub(super) async fn take_running(stream: ChannelStream, folder: PathBuf, limit: u32) -> Result<Pool, Why> {
+    let bridge = SyncIoBridge::new(stream);
+    let taken = spawn_blocking(move || take(bridge, &folder, limit));
+    taken.await.map_err(|error| error.to_string())?.map_err(|error| broke(&error))
+}
+
+fn take(mut line: SyncIoBridge<ChannelStream>, folder: &Path, limit: u32) -> io::Result<Pool> {
+    let mut pool = Pool::make(folder, limit)?;
+    let mut buffer = Vec::new();
+    loop {
+        let count = read_u32(&mut line)?;
+        if count == ROUND_OVER || count == ALL_OVER {
+            line.write_all(&[TAKEN])?;
+            line.flush()?;
+            if count == ALL_OVER {
+                return Ok(pool);
+            }
+            continue;
+        }
+        let (pages, packed) = (count as usize, read_u32(&mut line)? as usize);
+        if pages > BATCH || packed > MAX_PACKED {
+            return Err(io::Error::other("the source sent a batch that is too long"));
+        }
+        buffer.resize(if packed == 0 { pages * PAGE } else { packed }, 0);
+        line.read_exact(&mut buffer)?;
+        if packed == 0 {
+            pool.add(&buffer).map_err(io::Error::other)?;
+        } else {
+            let unpacked = zstd::bulk::decompress(&buffer, pages * PAGE)?;
+            if unpacked.len() != pages * PAGE {
+                return Err(io::Error::other("the source sent a batch of another length"));
+            }
+            pool.add(&unpacked).map_err(io::Error::other)?;
+        }
+    }
+}
+
+/// Sends one of CRIU's images of pages, without the pages that have gone; returns once it is rebuilt.
+///
+/// # Errors
+/// The line broke, or the disk refuses.
+pub(super) async fn send_image(
+    stream: ChannelStream,
+    image: PathBuf,
+    sent: Arc<Sent>,
+    throttle: Throttle,
+    compress: bool,
+) -> Result<recipe::Sums, Why> {
+    let bridge = SyncIoBridge::new(stream);
+    let done = spawn_blocking(move || {
+        let line = Throttled { line: bridge, throttle, runtime: Handle::current() };
+        let buffered = BufWriter::with_capacity(BUFFER, line);
+        let (mut line, sums) = if compress {
+            let (encoder, sums) =
+                write_recipe(zstd::stream::write::Encoder::new(buffered, ZSTD_LEVEL)?, &image, &sent)?;
+            (encoder.finish()?, sums)
+        } else {
+            write_recipe(buffered, &image, &sent)?
+        };
+        line.flush()?;
+        let mut line = line.into_inner().map_err(io::IntoInnerError::into_error)?.line;
+        let mut answer = [0];
+        line.read_exact(&mut answer)?;
+        if answer == [TAKEN] { Ok(sums) } else { Err(io::Error::other("the destination could not rebuild it")) }
+    });
+    done.await.map_err(|error| error.to_string())?.map_err(|error| broke(&error))
+}
+
+fn write_recipe<W: Write>(out: W, image: &Path, sent: &Sent) -> io::Result<(W, recipe::Sums)> {
+    let mut writer = recipe::Writer::new(out, sent);
+    let mut file = std::fs::File::open(image)?;
+    let mut buffer = vec![0; BATCH * PAGE];
+    loop {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match file.read(&mut buffer[filled..])? {
+                0 => break,
+                read => filled += read,
+            }
+        }
+        for page in buffer[..filled].chunks(PAGE) {
+            if page.len() < PAGE {
+                return Err(io::Error::other(format!("{} is not whole pages", image.display())));
+            }
+            writer.page(page)?;
+        }
+        if filled < buffer.len() {
+            return writer.finish();
+        }
+    }
+}
+
+/// Rebuilds one of CRIU's images of pages at a place where nothing is.
+///
+/// # Errors
+/// The line broke, the image differs from the source's, or the disk is full.
+pub(super) async fn rebuild_image(
+    stream: ChannelStream,
+    pool: Arc<Pool>,
+    place: PathBuf,
+    is_packed: bool,
+    limit: u64,
+) -> Result<(), Why> {
+    let bridge = SyncIoBridge::new(stream);
+    let done = spawn_blocking(move || {
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&place)?;
+        let mut line = BufReader::with_capacity(BUFFER, bridge);
+        let rebuilt = if is_packed {
+            let decoder = zstd::stream::read::Decoder::with_buffer(&mut line)?.single_frame();
+            recipe::rebuild(decoder, &pool, &file, limit)
+        } else {
+            recipe::rebuild(&mut line, &pool, &file, limit)
+        };
+        rebuilt.map_err(io::Error::other)?;
+        let mut line = line.into_inner();
+        line.write_all(&[TAKEN])?;
+        line.flush()
+    });
+    done.await.map_err(|error| error.to_string())?.map_err(|error| broke(&error))
+}
+
+/// A line that takes no more than it may.
+struct Throttled {
+    line: SyncIoBridge<ChannelStream>,
+    throttle: Throttle,
+    runtime: Handle,
+}
+
+impl Write for Throttled {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.runtime.block_on(self.throttle.take(bytes.len()));
+        self.line.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.line.flush()
+    }
+}
+
+fn read_u32(from: &mut impl Read) -> io::Result<u32> {
+    let mut bytes = [0; 4];
+    from.read_exact(&mut bytes)?;
+    Ok(u32::from_le_bytes(bytes))
+}
+
+fn broke(error: &io::Error) -> Why {
+    format!("the memory could not travel: {error}")
+}
