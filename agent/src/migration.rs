@@ -7,6 +7,7 @@ mod copying;
 mod destination;
 mod files;
 mod journal;
+mod memory;
 mod placing;
 mod plan;
 mod preflight;

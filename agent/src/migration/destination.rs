@@ -6,7 +6,7 @@ use std::{
     fs,
     os::unix::fs::DirBuilderExt,
     path::PathBuf,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -20,6 +20,7 @@ use ecep_fleet::migration::{
     Outcome,
     destination::{Action, Destination, Input},
 };
+use ecep_precopy::pool::Pool;
 use ecep_proto::api::{
     migration::{Decision, MigrationPhase, Verdict},
     network::{AssignedAddress, Subnet},
@@ -38,6 +39,7 @@ use tokio::{
 use super::{
     Shared,
     journal::{DestinationRecord, Journal, Record},
+    memory,
     placing::{self, Places},
     plan::Plan,
     preflight,
@@ -220,8 +222,7 @@ impl<E: Engine> Move<'_, E> {
         // The source deletes its files after the commit, so these must be on the disk before it; meanwhile it is restored.
         let flushing = spawn_blocking(move || placing::flush(&written));
         if let Some(starting) = starting {
-            fs::remove_dir(self.images()).map_err(text_of)?;
-            fs::rename(self.inbox(Lot::State).join(IMAGES), self.images()).map_err(text_of)?;
+            self.complete_images().map_err(text_of)?;
             let restored = starting.go().await;
             self.shared.mobility.release(&engine_id);
             self.prove(restored?)?;
@@ -357,6 +358,15 @@ impl<E: Engine> Move<'_, E> {
         self.prove(restoring::restore(&self.shared.mobility, engine_id, self.order(plan)).await?)
     }
 
+    /// The small images join those of pages, where the runtime looks for them.
+    fn complete_images(&self) -> std::io::Result<()> {
+        for entry in fs::read_dir(self.inbox(Lot::State).join(IMAGES))? {
+            let entry = entry?;
+            fs::rename(entry.path(), self.images().join(entry.file_name()))?;
+        }
+        Ok(())
+    }
+
     /// It is cut off and frozen.
     fn prove(&self, pid: i32) -> Result<(), Why> {
         let is_cut = network::is_cut(pid).map_err(|error| error.to_string())?;
@@ -483,11 +493,28 @@ impl<E: Engine> Move<'_, E> {
         // A machine that crashes meanwhile gives the move up.
         let inbox = Inbox::open(&folder, LOT_LIMIT).map_err(|error| error.to_string())?.without_flushing();
         let control = self.control.as_mut().ok_or("the line to the source is lost")?;
-        let heard = Mutex::new(Instant::now());
-        let hear = || *heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        let heard = Arc::new(Mutex::new(Instant::now()));
+        let hearing = Arc::clone(&heard);
+        let hear = move || *hearing.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        let memory_bytes = self.record.plan.as_ref().map_or(0, |plan| plan.needs.memory_bytes);
+        let (own, images) = (self.journal.folder().to_owned(), self.journal.folder().join(IMAGES));
         let receiving = async {
+            let mut pool = None;
             loop {
                 match streams.recv().await {
+                    Some((Opening::Memory, stream)) if lot == Lot::State && pool.is_none() => {
+                        let limit = memory::limit(memory_bytes);
+                        let taken = memory::take_running(stream, own.clone(), limit, hear.clone()).await?;
+                        pool = Some(Arc::new(taken));
+                    }
+                    Some((Opening::Pages { number, is_packed }, stream)) if lot == Lot::State => {
+                        let pool = match &pool {
+                            Some(pool) => Arc::clone(pool),
+                            None => Arc::new(Pool::make(&own, 0).map_err(text_of)?),
+                        };
+                        let place = images.join(memory::name_of(number));
+                        memory::rebuild_image(stream, pool, place, is_packed, hear.clone()).await?;
+                    }
                     Some((Opening::Items(of), stream)) if of == lot => {
                         match transfer::receive(stream, &inbox, &mut |_| hear()).await {
                             Ok(_) => {}

@@ -2,7 +2,7 @@
 //! Blocks.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     fs::{self, File},
     io::{self, Read, Seek, SeekFrom},
     os::unix::fs::MetadataExt,
@@ -14,6 +14,7 @@ use ecep_channel::transfer::{Item, ItemName, Source};
 use ecep_precopy::tree::{self, Changes, Manifest};
 use ecep_runtime::freezer;
 
+use super::memory;
 use super::wire::{GONE, Gone, IMAGES, LOG_TAIL, LOGS, UPPER, VOLUMES};
 use crate::engine::docker::mobility::Portrait;
 
@@ -91,9 +92,20 @@ impl Tracked {
     }
 }
 
-/// CRIU's images: a folder of dozens of small files and few large ones, which travels as one.
-pub(super) fn images(folder: &Path) -> io::Result<Item> {
-    item(IMAGES, Source::Tree(folder.to_owned()))
+/// CRIU's images: the small ones, which travel as one item, and the numbers of those that hold pages.
+pub(super) fn images(folder: &Path) -> io::Result<(Item, Vec<u32>)> {
+    let (mut small, mut pages) = (BTreeSet::new(), Vec::new());
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        match name.to_str().and_then(memory::number_of) {
+            Some(number) => pages.push(number),
+            None => {
+                small.insert(PathBuf::from(name));
+            }
+        }
+    }
+    let part = Source::Part { root: folder.to_owned(), paths: Arc::new(small) };
+    Ok((item(IMAGES, part)?, pages))
 }
 
 /// An item by its name's parts.
@@ -112,7 +124,7 @@ pub(super) fn numbered(log: &Path, number: usize) -> PathBuf {
     name.into()
 }
 
-fn part(name: &str, root: &Path, changed: std::collections::BTreeSet<PathBuf>) -> io::Result<Option<Item>> {
+fn part(name: &str, root: &Path, changed: BTreeSet<PathBuf>) -> io::Result<Option<Item>> {
     if changed.is_empty() {
         return Ok(None);
     }

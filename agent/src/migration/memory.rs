@@ -44,8 +44,28 @@ const ALL_OVER: u32 = u32::MAX;
 const MAX_PACKED: usize = 2 * BATCH * PAGE;
 /// What the receiver answers.
 const TAKEN: u8 = 1;
+/// Pages beyond those that the container had when it was looked at: 64 MiB.
+const SPARE_PAGES: u64 = 16 * 1024;
+/// An image of more pages than this is none that a device could hold: 1 TiB.
+const MAX_IMAGE_PAGES: u64 = 1 << 28;
 /// What goes through between two looks at the line.
 const BUFFER: usize = 256 * 1024;
+
+/// How many pages may go ahead: twice what the container has, and some that it writes meanwhile.
+pub(super) fn limit(memory_bytes: u64) -> u32 {
+    let pages = memory_bytes / PAGE as u64 * 2 + SPARE_PAGES;
+    u32::try_from(pages).unwrap_or(u32::MAX)
+}
+
+/// The number of one of CRIU's images of pages.
+pub(super) fn number_of(image: &str) -> Option<u32> {
+    image.strip_prefix("pages-")?.strip_suffix(".img")?.parse().ok()
+}
+
+/// The name of one of CRIU's images of pages.
+pub(super) fn name_of(number: u32) -> String {
+    format!("pages-{number}.img")
+}
 
 /// Sets a flag when the one who waits for a thread's work does so no more.
 struct StopOnDrop(Arc<AtomicBool>);
@@ -141,7 +161,8 @@ impl<F: FnMut(u64)> Copier<F> {
             return Ok(());
         }
         let packed = if self.rate < COMPRESS_BELOW {
-            Some(zstd::bulk::compress(&self.batch, ZSTD_LEVEL)?).filter(|packed| packed.len() < self.batch.len())
+            Some(zstd::bulk::compress(&self.batch, ZSTD_LEVEL)?)
+                .filter(|packed| packed.len() < self.batch.len())
         } else {
             None
         };
@@ -165,25 +186,40 @@ impl<F: FnMut(u64)> Copier<F> {
     fn expect_taken(&mut self) -> io::Result<()> {
         let mut answer = [0];
         self.line.read_exact(&mut answer)?;
-        if answer == [TAKEN] { Ok(()) } else { Err(io::Error::other("the destination did not take the memory")) }
+        if answer == [TAKEN] {
+            Ok(())
+        } else {
+            Err(io::Error::other("the destination did not take the memory"))
+        }
     }
 }
 
-/// Takes the pages of a container that runs elsewhere into a pool in a folder.
+/// Takes the pages of a container that runs elsewhere into a pool in a folder. `hear` is called whenever some have come.
 ///
 /// # Errors
 /// The line broke, the source broke the rules, or the disk is full.
-pub(super) async fn take_running(stream: ChannelStream, folder: PathBuf, limit: u32) -> Result<Pool, Why> {
+pub(super) async fn take_running(
+    stream: ChannelStream,
+    folder: PathBuf,
+    limit: u32,
+    hear: impl Fn() + Send + 'static,
+) -> Result<Pool, Why> {
     let bridge = SyncIoBridge::new(stream);
-    let taken = spawn_blocking(move || take(bridge, &folder, limit));
+    let taken = spawn_blocking(move || take(bridge, &folder, limit, hear));
     taken.await.map_err(|error| error.to_string())?.map_err(|error| broke(&error))
 }
 
-fn take(mut line: SyncIoBridge<ChannelStream>, folder: &Path, limit: u32) -> io::Result<Pool> {
+fn take(
+    mut line: SyncIoBridge<ChannelStream>,
+    folder: &Path,
+    limit: u32,
+    hear: impl Fn(),
+) -> io::Result<Pool> {
     let mut pool = Pool::make(folder, limit)?;
     let mut buffer = Vec::new();
     loop {
         let count = read_u32(&mut line)?;
+        hear();
         if count == ROUND_OVER || count == ALL_OVER {
             line.write_all(&[TAKEN])?;
             line.flush()?;
@@ -236,7 +272,11 @@ pub(super) async fn send_image(
         let mut line = line.into_inner().map_err(io::IntoInnerError::into_error)?.line;
         let mut answer = [0];
         line.read_exact(&mut answer)?;
-        if answer == [TAKEN] { Ok(sums) } else { Err(io::Error::other("the destination could not rebuild it")) }
+        if answer == [TAKEN] {
+            Ok(sums)
+        } else {
+            Err(io::Error::other("the destination could not rebuild it"))
+        }
     });
     done.await.map_err(|error| error.to_string())?.map_err(|error| broke(&error))
 }
@@ -274,24 +314,38 @@ pub(super) async fn rebuild_image(
     pool: Arc<Pool>,
     place: PathBuf,
     is_packed: bool,
-    limit: u64,
+    hear: impl Fn() + Send + 'static,
 ) -> Result<(), Why> {
     let bridge = SyncIoBridge::new(stream);
     let done = spawn_blocking(move || {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&place)?;
-        let mut line = BufReader::with_capacity(BUFFER, bridge);
+        let mut line = BufReader::with_capacity(BUFFER, Heard { line: bridge, hear });
         let rebuilt = if is_packed {
             let decoder = zstd::stream::read::Decoder::with_buffer(&mut line)?.single_frame();
-            recipe::rebuild(decoder, &pool, &file, limit)
+            recipe::rebuild(decoder, &pool, &file, MAX_IMAGE_PAGES)
         } else {
-            recipe::rebuild(&mut line, &pool, &file, limit)
+            recipe::rebuild(&mut line, &pool, &file, MAX_IMAGE_PAGES)
         };
         rebuilt.map_err(io::Error::other)?;
-        let mut line = line.into_inner();
+        let mut line = line.into_inner().line;
         line.write_all(&[TAKEN])?;
         line.flush()
     });
     done.await.map_err(|error| error.to_string())?.map_err(|error| broke(&error))
+}
+
+/// A line of which somebody hears.
+struct Heard<F> {
+    line: SyncIoBridge<ChannelStream>,
+    hear: F,
+}
+
+impl<F: Fn()> Read for Heard<F> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.line.read(into)?;
+        (self.hear)();
+        Ok(read)
+    }
 }
 
 /// A line that takes no more than it may.

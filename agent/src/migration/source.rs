@@ -3,8 +3,12 @@
 
 use std::{
     fs,
-    path::PathBuf,
-    sync::Arc,
+    path::{Path, PathBuf},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -19,6 +23,7 @@ use ecep_fleet::migration::{
     Outcome, Standing,
     source::{Action, Input, Phase, Source},
 };
+use ecep_precopy::sent::Sent;
 use ecep_proto::api::migration::{Decision, MigrationPhase};
 use ecep_runtime::{freezer, network};
 use tokio::{
@@ -30,6 +35,7 @@ use tokio::{
 use super::{
     Shared, files,
     journal::{Before, Journal, Record, SourceRecord},
+    memory,
     plan::Plan,
     preflight,
     progress::Progress,
@@ -52,6 +58,9 @@ const ASK_EVERY: Duration = Duration::from_millis(200);
 const DUMP_ATTEMPTS: u32 = 4;
 /// Seconds between SIGTERM and SIGKILL in a cold move: Docker's own default.
 const STOP_GRACE: u32 = 10;
+
+/// Bytes of memory that go ahead are told at most this often.
+const TELL_EVERY: Duration = Duration::from_millis(250);
 
 /// Said where this end works for a move that is decided already.
 const GIVEN_UP: &str = "the move was given up meanwhile";
@@ -78,6 +87,8 @@ struct Move<'a, E> {
     frozen_at: Option<Instant>,
     /// The files, as they were when they went.
     tracked: Option<Arc<files::Tracked>>,
+    /// The memory that has gone ahead.
+    sent: Option<Arc<Sent>>,
     /// A dump that was begun: nothing may be undone under it.
     dump: Option<JoinHandle<Result<PathBuf, saving::Failure>>>,
     delivered_at: Option<Instant>,
@@ -105,6 +116,7 @@ pub(super) async fn run<E: Engine>(
         line: None,
         frozen_at: None,
         tracked: None,
+        sent: None,
         dump: None,
         delivered_at: None,
         turn: None,
@@ -264,6 +276,10 @@ impl<E: Engine> Move<'_, E> {
             FromDestination::Placed => {}
             other => return Err(unexpected(&other)),
         }
+        if let (Mode::Live, Some(pid)) = (grant.mode, portrait.pid) {
+            let sent = self.copy_memory(pid, plan.needs.memory_bytes).await?;
+            self.sent = Some(Arc::new(sent));
+        }
         // Whatever ends the container from the freeze on, the engine must not start it afresh.
         self.shared.mobility.set_restart(&portrait.engine_id, None).await.map_err(say)?;
         // Freezing is for nothing where nobody can decide.
@@ -272,6 +288,35 @@ impl<E: Engine> Move<'_, E> {
             Ok(_) => Err(GIVEN_UP.to_owned()),
             Err(error) => Err(format!("the control plane cannot be reached to decide: {error}")),
         }
+    }
+
+    /// Sends the memory ahead while the container runs.
+    async fn copy_memory(&mut self, pid: i32, memory_bytes: u64) -> Result<Sent, Why> {
+        let stream = self.open_new(Opening::Memory).await?;
+        let throttle = Throttle::new(self.record.bytes_per_second);
+        let gone = Arc::<AtomicU64>::default();
+        let going = Arc::clone(&gone);
+        let told = move |bytes| going.store(bytes, Ordering::Relaxed);
+        let mut copying =
+            pin!(memory::copy_running(stream, pid, memory::limit(memory_bytes), throttle, told));
+        loop {
+            tokio::select! {
+                copied = &mut copying => return copied,
+                () = sleep(TELL_EVERY) => self.progress.bytes(gone.load(Ordering::Relaxed), false),
+            }
+        }
+    }
+
+    /// Sends what has not gone ahead of one of CRIU's images.
+    async fn send_pages(&mut self, number: u32, images: &Path) -> Result<(), Why> {
+        let sent = self.sent.clone().unwrap_or_else(|| Arc::new(Sent::new(0)));
+        let is_packed = self.line.as_ref().is_some_and(|(_, _, is_relayed)| *is_relayed);
+        let stream = self.open_new(Opening::Pages { number, is_packed }).await?;
+        let throttle = Throttle::new(self.record.bytes_per_second);
+        let image = images.join(memory::name_of(number));
+        let sums = memory::send_image(stream, image, sent, throttle, is_packed).await?;
+        tracing::info!(migration = %self.grant().migration, pages = sums.pages, fresh = sums.fresh, "an image of memory has gone");
+        Ok(())
     }
 
     /// From here on the container does not run.
@@ -285,7 +330,12 @@ impl<E: Engine> Move<'_, E> {
         let mut frozen = None;
         if grant.mode == Mode::Live && before.was_running {
             let (images, pid) = self.save(&before).await?;
-            items.push(files::images(&images).map_err(text_of)?);
+            self.progress.phase(MigrationPhase::Sending);
+            let (small, pages) = files::images(&images).map_err(text_of)?;
+            for number in pages {
+                self.send_pages(number, &images).await?;
+            }
+            items.push(small);
             frozen = Some(pid);
         } else if before.was_running {
             self.shared.engine.stop(&before.engine_id, STOP_GRACE).await.map_err(say)?;
@@ -487,6 +537,14 @@ impl<E: Engine> Move<'_, E> {
         let mut stream = channel.open(&header).await.map_err(|error| error.to_string())?;
         write_message(&mut stream, &opening).await.map_err(|error| error.to_string())?;
         Ok(stream)
+    }
+
+    /// A further stream on the line.
+    async fn open_new(&self, opening: Opening) -> Result<ChannelStream, Why> {
+        match &self.line {
+            Some((channel, _, _)) => self.open(channel, opening).await,
+            None => Err("the line to the destination is lost".to_owned()),
+        }
     }
 
     /// Sends a lot of files and says so.

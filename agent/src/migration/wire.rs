@@ -14,6 +14,15 @@ pub(super) enum Opening {
     Control,
     /// Files.
     Items(Lot),
+    /// Pages of memory, while the container runs.
+    Memory,
+    /// One of CRIU's images of pages, as a recipe.
+    Pages {
+        /// Which: `pages-<number>.img`.
+        number: u32,
+        /// Whether it is packed by zstd.
+        is_packed: bool,
+    },
 }
 
 /// A lot of files.
