@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use xtask::lab::{self, Lab};
 use xtask::stack::Programs;
-use xtask::{demo, generate, interrupt, setup, suite};
+use xtask::{bench, demo, generate, interrupt, setup, suite};
 
 /// Everything a person types to work on ECEP.
 #[derive(Debug, Parser)]
@@ -41,9 +41,31 @@ enum Command {
         #[arg(long)]
         all: bool,
     },
+    /// Measure, and print the figures.
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Several edge devices on this machine, each with its own Docker engine.
     #[command(subcommand)]
     Lab(LabCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum BenchCommand {
+    /// Moves of containers of several sizes, one way beside the other in one run.
+    Migration {
+        /// The figures as JSON on stdout, instead of a table.
+        #[arg(long)]
+        json: bool,
+        /// Rounds of each row.
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+        /// Megabytes of memory of the containers.
+        #[arg(long, value_delimiter = ',', default_values_t = [4, 50, 200])]
+        megabytes: Vec<u32>,
+        /// How much of it is written anew each second, in percent.
+        #[arg(long, value_delimiter = ',', default_values_t = [0, 5, 20])]
+        rewritten: Vec<u32>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -100,6 +122,10 @@ impl Arguments {
                 if !suite::run(all, &lab::default_data_root())? {
                     return Ok(ExitCode::FAILURE);
                 }
+            }
+            Command::Bench(BenchCommand::Migration { json, rounds, megabytes, rewritten }) => {
+                let rows = bench::migration(&lab::default_data_root(), rounds, &megabytes, &rewritten)?;
+                bench::print(&rows, json)?;
             }
             Command::Lab(LabCommand::Up { devices, name, dir }) => {
                 lab_up(devices, &name, dir.unwrap_or_else(lab::default_data_root))?;

@@ -2,6 +2,7 @@
 //!
 //! It must build on a machine that has only Rust, so it never depends on ECEP's programs.
 
+pub mod bench;
 pub mod demo;
 pub mod generate;
 pub mod interrupt;

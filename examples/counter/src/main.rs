@@ -6,6 +6,9 @@
 //! - TCP on port 9000: each line that is sent raises the number and is answered with it, on the same connection.
 //! - A line of log every second.
 //!
+//! `BALLAST_MB` makes it hold so much memory, of random bytes; `BALLAST_REWRITTEN` is how much of that it writes anew each
+//! second, in percent.
+//!
 //! `HTTP_PORT` and `TCP_PORT` in the environment choose other ports; 0 takes any free one, and the log says which.
 #![allow(clippy::print_stdout, reason = "an application's standard output is its log")]
 
@@ -35,6 +38,12 @@ const MAX_BURN: Duration = Duration::from_secs(60);
 
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
+const MEGABYTE: usize = 1024 * 1024;
+
+/// The ballast is written anew in this many steps a second.
+const BALLAST_STEPS: usize = 20;
+const BALLAST_INTERVAL: Duration = Duration::from_millis(50);
+
 #[derive(Default)]
 struct State {
     count: AtomicU64,
@@ -57,6 +66,10 @@ fn run() -> io::Result<()> {
     let state = Arc::new(State::default());
     listen("HTTP_PORT", 8080, &state, serve_http)?;
     listen("TCP_PORT", 9000, &state, serve_lines)?;
+    let (megabytes, percent) = (number("BALLAST_MB")?, number("BALLAST_REWRITTEN")?);
+    if megabytes > 0 {
+        thread::spawn(move || hold(megabytes, percent));
+    }
     let ticking = Arc::clone(&state);
     thread::spawn(move || {
         loop {
@@ -68,6 +81,37 @@ fn run() -> io::Result<()> {
         println!("signal {signal}: stopping at count {}", state.count.load(Ordering::Relaxed));
     }
     Ok(())
+}
+
+fn number(variable: &str) -> io::Result<usize> {
+    match std::env::var(variable) {
+        Ok(text) => text.parse().map_err(|_| io::Error::other(format!("{variable} is no number: {text}"))),
+        Err(_) => Ok(0),
+    }
+}
+
+/// Keeps memory in use, page after page written anew, so evenly that every second sees the same share.
+fn hold(megabytes: usize, percent: usize) {
+    let mut seed = u64::from(std::process::id()) | 1;
+    let mut next = move || {
+        // xorshift64: good enough that no page is like another.
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed
+    };
+    let mut memory: Vec<u64> = (0..megabytes * MEGABYTE / 8).map(|_| next()).collect();
+    println!("ballast {megabytes}");
+    let mut at = 0;
+    loop {
+        thread::sleep(BALLAST_INTERVAL);
+        let words = memory.len() * percent / 100 / BALLAST_STEPS;
+        for _ in 0..words {
+            memory[at] = next();
+            at = (at + 1) % memory.len();
+        }
+        std::hint::black_box(&memory);
+    }
 }
 
 type Serve = fn(TcpStream, &State) -> io::Result<()>;

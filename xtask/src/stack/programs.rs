@@ -43,6 +43,14 @@ impl Programs {
         Self::build_with(&["--tests"])
     }
 
+    /// The same, as it is delivered: for measuring.
+    ///
+    /// # Errors
+    /// See [`Programs::build`].
+    pub fn build_release() -> Result<Self> {
+        Self::build_with(&["--release"])
+    }
+
     fn build_with(options: &[&str]) -> Result<Self> {
         build_web()?;
         let mut built = build_rust(options)?;
