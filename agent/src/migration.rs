@@ -28,7 +28,7 @@ use std::{
 use ecep_channel::{
     channel::ChannelStream,
     frame::read_message,
-    grant::{Grant, Mode, SignedGrant},
+    grant::{Grant, GrantId, Mode, SignedGrant},
     header::{Refusal, RefusalCode},
     ledger::GrantLedger,
     peer::Peer,
@@ -88,12 +88,19 @@ struct Shared<E> {
     news: Arc<Notify>,
 }
 
+/// A move or a copy that brings something here.
+struct Expected {
+    /// What allows it; another one for the same operation does not.
+    grant: GrantId,
+    streams: mpsc::Sender<(Opening, ChannelStream)>,
+}
+
 /// All moves of this device.
 pub struct Migrations<E> {
     shared: Arc<Shared<E>>,
     ledger: Mutex<GrantLedger>,
     /// The moves that bring something here: where their streams go.
-    expected: Mutex<HashMap<OperationId, mpsc::Sender<(Opening, ChannelStream)>>>,
+    expected: Mutex<HashMap<OperationId, Expected>>,
     /// The moves that take something away: whether they shall stop.
     leaving: Mutex<HashMap<OperationId, watch::Sender<bool>>>,
 }
@@ -200,7 +207,7 @@ impl<E: Engine> Migrations<E> {
                 let Ok(mut stream) = arrival.offer.take().await else { return };
                 let opening = timeout(OPENING_LIMIT, read_message::<Opening>(&mut stream)).await;
                 let Ok(Ok(opening)) = opening else { return };
-                let streams = lock(&this.expected).get(&migration).cloned();
+                let streams = lock(&this.expected).get(&migration).map(|expected| expected.streams.clone());
                 if let Some(streams) = streams {
                     // Ended in the meantime: dropping the stream says so.
                     let _ = streams.send((opening, stream)).await;
@@ -319,7 +326,7 @@ impl<E: Engine> Migrations<E> {
         let (streams, arriving) = mpsc::channel(STREAMS);
         let (migration, container) = (record.grant.migration.clone(), record.grant.container.clone());
         let grant = record.grant.id;
-        lock(&self.expected).insert(migration.clone(), streams);
+        lock(&self.expected).insert(migration.clone(), Expected { grant, streams });
         let this = Arc::clone(self);
         tokio::spawn(async move {
             destination::run(&this.shared, journal, record, is_recovered, arriving).await;
@@ -367,7 +374,7 @@ impl<E: Engine> Migrations<E> {
         grant
             .check_ends(peer, &Peer::Device(self.shared.device.clone()))
             .map_err(|error| forbidden(error.to_string()))?;
-        if !lock(&self.expected).contains_key(&grant.migration) {
+        if lock(&self.expected).get(&grant.migration).is_none_or(|expected| expected.grant != grant.id) {
             return Err(forbidden(format!("move {} is not expected here", grant.migration)));
         }
         lock(&self.ledger).claim(&grant, now_seconds()).map_err(|error| forbidden(error.to_string()))?;

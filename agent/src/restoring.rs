@@ -15,6 +15,8 @@ use tokio::{task::JoinHandle, time::sleep};
 
 use crate::engine::{EngineError, docker::mobility::Mobility};
 
+/// How the runtime's reason begins where CRIU itself refuses (`ecep_runtime::restore`).
+pub(crate) const REFUSED: &str = "runc restore failed";
 const NOT_ASKED: &str =
     "the engine did not ask the runtime to restore the container; was it created before `ecep-agent setup`?";
 

@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use super::{
-    Migrations, STREAMS,
+    Expected, Migrations, STREAMS,
     destination::LOT_LIMIT,
     files, lock, parse,
     wire::{Lot, Opening},
@@ -65,7 +65,8 @@ impl<E: Engine> Migrations<E> {
         let what = What::new("container.checkpoint.copy", &(&order.name, &order.directory, &grant.source));
         let (this, tenant, operation) = (Arc::clone(self), grant.tenant.clone(), grant.migration.clone());
         let (streams, arriving) = mpsc::channel(STREAMS);
-        lock(&self.expected).insert(operation.clone(), streams.clone());
+        let expected = Expected { grant: grant.id, streams: streams.clone() };
+        lock(&self.expected).insert(operation.clone(), expected);
         let accepted =
             orders.accept(&tenant, Some(operation.clone()), what, |_, _, report| {
                 Box::pin(async move {

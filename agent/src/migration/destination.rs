@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bollard::models::RestartPolicyNameEnum;
 use ecep_channel::{
     channel::ChannelStream,
     frame::{FrameError, read_message, write_message},
@@ -44,7 +45,7 @@ use super::{
     plan::Plan,
     preflight,
     progress::Progress,
-    step::{Attempts, Why, advise, say, text_of, unwritten},
+    step::{Attempts, Why, advise, is_of_full_disk, say, text_of, unwritten},
     verdict::Authority,
     wire::{FromDestination, FromSource, IMAGE, IMAGES, Lot, Opening, PLAN},
 };
@@ -387,14 +388,23 @@ impl<E: Engine> Move<'_, E> {
             portrait => portrait.map_err(say)?,
         };
         if plan.is_live(&grant) && !self.journal.is_held() && portrait.pid.is_none() {
-            // It has run here and ended since: what its restart policy says is the engine's business again.
+            // It has run here and ended since: what its restart policy says is the engine's business again, but for one thing
+            // that the engine could not know.
             restoring::clear(&engine_id)?;
+            let policy = plan.restart.as_ref().and_then(|policy| policy.name);
+            if matches!(policy, Some(RestartPolicyNameEnum::ALWAYS | RestartPolicyNameEnum::UNLESS_STOPPED)) {
+                self.shared.engine.start(&engine_id).await.map_err(say)?;
+            }
         } else if plan.is_live(&grant) {
             let pid = match portrait.pid {
                 Some(pid) => pid,
                 // The device was started again, or somebody killed it: it is brought up once more from its images.
                 None => {
                     if let Err(why) = self.restore(&plan, &engine_id).await {
+                        // The images are whole: what may pass is waited for.
+                        if !why.starts_with(restoring::REFUSED) || is_of_full_disk(&why) {
+                            return Err(why);
+                        }
                         return self.without_memory(&plan, &engine_id, &why).await;
                     }
                     let now = mobility.portrait(&grant.tenant, &engine_id, false).await.map_err(say)?;
@@ -431,6 +441,8 @@ impl<E: Engine> Move<'_, E> {
     async fn without_memory(&self, plan: &Plan, engine_id: &str, why: &str) -> Result<(), Why> {
         let (tenant, container) = (&self.grant().tenant, &self.grant().container);
         tracing::error!(%container, %why, "a container that moved here cannot be restored again; it is started anew");
+        // From here on its images are old.
+        self.journal.release().map_err(text_of)?;
         restoring::clear(engine_id)?;
         if let Some(address) = plan.address {
             self.shared.networks.arrived(tenant, container, address).await;

@@ -29,17 +29,19 @@ pub(crate) struct Failure {
 /// Freezes a container behind its engine's back: the engine's own pause would outlive an engine that is killed in the
 /// middle of it, unknown to the next one.
 pub(crate) async fn freeze(pid: i32) -> Result<(), String> {
-    let frozen = spawn_blocking(move || {
-        if let Some(process) = freezer::stopped(pid).map_err(|error| error.to_string())? {
-            // CRIU would wait for it for minutes, with all others frozen.
-            return Err(format!(
-                "process {process} of the container is stopped (SIGSTOP), and cannot be saved so; let it go on (SIGCONT), \
-                 or move the container cold"
-            ));
-        }
-        freezer::freeze(pid).map_err(|error| error.to_string())
-    });
-    frozen.await.map_err(|error| error.to_string())?
+    spawn_blocking(move || freeze_now(pid)).await.map_err(|error| error.to_string())?
+}
+
+/// As [`freeze`]; blocks.
+pub(super) fn freeze_now(pid: i32) -> Result<(), String> {
+    if let Some(process) = freezer::stopped(pid).map_err(|error| error.to_string())? {
+        // CRIU would wait for it for minutes, with all others frozen.
+        return Err(format!(
+            "process {process} of the container is stopped (SIGSTOP), and cannot be saved so; let it go on (SIGCONT), or move \
+             the container cold"
+        ));
+    }
+    freezer::freeze(pid).map_err(|error| error.to_string())
 }
 
 /// Cuts a frozen container off and dumps it into a new folder; answers the folder of CRIU's images.

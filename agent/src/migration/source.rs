@@ -89,6 +89,8 @@ struct Move<'a, E> {
     tracked: Option<Arc<files::Tracked>>,
     /// The memory that has gone ahead.
     sent: Option<Arc<Sent>>,
+    /// A freeze that was begun: it must not come after what undoes it.
+    freezing: Option<JoinHandle<Result<(), Why>>>,
     /// A dump that was begun: nothing may be undone under it.
     dump: Option<JoinHandle<Result<PathBuf, saving::Failure>>>,
     delivered_at: Option<Instant>,
@@ -117,6 +119,7 @@ pub(super) async fn run<E: Engine>(
         frozen_at: None,
         tracked: None,
         sent: None,
+        freezing: None,
         dump: None,
         delivered_at: None,
         turn: None,
@@ -367,7 +370,10 @@ impl<E: Engine> Move<'_, E> {
             if portrait.is_paused {
                 return Err("somebody has paused the container meanwhile; let it go on first".to_owned());
             }
-            saving::freeze(pid).await?;
+            let freezing = self.freezing.insert(spawn_blocking(move || saving::freeze_now(pid)));
+            let frozen = freezing.await;
+            self.freezing = None;
+            frozen.map_err(|error| error.to_string())??;
             self.progress.phase(MigrationPhase::Saving);
             let folder = self.journal.folder().join(format!("dump-{attempt}"));
             let (id, into) = (before.engine_id.clone(), folder.clone());
@@ -414,6 +420,9 @@ impl<E: Engine> Move<'_, E> {
     async fn resume(&mut self) {
         // The destination hears of it by the end of the line, too.
         self.line = None;
+        if let Some(freezing) = self.freezing.take() {
+            drop(freezing.await);
+        }
         if let Some(dump) = self.dump.take() {
             // How it went does not matter any more.
             drop(dump.await);
