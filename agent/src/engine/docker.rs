@@ -9,6 +9,7 @@ mod likeness;
 mod lines;
 pub mod mobility;
 mod network;
+mod orphans;
 mod own_restore;
 mod progress;
 mod view;

@@ -464,6 +464,9 @@ impl<E: Engine> Move<'_, E> {
                 Err(error) => return Err(say(error)),
             }
         }
+        if let Some(address) = self.record.plan.as_ref().and_then(|plan| plan.address) {
+            self.shared.mobility.end_orphans(address).await;
+        }
         if let Some(engine_id) = &self.record.engine_id {
             restoring::clear(engine_id)?;
         }

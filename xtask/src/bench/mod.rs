@@ -113,7 +113,11 @@ fn to(stack: &Stack, container: &ContainerId, number: u8, way: &str) -> Result<M
     wait::until("it is listed there", LIMIT, || {
         Ok((stack.placed(container)?.device == *stack.id(number)).then_some(()))
     })?;
-    Ok(moved)
+    // The source tells the last figures a moment after the end.
+    wait::until("its figures are told", LIMIT, || {
+        let view = stack.await_move(&operation, LIMIT)?;
+        Ok(view.downtime_ms.is_some().then_some(view))
+    })
 }
 
 impl Row {

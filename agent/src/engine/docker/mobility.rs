@@ -18,7 +18,7 @@ use futures_util::TryStreamExt;
 use tokio::{fs, io::AsyncWriteExt, task::spawn_blocking};
 use tokio_util::io::ReaderStream;
 
-use super::{ASK_SECONDS, DockerEngine, WORK_SECONDS, archive, failure::Doing, likeness, lock};
+use super::{ASK_SECONDS, DockerEngine, WORK_SECONDS, archive, failure::Doing, likeness, lock, orphans};
 use crate::{
     engine::{Engine, EngineError},
     network::network_name,
@@ -176,6 +176,12 @@ impl Mobility {
             .start_container(engine_id, None::<bollard::query_parameters::StartContainerOptions>)
             .await
             .map_err(|error| self.engine.told(&Doing::Container("start"), error))
+    }
+
+    /// Ends what an engine that was killed at its start may have left of a container that is gone.
+    pub async fn end_orphans(&self, address: std::net::Ipv4Addr) {
+        // It only reads and signals; what it could not do is found again by whoever wants the port.
+        drop(spawn_blocking(move || orphans::end_listeners(address)).await);
     }
 
     /// Its start is over.
