@@ -41,13 +41,13 @@ impl Progress {
         Self { report, since: Instant::now(), moved_before: 0 }
     }
 
-    /// The next phase begins.
+    /// The next phase begins; one that has begun goes on.
     pub(super) fn phase(&mut self, phase: MigrationPhase) {
+        if self.report.borrow().phase == phase {
+            return;
+        }
         let (since, now) = (self.since, Instant::now());
-        self.report.send_if_modified(|report| {
-            if report.phase == phase {
-                return false;
-            }
+        self.report.send_modify(|report| {
             let milliseconds = u64::try_from((now - since).as_millis()).unwrap_or(u64::MAX);
             let took = PhaseTook { phase: report.phase, milliseconds, bytes: report.bytes_done };
             tracing::info!(migration = %report.migration, ended = ?took.phase, milliseconds, bytes = took.bytes, "move phase");
@@ -55,12 +55,9 @@ impl Progress {
             report.phase = phase;
             report.bytes_done = 0;
             report.bytes_total = None;
-            true
         });
-        if self.report.borrow().phase == phase {
-            self.since = now;
-            self.moved_before = 0;
-        }
+        self.since = now;
+        self.moved_before = 0;
     }
 
     /// Bytes of this phase; `is_item_over` where what follows is counted from 0 again.

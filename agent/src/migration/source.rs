@@ -304,7 +304,10 @@ impl<E: Engine> Move<'_, E> {
             pin!(memory::copy_running(stream, pid, memory::limit(memory_bytes), throttle, told));
         loop {
             tokio::select! {
-                copied = &mut copying => return copied,
+                copied = &mut copying => {
+                    self.progress.bytes(gone.load(Ordering::Relaxed), true);
+                    return copied;
+                }
                 () = sleep(TELL_EVERY) => self.progress.bytes(gone.load(Ordering::Relaxed), false),
             }
         }
