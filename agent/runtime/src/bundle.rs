@@ -105,7 +105,6 @@ mod tests {
             isolated: true,
             then: Then::Freeze,
             connections: Connections::Keep,
-            waits: false,
             addresses: vec![[10, 201, 0, 5].into()],
         }
     }

@@ -124,7 +124,6 @@ impl Container<'_> {
             isolated: false,
             then: Then::Run,
             connections: Connections::Keep,
-            waits: false,
             addresses: Vec::new(),
         };
         orders.lay(&self.id, &order).map_err(|error| restore(&error))?;

@@ -53,7 +53,7 @@ use crate::{
     creation,
     engine::{Engine, EngineError, NamedVolume, engine_name},
     policy::{AllowedBody, Policy},
-    restoring::{self, Starting},
+    restoring,
 };
 
 /// The source may wait for its turn behind other moves; its grant is no good after that time. A move that was given up
@@ -112,12 +112,6 @@ pub(super) async fn run<E: Engine>(
         return;
     };
     let mut failure = is_recovered.then(|| "the destination's agent was started again".to_owned());
-    if let (true, Some(engine_id)) = (is_recovered, &this.record.engine_id) {
-        // What waits for images that do not come any more holds up everybody who asks the engine for this container.
-        if let Err(why) = restoring::call_off(engine_id) {
-            tracing::warn!(migration = %grant.migration, %why, "a start that waits could not be called off");
-        }
-    }
     loop {
         let input = match action.clone() {
             Action::End(outcome) => {
@@ -212,21 +206,18 @@ impl<E: Engine> Move<'_, E> {
             fs::remove_dir_all(arrived)
         })
         .await?;
-        let is_live = plan.is_live(self.grant());
-        let starting = if is_live { Some(self.wake(&plan, &engine_id).await?) } else { None };
+        fs::DirBuilder::new().mode(0o700).create(self.images()).map_err(text_of)?;
         self.tell(FromDestination::Placed).await?;
 
         self.take_lot(Lot::State, streams).await?;
         self.tell(FromDestination::At(MigrationPhase::Restoring)).await?;
         let arrived = self.inbox(Lot::State);
-        let written = blocking(move || places.put_changes(&arrived, is_live)).await?;
+        let written = blocking(move || places.put_changes(&arrived)).await?;
         // The source deletes its files after the commit, so these must be on the disk before it; meanwhile it is restored.
         let flushing = spawn_blocking(move || placing::flush(&written));
-        if let Some(starting) = starting {
+        if plan.is_live(self.grant()) {
             self.complete_images().map_err(text_of)?;
-            let restored = starting.go().await;
-            self.shared.mobility.release(&engine_id);
-            self.prove(restored?)?;
+            self.restore(&plan, &engine_id).await?;
         }
         flushing.await.map_err(|error| error.to_string())?.map_err(text_of)?;
         self.tell(FromDestination::Restored).await
@@ -328,35 +319,12 @@ impl<E: Engine> Move<'_, E> {
                 }),
             };
         let volumes = volumes.collect::<Result<_, _>>()?;
-        Ok(Places { upper: portrait.upper, merged: portrait.merged, volumes, log })
+        Ok(Places { upper: portrait.upper, volumes, log })
     }
 
     /// CRIU's images, where the runtime looks for them.
     fn images(&self) -> PathBuf {
         self.journal.folder().join(IMAGES)
-    }
-
-    fn order(&self, plan: &Plan) -> Order {
-        Order {
-            images: self.images(),
-            isolated: true,
-            then: Then::Freeze,
-            connections: Connections::Keep,
-            waits: false,
-            addresses: plan.address.into_iter().collect(),
-        }
-    }
-
-    /// Has the engine start the container as far as it can without the images.
-    async fn wake(&self, plan: &Plan, engine_id: &str) -> Result<Starting, Why> {
-        fs::DirBuilder::new().mode(0o700).create(self.images()).map_err(text_of)?;
-        self.shared.mobility.hold(engine_id);
-        restoring::wake(&self.shared.mobility, engine_id, self.order(plan)).await
-    }
-
-    /// Brings it up once more, cut off and frozen.
-    async fn restore(&self, plan: &Plan, engine_id: &str) -> Result<(), Why> {
-        self.prove(restoring::restore(&self.shared.mobility, engine_id, self.order(plan)).await?)
     }
 
     /// The small images join those of pages, where the runtime looks for them.
@@ -368,8 +336,16 @@ impl<E: Engine> Move<'_, E> {
         Ok(())
     }
 
-    /// It is cut off and frozen.
-    fn prove(&self, pid: i32) -> Result<(), Why> {
+    /// Brings it up, cut off and frozen, and proves it.
+    async fn restore(&self, plan: &Plan, engine_id: &str) -> Result<(), Why> {
+        let order = Order {
+            images: self.images(),
+            isolated: true,
+            then: Then::Freeze,
+            connections: Connections::Keep,
+            addresses: plan.address.into_iter().collect(),
+        };
+        let pid = restoring::restore(&*self.shared.engine, engine_id, &order).await?;
         let is_cut = network::is_cut(pid).map_err(|error| error.to_string())?;
         let is_frozen = freezer::is_frozen(pid).map_err(|error| error.to_string())?;
         if is_cut && is_frozen {
@@ -454,18 +430,11 @@ impl<E: Engine> Move<'_, E> {
     async fn try_remove(&self) -> Result<(), Why> {
         // By name too: the agent may have ended between making it and writing that down.
         let name = engine_name(&self.grant().container);
-        if let Some(engine_id) = &self.record.engine_id {
-            restoring::call_off(engine_id)?;
-            self.shared.mobility.release(engine_id);
-        }
         for id in [self.record.engine_id.as_deref(), Some(name.as_str())].into_iter().flatten() {
             match self.shared.engine.remove(id, true).await {
                 Ok(()) | Err(EngineError::NotFound(_)) => {}
                 Err(error) => return Err(say(error)),
             }
-        }
-        if let Some(address) = self.record.plan.as_ref().and_then(|plan| plan.address) {
-            self.shared.mobility.end_orphans(address).await;
         }
         if let Some(engine_id) = &self.record.engine_id {
             restoring::clear(engine_id)?;

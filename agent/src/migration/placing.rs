@@ -1,5 +1,4 @@
-//! Where a move's files go at its destination: first all of them, before the container is started; then, with the engine at it
-//! already, what has changed. Blocks.
+//! Where a move's files go at its destination: first all of them, before the container is frozen; then what has changed. Blocks.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -8,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use ecep_precopy::apply::{self, Into};
+use ecep_precopy::apply;
 
 use super::{
     files::{MAX_LOGS, numbered},
@@ -23,8 +22,6 @@ const MAX_FLUSHED: usize = 256;
 pub(super) struct Places {
     /// Its writable layer.
     pub upper: Option<PathBuf>,
-    /// Where its files are while the engine has it mounted, all layers together.
-    pub merged: Option<PathBuf>,
     /// Its volumes, numbered as in the plan.
     pub volumes: Vec<PathBuf>,
     /// Its output.
@@ -51,21 +48,16 @@ impl Places {
         filled.into_iter().try_for_each(|place| flush_disk_of(place))
     }
 
-    /// Puts what has changed in place. `is_mounted` tells that the engine has the container's files mounted: then nobody may
-    /// write below the mount. Answers what must be on the disk before the source removes its own: see [`flush`].
-    pub(super) fn put_changes(&self, arrived: &Path, is_mounted: bool) -> io::Result<Vec<PathBuf>> {
+    /// Puts what has changed in place. Answers what must be on the disk before the source removes its own: see [`flush`].
+    pub(super) fn put_changes(&self, arrived: &Path) -> io::Result<Vec<PathBuf>> {
         let gone: Gone = serde_json::from_slice(&fs::read(arrived.join(GONE))?)?;
-        let (upper, into) = match is_mounted {
-            true => (&self.merged, Into::Overlay),
-            false => (&self.upper, Into::Folder),
-        };
         let mut written = Vec::new();
-        if let Some(upper) = upper {
-            change(&arrived.join(UPPER), upper, into, &gone.upper, &mut written)?;
+        if let Some(upper) = &self.upper {
+            change(&arrived.join(UPPER), upper, &gone.upper, &mut written)?;
         }
         for (number, place) in self.volumes.iter().enumerate() {
             let gone = gone.volumes.get(number).map(Vec::as_slice).unwrap_or_default();
-            change(&arrived.join(VOLUMES).join(number.to_string()), place, Into::Folder, gone, &mut written)?;
+            change(&arrived.join(VOLUMES).join(number.to_string()), place, gone, &mut written)?;
         }
         if let Some(log) = &self.log {
             self.put_logs(arrived, log)?;
@@ -116,19 +108,12 @@ pub(crate) fn flush_disk_of(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::syncfs(File::open(path)?)?)
 }
 
-fn change(
-    part: &Path,
-    target: &Path,
-    into: Into,
-    gone: &[PathBuf],
-    written: &mut Vec<PathBuf>,
-) -> io::Result<()> {
+fn change(part: &Path, target: &Path, gone: &[PathBuf], written: &mut Vec<PathBuf>) -> io::Result<()> {
     apply::removals(gone, target)?;
     if part.is_dir() {
         let before = written.len();
         paths_below(part, target, written)?;
-        apply::changes(part, target, into)?;
-        // Whiteouts have no place of their own.
+        apply::changes(part, target)?;
         let placed = written.split_off(before).into_iter().filter(|path| path.symlink_metadata().is_ok());
         written.extend(placed.collect::<Vec<_>>());
     }
