@@ -59,6 +59,10 @@ const DUMP_ATTEMPTS: u32 = 4;
 /// Seconds between SIGTERM and SIGKILL in a cold move: Docker's own default.
 const STOP_GRACE: u32 = 10;
 
+/// A destination that gives up says so at once, unless it is gone.
+const WORD_LIMIT: Duration = Duration::from_secs(2);
+/// How what it says then begins.
+const GAVE_UP: &str = "the destination gave up";
 /// Bytes of memory that go ahead are told at most this often.
 const TELL_EVERY: Duration = Duration::from_millis(250);
 
@@ -306,7 +310,10 @@ impl<E: Engine> Move<'_, E> {
             tokio::select! {
                 copied = &mut copying => {
                     self.progress.bytes(gone.load(Ordering::Relaxed), true);
-                    return copied;
+                    return match copied {
+                        Ok(sent) => Ok(sent),
+                        Err(why) => Err(self.or_what_was_said(why).await),
+                    };
                 }
                 () = sleep(TELL_EVERY) => self.progress.bytes(gone.load(Ordering::Relaxed), false),
             }
@@ -320,9 +327,20 @@ impl<E: Engine> Move<'_, E> {
         let stream = self.open_new(Opening::Pages { number, is_packed }).await?;
         let throttle = Throttle::new(self.record.bytes_per_second);
         let image = images.join(memory::name_of(number));
-        let sums = memory::send_image(stream, image, sent, throttle, is_packed).await?;
+        let sums = match memory::send_image(stream, image, sent, throttle, is_packed).await {
+            Ok(sums) => sums,
+            Err(why) => return Err(self.or_what_was_said(why).await),
+        };
         tracing::info!(migration = %self.grant().migration, pages = sums.pages, fresh = sums.fresh, "an image of memory has gone");
         Ok(())
+    }
+
+    /// A stream that breaks does not say why; the destination does, if it still can.
+    async fn or_what_was_said(&mut self, why: Why) -> Why {
+        match timeout(WORD_LIMIT, self.answer()).await {
+            Ok(Err(said)) if said.starts_with(GAVE_UP) => said,
+            _ => why,
+        }
     }
 
     /// From here on the container does not run.
@@ -597,7 +615,7 @@ impl<E: Engine> Move<'_, E> {
         };
         let answer = timeout(ANSWER_LIMIT, read_message(control)).await;
         match answer.map_err(|_| "the destination does not answer".to_owned())? {
-            Ok(FromDestination::Failed(why)) => Err(format!("the destination gave up: {why}")),
+            Ok(FromDestination::Failed(why)) => Err(format!("{GAVE_UP}: {why}")),
             Ok(answer) => Ok(answer),
             Err(error) => Err(format!("the line to the destination broke: {error}")),
         }
