@@ -23,7 +23,6 @@ use crate::{
     engine::{Engine, EngineContainer, docker::mobility::Mobility},
     operations::What,
     orders::{Accepted, Orders},
-    policy::Policy,
 };
 
 /// The folder of checkpoints, in the agent's data folder.
@@ -146,12 +145,6 @@ impl<E: Engine> Orders<E> {
         let policy = self.policy()?;
         let named = policy.checkpoint_directories().map(|root| root.join(self.device.as_str()));
         Ok(std::iter::once(own).chain(named).collect())
-    }
-
-    fn policy(&self) -> Result<Policy, ApiError> {
-        Policy::load(&self.policy_folder).map_err(|error| {
-            ApiError::new(ErrorKind::Unavailable, format!("{error}; its owner must mend it"))
-        })
     }
 }
 

@@ -281,6 +281,13 @@ impl<E: Engine> Orders<E> {
         }
     }
 
+    /// What the device's owner allows, as the file says now.
+    pub(crate) fn policy(&self) -> Result<Policy, ApiError> {
+        Policy::load(&self.policy_folder).map_err(|error| {
+            ApiError::new(ErrorKind::Unavailable, format!("{error}; its owner must mend it"))
+        })
+    }
+
     /// Waits for the end of orders about this container that are under way.
     pub(crate) async fn drain(&self, container: &ContainerId) {
         drop(self.locks.hold(container.as_str()).await);
@@ -393,9 +400,7 @@ impl<E: Engine> Orders<E> {
         let id = random::container_id()
             .map_err(|error| ApiError::new(ErrorKind::Unavailable, error.to_string()))?;
         let mut body = creation::body(&tenant, &id, &report.operation, &image, &order)?;
-        let policy = Policy::load(&self.policy_folder).map_err(|error| {
-            ApiError::new(ErrorKind::Unavailable, format!("{error}; its owner must mend it"))
-        })?;
+        let policy = self.policy()?;
         // Judged before anything is pulled, and once more when the request is complete.
         policy.check(&tenant, body.clone())?;
 

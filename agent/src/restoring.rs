@@ -11,9 +11,6 @@ use ecep_runtime::{
 
 use crate::engine::{Engine, EngineError, docker::mobility::Mobility};
 
-/// How the runtime's reason begins where CRIU itself refuses (`ecep_runtime::restore`).
-pub(crate) const REFUSED: &str = "runc restore failed";
-
 /// Restores it; answers its first process.
 ///
 /// # Errors

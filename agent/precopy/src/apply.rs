@@ -3,23 +3,16 @@
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
-use std::process::Command;
 
-/// Puts the part of a tree into a folder that has the rest, in place of what is there. `part` is used up by it.
+use crate::copy::copy;
+
+/// Puts the part of a tree into a folder that has the rest, in place of what is there.
 ///
 /// # Errors
 /// The disk refuses; some of it is in place then.
 pub fn changes(part: &Path, target: &Path) -> io::Result<()> {
     make_room(part, target)?;
-    // One program for all of it: with owners, modes, times, extended attributes, links and devices, holes as holes.
-    let mut copy = Command::new("cp");
-    copy.env("LC_ALL", "C").args(["--archive", "--no-target-directory"]).args([part, target]);
-    let output = copy.output()?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(io::Error::other(said.lines().next().unwrap_or("cp failed").to_owned()))
+    copy(part, target)
 }
 
 /// Removes what is gone.

@@ -8,6 +8,7 @@
 //! its `pages-*.img` being pages, one after the other.
 
 pub mod apply;
+pub mod copy;
 pub mod memory;
 pub mod page;
 pub mod pool;

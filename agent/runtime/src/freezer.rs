@@ -7,10 +7,15 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::stat;
+
 /// The kernel freezes a process when it next returns from a system call; one that waits for a dead disk never does.
 const LIMIT: Duration = Duration::from_secs(10);
 
 const POLL: Duration = Duration::from_micros(500);
+
+/// The state of a process in proc(5), `stat`.
+const STATE: usize = 3;
 
 /// What a control group's file says when the group is removed while it is open.
 const ENODEV: i32 = 19;
@@ -61,10 +66,7 @@ pub fn freeze(pid: i32) -> Result<(), FreezeError> {
 /// # Errors
 /// It has no cgroup, or the system refuses to say.
 pub fn stopped(pid: i32) -> Result<Option<i32>, FreezeError> {
-    let is_stopped = |process: &i32| {
-        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-        stat.rsplit_once(") ").is_some_and(|(_, after)| after.starts_with('T'))
-    };
+    let is_stopped = |process: &i32| stat::field(*process, STATE).is_some_and(|state| state == "T");
     Ok(processes(pid)?.into_iter().find(is_stopped))
 }
 

@@ -23,4 +23,5 @@ pub mod proof;
 pub mod register;
 pub mod restore;
 pub mod runc;
+pub mod stat;
 mod stopped;

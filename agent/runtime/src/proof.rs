@@ -5,25 +5,23 @@ use std::fs;
 use std::path::Path;
 
 use crate::criu_image::{self, Value};
+use crate::stat;
 
 /// The image of the memory map of a container's first process.
 const IMAGE: &str = "mm-1.img";
 /// `mm_start_stack` in CRIU's mm.proto.
 const START_STACK: u64 = 5;
-/// `startstack` of proc_pid_stat(5), counted after the name.
-const STAT_STACK: usize = 28 - 3;
+/// `startstack` of proc(5), `stat`.
+const STAT_STACK: usize = 28;
 
 /// Whether the process is the one that the images were made of. `None` where that cannot be told.
 pub fn is_restored(images: &Path, pid: i32) -> Option<bool> {
     let image = fs::read(images.join(IMAGE)).ok()?;
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    Some(stack_of_image(&image)? == stack_of_stat(&stat)?)
+    Some(stack_of_image(&image)? == stack_of(pid)?)
 }
 
-fn stack_of_stat(stat: &str) -> Option<u64> {
-    // The name may hold spaces and brackets.
-    let (_, after) = stat.rsplit_once(") ")?;
-    after.split(' ').nth(STAT_STACK)?.parse().ok()
+fn stack_of(pid: i32) -> Option<u64> {
+    stat::field(pid, STAT_STACK)?.parse().ok()
 }
 
 fn stack_of_image(image: &[u8]) -> Option<u64> {
@@ -53,8 +51,7 @@ mod tests {
         }
         assert_eq!(stack_of_image(&image), Some(0x7ffd_1234_5678));
         assert_eq!(stack_of_image(&image[..image.len() - 3]), None);
-        let own = fs::read_to_string("/proc/self/stat").unwrap();
-        let stack = stack_of_stat(&own).unwrap();
+        let stack = stack_of(std::process::id().try_into().unwrap()).unwrap();
         let maps = fs::read_to_string("/proc/self/maps").unwrap();
         let line = maps.lines().find(|line| line.ends_with("[stack]")).unwrap();
         let (from, to) = line.split(' ').next().unwrap().split_once('-').unwrap();

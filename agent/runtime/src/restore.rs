@@ -18,6 +18,9 @@ use crate::invocation::{Create, Start};
 use crate::order::{Claim, Orders, Outcome, Then};
 use crate::stopped;
 
+/// How the reason begins where runc and CRIU refuse the images, so that trying them again is of no use.
+pub const REFUSED: &str = "runc restore failed";
+
 /// What is said to the engine, in place of a panic or a backtrace.
 type Reason = String;
 
@@ -63,7 +66,7 @@ fn restore(create: &Create, claim: &Claim, runc: &Path) -> Result<(i32, u64), Re
         let log = cause::log_tail(&work);
         let log = if log.is_empty() { last_message(create) } else { log };
         let advice = cause::find(&log).map_or("", |cause| cause.advice);
-        return Err(format!("runc restore failed ({status}): {advice} [{}]", cause::first_line(&log)));
+        return Err(format!("{REFUSED} ({status}): {advice} [{}]", cause::first_line(&log)));
     }
     let elapsed = start.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
     let finished = first_process(create).and_then(|pid| {

@@ -8,7 +8,7 @@ use ecep_proto::api::{
 };
 use tokio::sync::OwnedMutexGuard;
 
-use super::{blocking, disk, not_found};
+use super::{blocking, disk, failed, not_found};
 use crate::{engine::Engine, orders::Orders};
 
 /// What arrives, in the draft's folder.
@@ -49,8 +49,7 @@ impl<E: Engine> Orders<E> {
         }
         let held = self.locks.try_hold(&format!("copy/{}", place.display()));
         let held = held.ok_or_else(|| conflict(format!("checkpoint {name} is being copied here already")))?;
-        let draft = disk::begin_copy(&place)
-            .map_err(|error| ApiError::new(ErrorKind::Engine, format!("the checkpoint: {error}")))?;
+        let draft = disk::begin_copy(&place).map_err(|error| failed(&error))?;
         Ok(Copy {
             container: container.clone(),
             name: name.clone(),

@@ -5,9 +5,9 @@ use std::{
     fs, io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    process::Command,
 };
 
+use ecep_precopy::copy::copy;
 use ecep_proto::api::{
     checkpoint::CheckpointView,
     name::{CheckpointName, ContainerId, TenantSlug},
@@ -234,16 +234,4 @@ fn folders(below: &Path) -> io::Result<Vec<PathBuf>> {
         }
         Err(error) => Err(error),
     }
-}
-
-/// With owners, modes, times, extended attributes, links and devices.
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    let output =
-        Command::new("cp").arg("--archive").arg("--no-target-directory").args([from, to]).output()?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let reason = said.lines().next().unwrap_or("cp failed").to_owned();
-    Err(io::Error::other(format!("cannot copy {} to {}: {reason}", from.display(), to.display())))
 }

@@ -8,12 +8,15 @@ use std::{
 };
 
 use ecep_proto::api::name::{ContainerId, TenantSlug};
+use ecep_runtime::stat;
 use serde::{Deserialize, Serialize};
 
 use crate::durable;
 
 /// The folder of notes, in the agent's data folder.
 const FOLDER: &str = "checkpointing";
+/// `starttime` of proc(5), `stat`.
+const START_TIME: usize = 22;
 
 /// Something that was begun. A container has one at a time: who does it holds the container.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -40,17 +43,14 @@ pub(super) enum Work {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Process {
     pub pid: i32,
-    /// When it was started, in the kernel's ticks (`starttime` of proc(5)).
+    /// When it was started, in the kernel's ticks.
     started: u64,
 }
 
 impl Process {
     /// A process that is there.
     pub(super) fn of(pid: i32) -> Option<Self> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let (_, after) = stat.rsplit_once(") ")?;
-        // Field 22; the state, which comes first here, is field 3.
-        let started = after.split(' ').nth(22 - 3)?.parse().ok()?;
+        let started = stat::field(pid, START_TIME)?.parse().ok()?;
         Some(Self { pid, started })
     }
 

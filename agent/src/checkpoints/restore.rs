@@ -67,7 +67,7 @@ pub(super) async fn restore<E: Engine>(
     let restored = if portrait.runtime == RUNTIME_NAME {
         restoring::restore(engine, &engine_id, &order).await.map(drop)
     } else {
-        restoring::restore_by_engine(&mobility, tenant, &engine_id, &disk::images(place)).await
+        restoring::restore_by_engine(&mobility, tenant, &engine_id, &order.images).await
     };
     let engine_failed = |why: String| ApiError::new(ErrorKind::Engine, why);
     restored.map_err(engine_failed)?;

@@ -30,6 +30,7 @@ use ecep_runtime::{
     freezer, network,
     order::{Connections, Order, Then},
     register::RUNTIME_NAME,
+    restore::REFUSED,
 };
 use tokio::{
     sync::mpsc,
@@ -45,7 +46,7 @@ use super::{
     plan::Plan,
     preflight,
     progress::Progress,
-    step::{Attempts, Why, advise, is_of_full_disk, say, text_of, unwritten},
+    step::{Attempts, Why, advise, blocking, is_of_full_disk, say, text_of, unwritten},
     verdict::Authority,
     wire::{FromDestination, FromSource, IMAGE, IMAGES, Lot, Opening, PLAN},
 };
@@ -214,12 +215,12 @@ impl<E: Engine> Move<'_, E> {
         let arrived = self.inbox(Lot::State);
         let written = blocking(move || places.put_changes(&arrived)).await?;
         // The source deletes its files after the commit, so these must be on the disk before it; meanwhile it is restored.
-        let flushing = spawn_blocking(move || placing::flush(&written));
+        let flushing = tokio::spawn(blocking(move || placing::flush(&written)));
         if plan.is_live(self.grant()) {
             self.complete_images().map_err(text_of)?;
             self.restore(&plan, &engine_id).await?;
         }
-        flushing.await.map_err(|error| error.to_string())?.map_err(text_of)?;
+        flushing.await.map_err(|error| error.to_string())??;
         self.tell(FromDestination::Restored).await
     }
 
@@ -327,7 +328,7 @@ impl<E: Engine> Move<'_, E> {
         self.journal.folder().join(IMAGES)
     }
 
-    /// The small images join those of pages, where the runtime looks for them.
+    /// The small images join those of pages.
     fn complete_images(&self) -> std::io::Result<()> {
         for entry in fs::read_dir(self.inbox(Lot::State).join(IMAGES))? {
             let entry = entry?;
@@ -378,7 +379,7 @@ impl<E: Engine> Move<'_, E> {
                 None => {
                     if let Err(why) = self.restore(&plan, &engine_id).await {
                         // The images are whole: what may pass is waited for.
-                        if !why.starts_with(restoring::REFUSED) || is_of_full_disk(&why) {
+                        if !why.starts_with(REFUSED) || is_of_full_disk(&why) {
                             return Err(why);
                         }
                         return self.without_memory(&plan, &engine_id, &why).await;
@@ -551,10 +552,4 @@ impl<E: Engine> Move<'_, E> {
 
 fn lost(error: &FrameError) -> Why {
     format!("the line to the source broke: {error}")
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
-) -> Result<T, Why> {
-    spawn_blocking(work).await.map_err(|error| error.to_string())?.map_err(text_of)
 }

@@ -23,10 +23,10 @@ use ecep_precopy::{
     sent::{Sent, Verdict},
 };
 use ecep_runtime::freezer;
-use tokio::{runtime::Handle, task::spawn_blocking};
+use tokio::runtime::Handle;
 use tokio_util::io::SyncIoBridge;
 
-use super::step::Why;
+use super::step::{Why, blocking};
 
 /// Pages of one batch: 1 MiB.
 const BATCH: usize = 256;
@@ -91,7 +91,7 @@ pub(super) async fn copy_running(
     let stop = Arc::<AtomicBool>::default();
     let _guard = StopOnDrop(Arc::clone(&stop));
     let bridge = SyncIoBridge::new(stream);
-    let copied = spawn_blocking(move || {
+    on_its_way(move || {
         let mut copier = Copier {
             line: bridge,
             throttle,
@@ -103,8 +103,8 @@ pub(super) async fn copy_running(
             stop,
         };
         copier.copy(pid, Sent::new(limit))
-    });
-    copied.await.map_err(|error| error.to_string())?.map_err(|error| broke(&error))
+    })
+    .await
 }
 
 struct Copier<F> {
@@ -131,12 +131,12 @@ impl<F: FnMut(u64)> Copier<F> {
             self.flush()?;
             self.line.write_all(&ROUND_OVER.to_le_bytes())?;
             self.line.flush()?;
-            self.expect_taken()?;
+            expect_taken(&mut self.line)?;
             rounds.push(Round { sent: ((sent.len() - before) * PAGE) as u64, took: start.elapsed() });
         }
         self.line.write_all(&ALL_OVER.to_le_bytes())?;
         self.line.flush()?;
-        self.expect_taken()?;
+        expect_taken(&mut self.line)?;
         tracing::info!(rounds = rounds.len(), pages = sent.len(), last = ?rounds.last(), "memory has gone ahead");
         Ok(sent)
     }
@@ -182,16 +182,6 @@ impl<F: FnMut(u64)> Copier<F> {
         self.batch.clear();
         Ok(())
     }
-
-    fn expect_taken(&mut self) -> io::Result<()> {
-        let mut answer = [0];
-        self.line.read_exact(&mut answer)?;
-        if answer == [TAKEN] {
-            Ok(())
-        } else {
-            Err(io::Error::other("the destination did not take the memory"))
-        }
-    }
 }
 
 /// Takes the pages of a container that runs elsewhere into a pool in a folder. `hear` is called whenever some have come.
@@ -205,8 +195,7 @@ pub(super) async fn take_running(
     hear: impl Fn() + Send + 'static,
 ) -> Result<Pool, Why> {
     let bridge = SyncIoBridge::new(stream);
-    let taken = spawn_blocking(move || take(bridge, &folder, limit, hear));
-    taken.await.map_err(|error| error.to_string())?.map_err(|error| broke(&error))
+    on_its_way(move || take(bridge, &folder, limit, hear)).await
 }
 
 fn take(
@@ -221,8 +210,7 @@ fn take(
         let count = read_u32(&mut line)?;
         hear();
         if count == ROUND_OVER || count == ALL_OVER {
-            line.write_all(&[TAKEN])?;
-            line.flush()?;
+            say_taken(&mut line)?;
             if count == ALL_OVER {
                 return Ok(pool);
             }
@@ -258,7 +246,7 @@ pub(super) async fn send_image(
     compress: bool,
 ) -> Result<recipe::Sums, Why> {
     let bridge = SyncIoBridge::new(stream);
-    let done = spawn_blocking(move || {
+    on_its_way(move || {
         let line = Throttled { line: bridge, throttle, runtime: Handle::current() };
         let buffered = BufWriter::with_capacity(BUFFER, line);
         let (mut line, sums) = if compress {
@@ -270,15 +258,10 @@ pub(super) async fn send_image(
         };
         line.flush()?;
         let mut line = line.into_inner().map_err(io::IntoInnerError::into_error)?.line;
-        let mut answer = [0];
-        line.read_exact(&mut answer)?;
-        if answer == [TAKEN] {
-            Ok(sums)
-        } else {
-            Err(io::Error::other("the destination could not rebuild it"))
-        }
-    });
-    done.await.map_err(|error| error.to_string())?.map_err(|error| broke(&error))
+        expect_taken(&mut line)?;
+        Ok(sums)
+    })
+    .await
 }
 
 fn write_recipe<W: Write>(out: W, image: &Path, sent: &Sent) -> io::Result<(W, recipe::Sums)> {
@@ -317,7 +300,7 @@ pub(super) async fn rebuild_image(
     hear: impl Fn() + Send + 'static,
 ) -> Result<(), Why> {
     let bridge = SyncIoBridge::new(stream);
-    let done = spawn_blocking(move || {
+    on_its_way(move || {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&place)?;
         let mut line = BufReader::with_capacity(BUFFER, Heard { line: bridge, hear });
         let rebuilt = if is_packed {
@@ -327,11 +310,9 @@ pub(super) async fn rebuild_image(
             recipe::rebuild(&mut line, &pool, &file, MAX_IMAGE_PAGES)
         };
         rebuilt.map_err(io::Error::other)?;
-        let mut line = line.into_inner().line;
-        line.write_all(&[TAKEN])?;
-        line.flush()
-    });
-    done.await.map_err(|error| error.to_string())?.map_err(|error| broke(&error))
+        say_taken(&mut line.into_inner().line)
+    })
+    .await
 }
 
 /// A line of which somebody hears.
@@ -366,12 +347,26 @@ impl Write for Throttled {
     }
 }
 
+fn expect_taken(line: &mut impl Read) -> io::Result<()> {
+    let mut answer = [0];
+    line.read_exact(&mut answer)?;
+    if answer == [TAKEN] { Ok(()) } else { Err(io::Error::other("the destination did not take it")) }
+}
+
+fn say_taken(line: &mut impl Write) -> io::Result<()> {
+    line.write_all(&[TAKEN])?;
+    line.flush()
+}
+
 fn read_u32(from: &mut impl Read) -> io::Result<u32> {
     let mut bytes = [0; 4];
     from.read_exact(&mut bytes)?;
     Ok(u32::from_le_bytes(bytes))
 }
 
-fn broke(error: &io::Error) -> Why {
-    format!("the memory could not travel: {error}")
+/// Does its part of it on a thread for work that blocks.
+async fn on_its_way<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, Why> {
+    blocking(work).await.map_err(|why| format!("the memory could not travel: {why}"))
 }

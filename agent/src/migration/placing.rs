@@ -1,13 +1,12 @@
-//! Where a move's files go at its destination: first all of them, before the container is frozen; then what has changed. Blocks.
+//! Where a move's files go at its destination: first all of them, while the container runs; then what has changed. Blocks.
 
 use std::{
     fs::{self, File, OpenOptions},
     io,
     path::{Path, PathBuf},
-    process::Command,
 };
 
-use ecep_precopy::apply;
+use ecep_precopy::{apply, copy::copy};
 
 use super::{
     files::{MAX_LOGS, numbered},
@@ -63,7 +62,6 @@ impl Places {
             self.put_logs(arrived, log)?;
             let tail = arrived.join(LOG_TAIL);
             if tail.is_file() {
-                // The engine has it open, and writes at its end.
                 let mut out = OpenOptions::new().append(true).create(true).open(log)?;
                 io::copy(&mut File::open(tail)?, &mut out)?;
             }
@@ -77,13 +75,7 @@ impl Places {
             if !file.is_file() {
                 break;
             }
-            let place = numbered(log, number);
-            if place.is_file() {
-                // The same file, since the engine may have it open.
-                io::copy(&mut File::open(&file)?, &mut File::create(&place)?)?;
-            } else {
-                move_to(&file, &place)?;
-            }
+            move_to(&file, &numbered(log, number))?;
         }
         Ok(())
     }
@@ -111,26 +103,24 @@ pub(crate) fn flush_disk_of(path: &Path) -> io::Result<()> {
 fn change(part: &Path, target: &Path, gone: &[PathBuf], written: &mut Vec<PathBuf>) -> io::Result<()> {
     apply::removals(gone, target)?;
     if part.is_dir() {
-        let before = written.len();
-        paths_below(part, target, written)?;
+        paths_of(part, target, written)?;
         apply::changes(part, target)?;
-        let placed = written.split_off(before).into_iter().filter(|path| path.symlink_metadata().is_ok());
-        written.extend(placed.collect::<Vec<_>>());
     }
     Ok(())
 }
 
-/// The places in `target` of everything below `part`.
-fn paths_below(part: &Path, target: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+/// The places of `part` and of everything below it.
+fn paths_of(part: &Path, target: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    found.push(target.to_owned());
     for child in fs::read_dir(part)? {
         let child = child?;
         let place = target.join(child.file_name());
         if child.file_type()?.is_dir() {
-            paths_below(&child.path(), &place, found)?;
+            paths_of(&child.path(), &place, found)?;
+        } else {
+            found.push(place);
         }
-        found.push(place);
     }
-    found.push(target.to_owned());
     Ok(())
 }
 
@@ -146,18 +136,7 @@ fn replace_tree(tree: &Path, place: &Path) -> io::Result<()> {
 /// have mounted its folder onto itself.
 fn move_to(from: &Path, to: &Path) -> io::Result<()> {
     match fs::rename(from, to) {
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-            let mut copy = Command::new("cp");
-            copy.env("LC_ALL", "C").arg("--archive").arg("--no-target-directory").args([from, to]);
-            let copied = copy.output()?;
-            if copied.status.success() {
-                return Ok(());
-            }
-            // It says of each file why; the first is enough.
-            let said = String::from_utf8_lossy(&copied.stderr);
-            let why = said.lines().next().unwrap_or_default();
-            Err(io::Error::other(format!("cannot copy {} to {}: {why}", from.display(), to.display())))
-        }
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => copy(from, to),
         outcome => outcome,
     }
 }

@@ -40,7 +40,7 @@ use super::{
     preflight,
     progress::Progress,
     saving,
-    step::{Attempts, Why, advise, say, text_of, unwritten},
+    step::{Attempts, Why, advise, blocking, say, text_of, unwritten},
     verdict::Authority,
     wire::{FromDestination, FromSource, IMAGE, Lot, Opening, PLAN},
 };
@@ -80,14 +80,25 @@ enum Duty {
     ClearUp,
 }
 
+/// The way to the destination.
+struct Line {
+    /// Lives as long as it is held.
+    channel: Channel,
+    control: ChannelStream,
+    /// Through the cloud, where the link is slower than the processor.
+    is_relayed: bool,
+}
+
 struct Move<'a, E> {
     shared: &'a Shared<E>,
     journal: Journal,
     record: SourceRecord,
     progress: Progress,
     authority: Authority,
-    /// The channel and the control stream, once there are any. The channel lives as long as it is held.
-    line: Option<(Channel, ChannelStream, bool)>,
+    /// The way to the destination, once there is one.
+    line: Option<Line>,
+    /// What the move may take of the link, all its streams together.
+    throttle: Throttle,
     frozen_at: Option<Instant>,
     /// The files, as they were when they went.
     tracked: Option<Arc<files::Tracked>>,
@@ -116,6 +127,7 @@ pub(super) async fn run<E: Engine>(
     let mut this = Move {
         shared,
         journal,
+        throttle: Throttle::new(record.bytes_per_second),
         record,
         progress: Progress::start(&grant.migration, shared.control.clone()),
         authority: Authority { control: shared.control.clone(), grant: grant.clone(), generation },
@@ -250,8 +262,8 @@ impl<E: Engine> Move<'_, E> {
         let reached = channels.reach(&grant.destination, &self.record.addresses, &self.record.signed).await;
         let (channel, is_relayed) = reached.map_err(|error| error.to_string())?;
         tracing::info!(migration = %grant.migration, destination = %grant.destination, is_relayed, "the two ends have met");
-        let control = self.open(&channel, Opening::Control).await?;
-        self.line = Some((channel, control, is_relayed));
+        let control = self.open_on(&channel, Opening::Control).await?;
+        self.line = Some(Line { channel, control, is_relayed });
 
         let path = self.journal.folder().join(PLAN);
         let text = serde_json::to_vec(&plan).map_err(|error| error.to_string())?;
@@ -299,8 +311,8 @@ impl<E: Engine> Move<'_, E> {
 
     /// Sends the memory ahead while the container runs.
     async fn copy_memory(&mut self, pid: i32, memory_bytes: u64) -> Result<Sent, Why> {
-        let stream = self.open_new(Opening::Memory).await?;
-        let throttle = Throttle::new(self.record.bytes_per_second);
+        let stream = self.open(Opening::Memory).await?;
+        let throttle = self.throttle.clone();
         let gone = Arc::<AtomicU64>::default();
         let going = Arc::clone(&gone);
         let told = move |bytes| going.store(bytes, Ordering::Relaxed);
@@ -323,9 +335,9 @@ impl<E: Engine> Move<'_, E> {
     /// Sends what has not gone ahead of one of CRIU's images.
     async fn send_pages(&mut self, number: u32, images: &Path) -> Result<(), Why> {
         let sent = self.sent.clone().unwrap_or_else(|| Arc::new(Sent::new(0)));
-        let is_packed = self.line.as_ref().is_some_and(|(_, _, is_relayed)| *is_relayed);
-        let stream = self.open_new(Opening::Pages { number, is_packed }).await?;
-        let throttle = Throttle::new(self.record.bytes_per_second);
+        let is_packed = self.line()?.is_relayed;
+        let stream = self.open(Opening::Pages { number, is_packed }).await?;
+        let throttle = self.throttle.clone();
         let image = images.join(memory::name_of(number));
         let sums = match memory::send_image(stream, image, sent, throttle, is_packed).await {
             Ok(sums) => sums,
@@ -562,31 +574,27 @@ impl<E: Engine> Move<'_, E> {
         }
     }
 
-    async fn open(&self, channel: &Channel, opening: Opening) -> Result<ChannelStream, Why> {
+    fn line(&mut self) -> Result<&mut Line, Why> {
+        self.line.as_mut().ok_or_else(|| "the line to the destination is lost".to_owned())
+    }
+
+    /// A further stream on the line.
+    async fn open(&mut self, opening: Opening) -> Result<ChannelStream, Why> {
+        let channel = self.line()?.channel.clone();
+        self.open_on(&channel, opening).await
+    }
+
+    async fn open_on(&self, channel: &Channel, opening: Opening) -> Result<ChannelStream, Why> {
         let header = Header::Migration { grant: self.record.signed.clone() };
         let mut stream = channel.open(&header).await.map_err(|error| error.to_string())?;
         write_message(&mut stream, &opening).await.map_err(|error| error.to_string())?;
         Ok(stream)
     }
 
-    /// A further stream on the line.
-    async fn open_new(&self, opening: Opening) -> Result<ChannelStream, Why> {
-        match &self.line {
-            Some((channel, _, _)) => self.open(channel, opening).await,
-            None => Err("the line to the destination is lost".to_owned()),
-        }
-    }
-
     /// Sends a lot of files and says so.
     async fn send(&mut self, lot: Lot, items: Vec<Item>) -> Result<(), Why> {
-        let (channel, is_relayed) = match &self.line {
-            Some((channel, _, is_relayed)) => (channel.clone(), *is_relayed),
-            None => return Err("the line to the destination is lost".to_owned()),
-        };
-        let stream = self.open(&channel, Opening::Items(lot)).await?;
-        // Through the cloud the link is slower than the processor.
-        let throttle = Throttle::new(self.record.bytes_per_second);
-        let options = Options { compress: is_relayed, throttle };
+        let stream = self.open(Opening::Items(lot)).await?;
+        let options = Options { compress: self.line()?.is_relayed, throttle: self.throttle.clone() };
         let sizes = items.iter().map(|item| match &item.source {
             Content::File(path) => fs::metadata(path).map(|file| file.len()).unwrap_or_default(),
             Content::Tree(_) | Content::Part { .. } => 0,
@@ -603,16 +611,12 @@ impl<E: Engine> Move<'_, E> {
             }
             error => error.to_string(),
         })?;
-        let Some((_, control, _)) = &mut self.line else {
-            return Err("the line to the destination is lost".to_owned());
-        };
+        let control = &mut self.line()?.control;
         write_message(control, &FromSource::Sent(lot)).await.map_err(|error| error.to_string())
     }
 
     async fn answer(&mut self) -> Result<FromDestination, Why> {
-        let Some((_, control, _)) = &mut self.line else {
-            return Err("the line to the destination is lost".to_owned());
-        };
+        let control = &mut self.line()?.control;
         let answer = timeout(ANSWER_LIMIT, read_message(control)).await;
         match answer.map_err(|_| "the destination does not answer".to_owned())? {
             Ok(FromDestination::Failed(why)) => Err(format!("{GAVE_UP}: {why}")),
@@ -624,10 +628,4 @@ impl<E: Engine> Move<'_, E> {
 
 fn unexpected(answer: &FromDestination) -> Why {
     format!("the destination answered out of turn ({answer:?}); do both devices have the same version?")
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
-) -> Result<T, Why> {
-    spawn_blocking(work).await.map_err(|error| error.to_string())?.map_err(text_of)
 }

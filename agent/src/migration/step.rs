@@ -3,7 +3,7 @@
 use std::{fmt::Debug, io, time::Duration};
 
 use ecep_proto::api::name::OperationId;
-use tokio::time::sleep;
+use tokio::{task::spawn_blocking, time::sleep};
 
 use crate::engine::EngineError;
 
@@ -21,6 +21,13 @@ pub(super) fn say(error: EngineError) -> Why {
 /// What the disk says went wrong.
 pub(super) fn text_of(error: io::Error) -> Why {
     error.to_string()
+}
+
+/// Does work that blocks on a thread for it.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, Why> {
+    spawn_blocking(work).await.map_err(|error| error.to_string())?.map_err(text_of)
 }
 
 /// What the kernel says of a full disk (ENOSPC), in lower case: CRIU, runc, the engine, `cp` and our own files all pass it on.

@@ -75,7 +75,7 @@ pub(super) enum FromDestination {
     },
     /// The container is made; let its files come.
     Prepared,
-    /// They are in place, and the engine is at it as far as it can be; let the state come.
+    /// They are in place; let the memory and the state come.
     Placed,
     /// It is at this now.
     At(MigrationPhase),

@@ -19,10 +19,7 @@ use tokio::{fs, io::AsyncWriteExt, task::spawn_blocking};
 use tokio_util::io::ReaderStream;
 
 use super::{ASK_SECONDS, DockerEngine, WORK_SECONDS, archive, failure::Doing, likeness};
-use crate::{
-    engine::{Engine, EngineError},
-    network::network_name,
-};
+use crate::{engine::EngineError, network::network_name};
 
 /// Saving and loading an image of gigabytes on a slow card.
 const IMAGE_SECONDS: u64 = 3600;
@@ -30,7 +27,7 @@ const IMAGE_SECONDS: u64 = 3600;
 /// What moves containers of one engine. Clones are the same.
 #[derive(Clone)]
 pub struct Mobility {
-    engine: DockerEngine,
+    pub(super) engine: DockerEngine,
 }
 
 /// A container, as a move needs to see it.
@@ -88,16 +85,6 @@ pub struct ImageFacts {
 impl Mobility {
     pub(super) fn new(engine: DockerEngine) -> Self {
         Self { engine }
-    }
-
-    /// Where the engine keeps containers, once it has told.
-    pub(super) async fn storage(&self) -> Option<PathBuf> {
-        self.engine.storage().await
-    }
-
-    /// The engine's socket.
-    pub(super) fn socket(&self) -> &str {
-        &self.engine.socket
     }
 
     /// Looks at a container. `size` also counts its writable layer, which takes the engine some time.

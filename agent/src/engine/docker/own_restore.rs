@@ -2,18 +2,15 @@
 //! isolated, without open connections, and only on engines with `"experimental": true` from before Docker 26; so it brings
 //! checkpoints back, and moves nobody.
 
-use std::{
-    collections::BTreeSet,
-    ffi::OsString,
-    io,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeSet, ffi::OsString, io, path::Path, time::Duration};
 
 use tokio::{fs, sync::Mutex};
 
 use super::{WORK_SECONDS, mobility::Mobility};
-use crate::{engine::EngineError, random};
+use crate::{
+    engine::{Engine, EngineError},
+    random,
+};
 
 /// The checkpoint's name for the engine, in the container's folder.
 const NAME: &str = "ecep";
@@ -34,7 +31,7 @@ impl Mobility {
     /// The engine's own.
     pub async fn start_from(&self, engine_id: &str, images: &Path) -> Result<(), EngineError> {
         let _alone = ONE_AT_A_TIME.lock().await;
-        let storage = self.storage().await.ok_or_else(|| {
+        let storage = self.engine.storage().await.ok_or_else(|| {
             EngineError::Failed("the engine has not told yet where it keeps containers; try again".to_owned())
         })?;
         let place = storage.join("containers").join(engine_id).join("checkpoints").join(NAME);
@@ -58,7 +55,7 @@ impl Mobility {
     async fn post_start(&self, engine_id: &str) -> Result<(), EngineError> {
         let unreachable = |error: reqwest::Error| EngineError::Unreachable(error.to_string());
         let client = reqwest::Client::builder()
-            .unix_socket(self.socket())
+            .unix_socket(self.engine.socket.as_str())
             .timeout(Duration::from_secs(WORK_SECONDS))
             .build()
             .map_err(unreachable)?;
@@ -89,7 +86,7 @@ async fn lay_out(images: &Path, place: &Path) -> io::Result<()> {
 
 async fn leftovers() -> BTreeSet<OsString> {
     let mut found = BTreeSet::new();
-    if let Ok(mut entries) = fs::read_dir(PathBuf::from(LEFTOVERS)).await {
+    if let Ok(mut entries) = fs::read_dir(LEFTOVERS).await {
         while let Ok(Some(entry)) = entries.next_entry().await {
             if entry.file_name().as_encoded_bytes().starts_with(LEFTOVER_PREFIX.as_bytes()) {
                 found.insert(entry.file_name());
