@@ -13,9 +13,8 @@ use ecep_proto::api::{
 
 use super::{
     Uplink,
-    migration::{GRANT_VALID, OPERATION_SUFFIX, parse_operation},
+    migration::{grant_ends, operation_or_new},
 };
-use crate::{clock::unix_ms, naming::id_from};
 
 impl Uplink {
     /// Begins a copy.
@@ -36,17 +35,10 @@ impl Uplink {
             return Err(ApiError::new(ErrorKind::InvalidArgument, text));
         }
         for (device, end) in [(&source, "has the checkpoint"), (&destination, "would get it")] {
-            let shared = self.control.view().tenants_of(device).is_some_and(|all| all.contains(tenant));
-            if !shared {
-                let text = format!("there is no device {device}; list the devices for their ids");
-                return Err(ApiError::new(ErrorKind::NotFound, text));
-            }
+            self.refuse_unless_shared(tenant, device)?;
             self.refuse_unless_reporting(device, end)?;
         }
-        let operation = match operation {
-            Some(operation) => operation,
-            None => parse_operation(&id_from("copy", "copy", OPERATION_SUFFIX))?,
-        };
+        let operation = operation_or_new(operation, "copy")?;
         tracing::info!(
             %container, %tenant, %source, %destination, checkpoint = %name, %operation,
             caller = %caller.authid, role = %caller.authrole, session = caller.session, "checkpoint is to be copied"
@@ -60,11 +52,10 @@ impl Uplink {
             destination: destination.clone(),
             generation: 0,
             mode: Mode::Checkpoint,
-            not_after: unix_ms() / 1000 + GRANT_VALID.as_secs(),
+            not_after: grant_ends(),
         };
         let addresses = self.channel_addresses(&destination);
-        let grant = serde_json::to_value(self.control.channels.sign(grant))
-            .map_err(|error| ApiError::new(ErrorKind::Unavailable, error.to_string()))?;
+        let grant = self.signed(grant)?;
         let expect =
             ExpectCheckpoint { grant: grant.clone(), name: name.clone(), directory: directory.clone() };
         let begun = self.ask::<CheckpointExpect>(&destination, &expect).await?;

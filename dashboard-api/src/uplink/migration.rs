@@ -23,9 +23,9 @@ use super::{Uplink, procedures::device_of};
 use crate::{authority::Decided, clock::unix_ms, moves::Ordered, naming::id_from, store::Placement};
 
 /// A grant is used within seconds; a move that waits for its turn at a busy device needs longer.
-pub(super) const GRANT_VALID: Duration = Duration::from_secs(60 * 60);
-/// Random characters of a move's id.
-pub(super) const OPERATION_SUFFIX: usize = 12;
+const GRANT_VALID: Duration = Duration::from_secs(60 * 60);
+/// Random characters of an operation's id.
+const OPERATION_SUFFIX: usize = 12;
 
 /// What the pre-flight found, with what is needed to go on.
 struct Looked {
@@ -59,10 +59,7 @@ impl Uplink {
     ) -> Result<MigrationView, ApiError> {
         let MigrateContainer { container, destination, mode, bytes_per_second, operation } = request;
         refuse_too_slow(bytes_per_second)?;
-        let operation = match operation {
-            Some(operation) => operation,
-            None => parse_operation(&id_from("move", "move", OPERATION_SUFFIX))?,
-        };
+        let operation = operation_or_new(operation, "move")?;
         let mut view = MigrationView {
             operation: operation.clone(),
             container: container.clone(),
@@ -116,7 +113,7 @@ impl Uplink {
                 MigrationMode::Live => Mode::Live,
                 MigrationMode::Cold => Mode::Cold,
             },
-            not_after: unix_ms() / 1000 + GRANT_VALID.as_secs(),
+            not_after: grant_ends(),
         };
         if let Err(error) = self.set_to_work(grant, bytes_per_second).await {
             let request = DecideRequest {
@@ -244,13 +241,7 @@ impl Uplink {
         let at =
             |(device, _): &(DeviceId, _)| holder.as_ref().is_none_or(|known| known.holding.holder == *device);
         let (source, view) = found.into_iter().find(at).ok_or_else(|| no_container(container))?;
-        let shared = self.control.view().tenants_of(destination).is_some_and(|all| all.contains(tenant));
-        if !shared {
-            return Err(ApiError::new(
-                ErrorKind::NotFound,
-                format!("there is no device {destination}; list the devices for their ids"),
-            ));
-        }
+        self.refuse_unless_shared(tenant, destination)?;
         if source == *destination {
             return Err(ApiError::new(
                 ErrorKind::Conflict,
@@ -279,6 +270,19 @@ impl Uplink {
         Ok(Looked { preflight, source, name: view.name })
     }
 
+    /// A device that is not the tenant's is not there for it.
+    pub(super) fn refuse_unless_shared(
+        &self,
+        tenant: &TenantSlug,
+        device: &DeviceId,
+    ) -> Result<(), ApiError> {
+        if self.control.view().tenants_of(device).is_some_and(|all| all.contains(tenant)) {
+            return Ok(());
+        }
+        let text = format!("there is no device {device}; list the devices for their ids");
+        Err(ApiError::new(ErrorKind::NotFound, text))
+    }
+
     pub(super) fn refuse_unless_reporting(&self, device: &DeviceId, end: &str) -> Result<(), ApiError> {
         let view = self.control.view().device(self.control.clock.now(), device);
         match view {
@@ -294,12 +298,17 @@ impl Uplink {
     async fn set_to_work(&self, grant: Grant, bytes_per_second: Option<u64>) -> Result<(), ApiError> {
         let (source, destination) = (grant.source.clone(), grant.destination.clone());
         let addresses = self.channel_addresses(&destination);
-        let signed = serde_json::to_value(self.control.channels.sign(grant))
-            .map_err(|error| ApiError::new(ErrorKind::Unavailable, error.to_string()))?;
+        let signed = self.signed(grant)?;
         self.ask::<MigrationExpect>(&destination, &ExpectMigration { grant: signed.clone() }).await?;
         let start = StartMigration { grant: signed, addresses, bytes_per_second };
         self.ask::<MigrationStart>(&source, &start).await?;
         Ok(())
+    }
+
+    /// A grant as devices take it.
+    pub(super) fn signed(&self, grant: Grant) -> Result<serde_json::Value, ApiError> {
+        serde_json::to_value(self.control.channels.sign(grant))
+            .map_err(|error| ApiError::new(ErrorKind::Unavailable, error.to_string()))
     }
 
     /// Where other devices reach this one.
@@ -380,8 +389,15 @@ fn liveness(liveness: Liveness) -> &'static str {
     }
 }
 
-pub(super) fn parse_operation(text: &str) -> Result<OperationId, ApiError> {
-    text.parse().map_err(|error| ApiError::new(ErrorKind::InvalidArgument, format!("{error}")))
+/// The operation that the caller has named, or a new one.
+pub(super) fn operation_or_new(named: Option<OperationId>, kind: &str) -> Result<OperationId, ApiError> {
+    let new = || id_from(kind, kind, OPERATION_SUFFIX).parse();
+    named.map_or_else(new, Ok).map_err(|error| ApiError::new(ErrorKind::InvalidArgument, format!("{error}")))
+}
+
+/// The last second in which a grant that is made now can be used for the first time.
+pub(super) fn grant_ends() -> u64 {
+    unix_ms() / 1000 + GRANT_VALID.as_secs()
 }
 
 fn no_container(container: &ContainerId) -> ApiError {
