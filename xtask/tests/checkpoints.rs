@@ -13,16 +13,14 @@ use anyhow::Result;
 use ecep_proto::api::checkpoint::{
     CheckpointContainer, CheckpointQuery, CopyCheckpoint, DeleteCheckpoint, RestoreContainer,
 };
-use ecep_proto::api::container::{
-    ContainerOrder, CreateContainer, DeleteContainer, StopContainer, VolumeMount,
-};
+use ecep_proto::api::container::{ContainerOrder, CreateContainer, StopContainer, VolumeMount};
 use ecep_proto::api::name::ContainerId;
 use ecep_proto::api::{
-    CheckpointCopy, CheckpointDelete, CheckpointListing, ContainerCheckpoint, ContainerCreate,
-    ContainerDelete, ContainerRestore, ContainerStart, ContainerStop,
+    CheckpointCopy, CheckpointDelete, CheckpointListing, ContainerCheckpoint, ContainerRestore,
+    ContainerStart, ContainerStop,
 };
 use xtask::report::Report;
-use xtask::stack::{Counting, Programs, Stack, WampError, agent_name, http_client};
+use xtask::stack::{Counting, Programs, Stack, WampError, agent_name, ask_counter};
 use xtask::{lab, wait};
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -34,30 +32,12 @@ fn order(name: &str) -> CreateContainer {
     CreateContainer::new(name.parse().unwrap(), lab::COUNTER_IMAGE)
 }
 
-fn create(stack: &Stack, number: u8, order: &CreateContainer) -> (ContainerId, Ipv4Addr) {
-    let (reply, _) = stack.operator().order::<ContainerCreate>(stack.id(number), order).unwrap();
-    let id = reply.container_id.unwrap();
-    let address = stack.await_address(&id, LIMIT).unwrap();
-    (id, address)
-}
-
-fn delete(stack: &Stack, number: u8, container: &ContainerId) {
-    let order = DeleteContainer { container: container.clone(), force: true, operation: None };
-    stack.operator().order::<ContainerDelete>(stack.id(number), &order).unwrap();
-}
-
-fn ask(address: Ipv4Addr, path: &str) -> Result<String> {
-    let url = format!("http://{address}:{PORT}{path}");
-    let mut answer = if path == "/add" {
-        http_client(LIMIT).post(&url).send_empty()?
-    } else {
-        http_client(LIMIT).get(&url).call()?
-    };
-    Ok(answer.body_mut().read_to_string()?.trim().to_owned())
+fn ask(address: Ipv4Addr, path: &str) -> Result<u64> {
+    ask_counter(address, path, LIMIT)
 }
 
 fn count(address: Ipv4Addr) -> u64 {
-    wait::until("the counter answers", LIMIT, || ask(address, "/count").map(Some)).unwrap().parse().unwrap()
+    wait::until("the counter answers", LIMIT, || ask(address, "/count").map(Some)).unwrap()
 }
 
 fn refusal(error: &anyhow::Error) -> &WampError {
@@ -72,7 +52,7 @@ fn checkpoints_bring_containers_back() {
     let root = lab::default_data_root();
     let stack = Stack::start(&mut report, &name, &root, 2, Programs::build_with_tests).unwrap();
     let _route = stack.route_through(1).unwrap();
-    let (counter, address) = create(&stack, 1, &order("counter"));
+    let (counter, address) = stack.create(1, &order("counter"), LIMIT).unwrap();
     stack.await_movable(&counter, 2, LIMIT).unwrap();
 
     into_itself_and_into_another(&stack, &counter, address);
@@ -91,7 +71,7 @@ fn checkpoints_bring_containers_back() {
 fn into_itself_and_into_another(stack: &Stack, counter: &ContainerId, address: Ipv4Addr) {
     let device = stack.id(1);
     let operator = stack.operator();
-    let saved: u64 = ask(address, "/add").unwrap().parse().unwrap();
+    let saved: u64 = ask(address, "/add").unwrap();
     let save = CheckpointContainer {
         container: counter.clone(),
         name: "first".parse().unwrap(),
@@ -102,7 +82,7 @@ fn into_itself_and_into_another(stack: &Stack, counter: &ContainerId, address: I
     operator.order::<ContainerCheckpoint>(device, &save).unwrap();
     let again = operator.order::<ContainerCheckpoint>(device, &save).unwrap_err();
     assert!(refusal(&again).message.contains("already"), "{again:#}");
-    assert_eq!(ask(address, "/add").unwrap().parse::<u64>().unwrap(), saved + 1, "it went on");
+    assert_eq!(ask(address, "/add").unwrap(), saved + 1, "it went on");
 
     let restore = RestoreContainer {
         container: counter.clone(),
@@ -120,7 +100,7 @@ fn into_itself_and_into_another(stack: &Stack, counter: &ContainerId, address: I
 
     let mut twin = order("twin");
     twin.start = false;
-    let (twin, twin_address) = create(stack, 1, &twin);
+    let (twin, twin_address) = stack.create(1, &twin, LIMIT).unwrap();
     let into = RestoreContainer { into: Some(twin.clone()), ..restore.clone() };
     operator.order::<ContainerRestore>(device, &into).unwrap();
     assert_eq!(count(twin_address), saved, "another container goes on from there");
@@ -131,7 +111,7 @@ fn into_itself_and_into_another(stack: &Stack, counter: &ContainerId, address: I
         .order::<ContainerStart>(device, &ContainerOrder { container: twin.clone(), operation: None })
         .unwrap();
     assert_eq!(count(twin_address), 0, "a start without restore is afresh");
-    delete(stack, 1, &twin);
+    stack.delete(1, &twin).unwrap();
 
     let leaving = CheckpointContainer { name: "last".parse().unwrap(), leave_running: false, ..save };
     operator.order::<ContainerCheckpoint>(device, &leaving).unwrap();
@@ -253,7 +233,7 @@ fn on_another_device(stack: &Stack, counter: &ContainerId, address: Ipv4Addr) {
     lab::copy_image(lab::COUNTER_IMAGE, stack.lab().device(1), stack.lab().device(2)).unwrap();
     let mut twin = self::order("twin");
     twin.start = false;
-    let (twin, twin_address) = create(stack, 2, &twin);
+    let (twin, twin_address) = stack.create(2, &twin, LIMIT).unwrap();
     let restore = RestoreContainer {
         container: counter.clone(),
         name: order.name.clone(),
@@ -263,7 +243,7 @@ fn on_another_device(stack: &Stack, counter: &ContainerId, address: Ipv4Addr) {
     };
     operator.order::<ContainerRestore>(stack.id(2), &restore).unwrap();
     assert_eq!(count(twin_address), saved, "another container on another device goes on from there");
-    delete(stack, 2, &twin);
+    stack.delete(2, &twin).unwrap();
     let delete = DeleteCheckpoint { container: counter.clone(), name: order.name, directory: None };
     for device in [stack.id(1), stack.id(2)] {
         operator.call::<CheckpointDelete>(device, &delete).unwrap();
@@ -281,7 +261,7 @@ fn volumes_are_not_confused(stack: &Stack) {
             read_only: false,
         })
         .to_vec();
-    let (container, address) = create(stack, 1, &wanted);
+    let (container, address) = stack.create(1, &wanted, LIMIT).unwrap();
     let place = |name: &str| {
         let words = ["volume", "inspect", "--format", "{{.Mountpoint}}", &format!("ecep_acme_{name}")];
         PathBuf::from(stack.lab().device(1).run_docker(words).unwrap().trim()).join("file")
@@ -303,7 +283,7 @@ fn volumes_are_not_confused(stack: &Stack) {
     for name in names {
         assert_eq!(fs::read_to_string(place(name)).unwrap(), name);
     }
-    delete(stack, 1, &container);
+    stack.delete(1, &container).unwrap();
     let gone = DeleteCheckpoint { container, name: saved.name, directory: None };
     stack.operator().call::<CheckpointDelete>(stack.id(1), &gone).unwrap();
 }
@@ -313,7 +293,7 @@ fn volumes_are_not_confused(stack: &Stack) {
 fn by_the_engine_itself(stack: &Stack) {
     let device = stack.lab().device(2);
     stack.run_setup(device, &["--remove"]).unwrap();
-    let (plain, address) = create(stack, 2, &order("plain"));
+    let (plain, address) = stack.create(2, &order("plain"), LIMIT).unwrap();
     let format =
         ["inspect", "--format", "{{.HostConfig.Runtime}}", &format!("ecep-{plain}")].map(str::to_owned);
     assert_eq!(device.run_docker(format.each_ref()).unwrap().trim(), "runc");
@@ -336,7 +316,7 @@ fn by_the_engine_itself(stack: &Stack) {
         operator.order::<ContainerRestore>(stack.id(2), &restore).unwrap();
         assert_eq!(count(address), saved);
     }
-    delete(stack, 2, &plain);
+    stack.delete(2, &plain).unwrap();
     let gone = DeleteCheckpoint { container: plain, name: save.name, directory: None };
     operator.call::<CheckpointDelete>(stack.id(2), &gone).unwrap();
     stack.run_setup(device, &[]).unwrap();

@@ -13,9 +13,9 @@ use anyhow::{Context, Result, ensure};
 use ecep_proto::api::container::{
     ContainerState, CreateContainer, PortMapping, Protocol, RestartPolicy, VolumeMount,
 };
+use ecep_proto::api::label;
 use ecep_proto::api::migration::{MigrationMode, MigrationState, Verdict};
 use ecep_proto::api::name::ContainerId;
-use ecep_proto::api::{ContainerCreate, label};
 use xtask::lab::System;
 use xtask::report::Report;
 use xtask::stack::{Counting, Programs, Stack, agent_name, http_client};
@@ -95,13 +95,8 @@ impl Scene {
         let mut with_volume = counter("cold")?;
         with_volume.volumes =
             vec![VolumeMount { volume: "data".parse()?, target: "/data".into(), read_only: false }];
-        let create = |order: &CreateContainer| -> Result<(ContainerId, Ipv4Addr)> {
-            let (reply, _) = stack.operator().order::<ContainerCreate>(stack.id(WALK[0]), order)?;
-            let id = reply.container_id.context("no container was made")?;
-            Ok((id.clone(), stack.await_address(&id, LIMIT)?))
-        };
-        let (live, live_address) = create(&with_port)?;
-        let (cold, cold_address) = create(&with_volume)?;
+        let (live, live_address) = stack.create(WALK[0], &with_port, LIMIT)?;
+        let (cold, cold_address) = stack.create(WALK[0], &with_volume, LIMIT)?;
         Ok(Self { stack, versions, live, live_address, cold, cold_address })
     }
 

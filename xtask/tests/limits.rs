@@ -11,17 +11,15 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use ecep_proto::api::container::{ContainerState, CreateContainer, DeleteContainer, RestartPolicy};
+use ecep_proto::api::container::{ContainerState, CreateContainer, RestartPolicy};
 use ecep_proto::api::migration::{
     MIN_BYTES_PER_SECOND, MigrateContainer, MigrationMode, MigrationPhase, MigrationQuery, MigrationRef,
     MigrationState, MigrationView, PhaseTook,
 };
 use ecep_proto::api::name::{ContainerId, OperationId};
-use ecep_proto::api::{
-    ContainerCreate, ContainerDelete, ContainerMigrate, MigrationCancel, MigrationHistory, label,
-};
+use ecep_proto::api::{ContainerMigrate, MigrationCancel, MigrationHistory, label};
 use xtask::report::Report;
-use xtask::stack::{Counting, Programs, Stack, WampError, agent_name, http_client};
+use xtask::stack::{Counting, Programs, Stack, WampError, agent_name, ask_counter};
 use xtask::{lab, wait};
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -55,16 +53,13 @@ impl Scene {
             ..CreateContainer::new(name.parse().unwrap(), image)
         };
         let stack = &self.stack;
-        let (reply, _) = stack.operator().order::<ContainerCreate>(stack.id(1), &order).unwrap();
-        let id = reply.container_id.unwrap();
-        let address = stack.await_address(&id, LIMIT).unwrap();
+        let (id, address) = stack.create(1, &order, LIMIT).unwrap();
         stack.await_movable(&id, 2, LIMIT).unwrap();
         Counter { id, address }
     }
 
     fn delete(&self, number: u8, counter: &Counter) {
-        let order = DeleteContainer { container: counter.id.clone(), force: true, operation: None };
-        self.stack.operator().order::<ContainerDelete>(self.stack.id(number), &order).unwrap();
+        self.stack.delete(number, &counter.id).unwrap();
     }
 
     fn order(&self, counter: &Counter, number: u8, rate: Option<u64>) -> Result<OperationId> {
@@ -163,13 +158,7 @@ impl Scene {
 }
 
 fn ask(address: Ipv4Addr, path: &str) -> Result<u64> {
-    let url = format!("http://{address}:{PORT}{path}");
-    let mut answer = if path == "/add" {
-        http_client(LIMIT).post(&url).send_empty()?
-    } else {
-        http_client(LIMIT).get(&url).call()?
-    };
-    Ok(answer.body_mut().read_to_string()?.trim().parse()?)
+    ask_counter(address, path, LIMIT)
 }
 
 fn count(counter: &Counter) -> u64 {

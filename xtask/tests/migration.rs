@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use ecep_proto::api::container::{ContainerState, CreateContainer, PortMapping, Protocol, RestartPolicy};
+use ecep_proto::api::label;
 use ecep_proto::api::migration::{MigrationMode, MigrationState, MigrationView};
 use ecep_proto::api::name::{ContainerId, OperationId};
-use ecep_proto::api::{ContainerCreate, label};
 use xtask::report::Report;
 use xtask::stack::{Counting, DASHBOARD_API, Programs, ROUTER, Stack, agent_name};
 use xtask::{lab, shell, wait};
@@ -168,9 +168,7 @@ impl Scene {
             restart: RestartPolicy::Always,
             ..CreateContainer::new("counter".parse().unwrap(), lab::COUNTER_IMAGE)
         };
-        let (reply, _) = stack.operator().order::<ContainerCreate>(stack.id(1), &order).unwrap();
-        let container = reply.container_id.unwrap();
-        let address = stack.await_address(&container, HEALED_WITHIN).unwrap();
+        let (container, address) = stack.create(1, &order, HEALED_WITHIN).unwrap();
         stack.await_movable(&container, 2, HEALED_WITHIN).unwrap();
         Self { stack, container, address }
     }

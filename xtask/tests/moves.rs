@@ -5,13 +5,13 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use ecep_proto::api::container::{CreateContainer, DeleteContainer, PortMapping, Protocol, VolumeMount};
+use anyhow::Result;
+use ecep_proto::api::MigrationCancel;
+use ecep_proto::api::container::{CreateContainer, PortMapping, Protocol, VolumeMount};
 use ecep_proto::api::migration::{MigrationMode, MigrationRef, MigrationState, Verdict};
 use ecep_proto::api::name::ContainerId;
-use ecep_proto::api::{ContainerCreate, ContainerDelete, MigrationCancel};
 use xtask::report::Report;
-use xtask::stack::{Counting, Programs, Stack, WampError, http_client};
+use xtask::stack::{Counting, Programs, Stack, WampError, ask_counter};
 use xtask::{lab, shell, wait};
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -21,41 +21,12 @@ fn order(name: &str) -> CreateContainer {
     CreateContainer::new(name.parse().unwrap(), lab::COUNTER_IMAGE)
 }
 
-fn create(stack: &Stack, number: u8, order: &CreateContainer) -> (ContainerId, Ipv4Addr) {
-    let (reply, _) = stack.operator().order::<ContainerCreate>(stack.id(number), order).unwrap();
-    let id = reply.container_id.unwrap();
-    let address = stack.await_address(&id, LIMIT).unwrap();
-    (id, address)
-}
-
-fn delete(stack: &Stack, number: u8, container: &ContainerId) {
-    let order = DeleteContainer { container: container.clone(), force: true, operation: None };
-    stack.operator().order::<ContainerDelete>(stack.id(number), &order).unwrap();
-}
-
-fn move_to(stack: &Stack, container: &ContainerId, number: u8, mode: MigrationMode) -> Result<()> {
-    let operation = wait::until("the move can be ordered", LIMIT, || {
-        stack.order_move(container, stack.id(number), mode).map(Some)
-    })?;
-    let moved = stack.await_move(&operation, LIMIT)?;
-    ensure!(moved.state == MigrationState::Done, "{}", moved.error.unwrap_or_default());
-    wait::until("it is listed there", LIMIT, || {
-        Ok((stack.placed(container)?.device == *stack.id(number)).then_some(()))
-    })
-}
-
-fn ask(address: Ipv4Addr, path: &str) -> Result<String> {
-    let url = format!("http://{address}:{PORT}{path}");
-    let mut answer = if path == "/add" {
-        http_client(LIMIT).post(&url).send_empty()?
-    } else {
-        http_client(LIMIT).get(&url).call()?
-    };
-    Ok(answer.body_mut().read_to_string()?.trim().to_owned())
+fn ask(address: Ipv4Addr, path: &str) -> Result<u64> {
+    ask_counter(address, path, LIMIT)
 }
 
 fn count(address: Ipv4Addr) -> u64 {
-    wait::until("the counter answers", LIMIT, || ask(address, "/count").map(Some)).unwrap().parse().unwrap()
+    wait::until("the counter answers", LIMIT, || ask(address, "/count").map(Some)).unwrap()
 }
 
 fn refusal(error: &anyhow::Error) -> &WampError {
@@ -70,7 +41,7 @@ fn what_else_a_move_promises() {
     let root = lab::default_data_root();
     let stack = Stack::start(&mut report, &name, &root, 2, Programs::build_with_tests).unwrap();
     let _route = stack.route_through(1).unwrap();
-    let (counter, address) = create(&stack, 1, &order("counter"));
+    let (counter, address) = stack.create(1, &order("counter"), LIMIT).unwrap();
     stack.await_movable(&counter, 2, LIMIT).unwrap();
 
     through_the_cloud(&stack, &counter, address);
@@ -88,13 +59,13 @@ fn through_the_cloud(stack: &Stack, counter: &ContainerId, address: Ipv4Addr) {
     shell::output(device.command("iptables").args(["-I", "INPUT"]).args(rule)).unwrap();
     let client = Counting::start(address, PORT).unwrap();
     client.wait_on(LIMIT).unwrap();
-    move_to(stack, counter, 2, MigrationMode::Live).unwrap();
+    stack.move_to(counter, 2, MigrationMode::Live, LIMIT).unwrap();
     client.wait_on(LIMIT).unwrap();
     client.stop().unwrap();
     shell::output(device.command("iptables").args(["-D", "INPUT"]).args(rule)).unwrap();
     let log = std::fs::read_to_string(stack.lab().device(1).data_dir().join("agent-1.log")).unwrap();
     assert!(log.contains("is_relayed=true"), "it did not go through the cloud");
-    move_to(stack, counter, 1, MigrationMode::Live).unwrap();
+    stack.move_to(counter, 1, MigrationMode::Live, LIMIT).unwrap();
 }
 
 /// A second order while one is under way must not make two destinations.
@@ -104,7 +75,7 @@ fn two_at_once_are_one(stack: &Stack, counter: &ContainerId) {
     let uri = &refusal(&second).uri;
     assert!(uri.ends_with("conflict") || uri.ends_with("preflight"), "{second:#}");
     assert_eq!(stack.await_move(&first, LIMIT).unwrap().state, MigrationState::Done);
-    move_to(stack, counter, 1, MigrationMode::Live).unwrap();
+    stack.move_to(counter, 1, MigrationMode::Live, LIMIT).unwrap();
 }
 
 /// Before the freeze a person can stop it, and nothing has happened.
@@ -120,7 +91,7 @@ fn cancelled(stack: &Stack, counter: &ContainerId, address: Ipv4Addr) {
             assert_eq!(stack.placed(counter).unwrap().device, *stack.id(1));
         }
         // It was too late: the freeze came first.
-        _ => move_to(stack, counter, 1, MigrationMode::Live).unwrap(),
+        _ => drop(stack.move_to(counter, 1, MigrationMode::Live, LIMIT).unwrap()),
     }
     assert_eq!(count(address), before);
     let again = stack.operator().ask::<MigrationCancel>(&cancel).unwrap_err();
@@ -132,7 +103,7 @@ fn cold(stack: &Stack) {
     let mut wanted = order("cold");
     wanted.volumes =
         vec![VolumeMount { volume: "data".parse().unwrap(), target: "/data".into(), read_only: false }];
-    let (container, address) = create(stack, 1, &wanted);
+    let (container, address) = stack.create(1, &wanted, LIMIT).unwrap();
     ask(address, "/count").ok();
     wait::until("it answers", LIMIT, || ask(address, "/add").map(Some)).unwrap();
     let volume = |number: u8| {
@@ -141,23 +112,23 @@ fn cold(stack: &Stack) {
     };
     let here = volume(1).unwrap();
     std::fs::write(format!("{here}/kept"), "what was written").unwrap();
-    move_to(stack, &container, 2, MigrationMode::Cold).unwrap();
+    stack.move_to(&container, 2, MigrationMode::Cold, LIMIT).unwrap();
     assert_eq!(count(address), 0, "it was started anew");
     let there = volume(2).unwrap();
     assert_eq!(std::fs::read_to_string(format!("{there}/kept")).unwrap(), "what was written");
     wait::until("the source has no volume left", LIMIT, || Ok(volume(1).is_err().then_some(()))).unwrap();
-    delete(stack, 2, &container);
+    stack.delete(2, &container).unwrap();
 }
 
 /// Said before anything is touched, with what to do about it.
 fn what_stands_in_the_way(stack: &Stack, counter: &ContainerId) {
-    let (rival, _) = create(stack, 2, &order("counter"));
+    let (rival, _) = stack.create(2, &order("counter"), LIMIT).unwrap();
     let mut with_port = order("ported");
     with_port.ports = vec![PortMapping { container: PORT, host: Some(8095), protocol: Protocol::Tcp }];
-    let (ported, _) = create(stack, 1, &with_port);
+    let (ported, _) = stack.create(1, &with_port, LIMIT).unwrap();
     let mut other = with_port.clone();
     other.name = "holder".parse().unwrap();
-    let (holder, _) = create(stack, 2, &other);
+    let (holder, _) = stack.create(2, &other, LIMIT).unwrap();
     for (container, words) in
         [(counter, "the name counter is taken here"), (&ported, "port 8095 is taken here")]
     {
@@ -170,7 +141,7 @@ fn what_stands_in_the_way(stack: &Stack, counter: &ContainerId) {
     }
     let same = stack.preflight(counter, stack.id(1)).unwrap_err();
     assert!(refusal(&same).uri.ends_with("conflict"), "{same:#}");
-    delete(stack, 2, &rival);
-    delete(stack, 2, &holder);
-    delete(stack, 1, &ported);
+    stack.delete(2, &rival).unwrap();
+    stack.delete(2, &holder).unwrap();
+    stack.delete(1, &ported).unwrap();
 }

@@ -7,11 +7,10 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use ecep_proto::api::container::{CreateContainer, DeleteContainer};
-use ecep_proto::api::migration::{MigrationMode, MigrationPhase, MigrationState, MigrationView};
+use anyhow::Result;
+use ecep_proto::api::container::CreateContainer;
+use ecep_proto::api::migration::{MigrationMode, MigrationPhase, MigrationView};
 use ecep_proto::api::name::ContainerId;
-use ecep_proto::api::{ContainerCreate, ContainerDelete};
 use serde::Serialize;
 
 use crate::report::Report;
@@ -69,9 +68,7 @@ fn measure(stack: &Stack, rounds: u32, megabytes: u32, rewritten: u32) -> Result
     let mut order = CreateContainer::new("bench".parse()?, lab::COUNTER_IMAGE);
     order.env.insert("BALLAST_MB".into(), megabytes.to_string());
     order.env.insert("BALLAST_REWRITTEN".into(), rewritten.to_string());
-    let (reply, _) = stack.operator().order::<ContainerCreate>(stack.id(1), &order)?;
-    let container = reply.container_id.context("it was not created")?;
-    let address = stack.await_address(&container, LIMIT)?;
+    let (container, address) = stack.create(1, &order, LIMIT)?;
     stack.await_movable(&container, 2, LIMIT)?;
     let mut rows = ["live", "cold"].map(|way| Row {
         megabytes,
@@ -98,21 +95,13 @@ fn measure(stack: &Stack, rounds: u32, megabytes: u32, rewritten: u32) -> Result
             row.take(&view, longest);
         }
     }
-    let delete = DeleteContainer { container, force: true, operation: None };
-    stack.operator().order::<ContainerDelete>(stack.id(at), &delete)?;
+    stack.delete(at, &container)?;
     Ok(rows)
 }
 
 fn to(stack: &Stack, container: &ContainerId, number: u8, way: &str) -> Result<MigrationView> {
     let mode = if way == "live" { MigrationMode::Live } else { MigrationMode::Cold };
-    let operation = wait::until("the move can be ordered", LIMIT, || {
-        stack.order_move(container, stack.id(number), mode).map(Some)
-    })?;
-    let moved = stack.await_move(&operation, LIMIT)?;
-    ensure!(moved.state == MigrationState::Done, "{}", moved.error.unwrap_or_default());
-    wait::until("it is listed there", LIMIT, || {
-        Ok((stack.placed(container)?.device == *stack.id(number)).then_some(()))
-    })?;
+    let operation = stack.move_to(container, number, mode, LIMIT)?;
     // The source tells the last figures a moment after the end.
     wait::until("its figures are told", LIMIT, || {
         let view = stack.await_move(&operation, LIMIT)?;

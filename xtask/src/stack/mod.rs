@@ -4,6 +4,7 @@
 
 mod client;
 mod cloud;
+mod containers;
 mod moves;
 mod ports;
 mod programs;
@@ -28,6 +29,7 @@ use ecep_proto::api::{DeviceList, realm};
 pub use client::{Client, Language, WampError, Watch};
 pub use cloud::http_client;
 pub use cloud::{Cloud, Refused};
+pub use containers::ask_counter;
 pub use moves::{Counting, Route};
 pub use programs::Programs;
 pub use supervisor::Supervisor;

@@ -11,10 +11,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use ecep_proto::api::container::{ContainerState, CreateContainer, DeleteContainer, LogQuery, VolumeMount};
+use ecep_proto::api::container::{ContainerState, CreateContainer, LogQuery, VolumeMount};
 use ecep_proto::api::migration::{MigrationMode, MigrationState};
 use ecep_proto::api::name::ContainerId;
-use ecep_proto::api::{ContainerCreate, ContainerDelete, ContainerLogs, label};
+use ecep_proto::api::{ContainerLogs, label};
 use xtask::report::Report;
 use xtask::stack::{Programs, Route, Stack, agent_name};
 use xtask::{lab, shell, wait};
@@ -84,9 +84,7 @@ impl Scene {
 
     /// Creates a container on device 1 and waits until it can be moved live.
     fn create(&self, name: &'static str, order: &CreateContainer) -> Result<Work<'_>> {
-        let (reply, _) = self.stack.operator().order::<ContainerCreate>(self.stack.id(1), order)?;
-        let id = reply.container_id.context("the reply names no container")?;
-        let address = self.stack.await_address(&id, SOON)?;
+        let (id, address) = self.stack.create(1, order, SOON)?;
         self.stack.await_movable(&id, 2, SOON)?;
         Ok(Work { scene: self, name, id, address })
     }
@@ -176,10 +174,7 @@ impl Work<'_> {
     }
 
     fn delete(self) -> Result<()> {
-        let stack = &self.scene.stack;
-        let order = DeleteContainer { container: self.id.clone(), force: true, operation: None };
-        stack.operator().order::<ContainerDelete>(stack.id(1), &order)?;
-        Ok(())
+        self.scene.stack.delete(1, &self.id)
     }
 }
 
