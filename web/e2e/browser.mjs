@@ -62,6 +62,17 @@ export async function panel(page, name) {
   if ((await button.getAttribute("aria-expanded")) !== "true") await button.click();
 }
 
+/** Creates a container from the form, on the page of containers, and waits until it runs. */
+export async function createContainer(page, name, ports = "") {
+  await go(page, "Containers");
+  await panel(page, "Create a container");
+  await page.getByLabel("Name", { exact: true }).fill(name);
+  await page.getByLabel("Image").fill(env.image);
+  await page.getByLabel("Ports").fill(ports);
+  await page.getByRole("button", { name: "Create", exact: true }).click();
+  await row(page, name).getByText("running").waitFor();
+}
+
 /** The table row of a container. */
 export function row(page, name) {
   return page.getByRole("row").filter({ has: page.getByRole("cell", { name: new RegExp(`^${name}`) }) });

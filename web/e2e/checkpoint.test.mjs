@@ -3,9 +3,8 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import {
   addressOf,
+  createContainer,
   deviceOf,
-  env,
-  go,
   inspect,
   launch,
   logIn,
@@ -32,13 +31,7 @@ test("a container is saved, brought back with what it had in memory, copied to t
   page.on("dialog", (dialog) => dialog.accept());
   const name = `saved-${Date.now().toString(36)}`;
   await logIn(page);
-  await go(page, "Containers");
-  await panel(page, "Create a container");
-  await page.getByLabel("Name", { exact: true }).fill(name);
-  await page.getByLabel("Image").fill(env.image);
-  await page.getByLabel("Ports").fill("8080");
-  await page.getByRole("button", { name: "Create", exact: true }).click();
-  await row(page, name).getByText("running").waitFor();
+  await createContainer(page, name, "8080");
   const from = await deviceOf(page, name);
   const address = await addressOf(page, from);
   const before = await count(page, address, name);

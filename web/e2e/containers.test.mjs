@@ -1,7 +1,7 @@
 // A person logs in, creates a container, watches it work, stops and deletes it.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { addressOf, deviceOf, env, go, launch, logIn, open, panel, PATIENCE, pickContainer, portOf, row, skip } from "./browser.mjs";
+import { addressOf, createContainer, deviceOf, env, go, launch, logIn, open, panel, PATIENCE, pickContainer, portOf, row, skip } from "./browser.mjs";
 
 /** How soon load must be seen, in milliseconds: the promise of the dashboard. */
 const SEEN_WITHIN = 3_000;
@@ -28,14 +28,7 @@ test("a container is created from the form, its load is seen within 3 s, it is s
   const { page, complaints, close } = await open(browser);
   const name = `browser-${Date.now().toString(36)}`;
   await logIn(page);
-  await go(page, "Containers");
-
-  await panel(page, "Create a container");
-  await page.getByLabel("Name", { exact: true }).fill(name);
-  await page.getByLabel("Image").fill(env.image);
-  await page.getByLabel("Ports").fill("8080");
-  await page.getByRole("button", { name: "Create", exact: true }).click();
-  await row(page, name).getByText("running").waitFor();
+  await createContainer(page, name, "8080");
   const published = await portOf(page, name);
   const address = await addressOf(page, await deviceOf(page, name));
 

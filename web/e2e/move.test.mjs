@@ -1,7 +1,7 @@
 // A person moves a container to the other device: looks first, orders it, watches it, and finds it there.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { chooseDestination, deviceOf, env, go, inspect, launch, logIn, open, panel, PATIENCE, pickContainer, row, skip } from "./browser.mjs";
+import { chooseDestination, createContainer, deviceOf, inspect, launch, logIn, open, panel, PATIENCE, pickContainer, row, skip } from "./browser.mjs";
 
 /** A move of a small container takes seconds; on a busy machine, with its image, much longer. In milliseconds. */
 const MOVED_WITHIN = 180_000;
@@ -16,12 +16,7 @@ test("a container is moved to the other device, stays on the page all the while,
   const { page, complaints, close } = await open(browser);
   const name = `mover-${Date.now().toString(36)}`;
   await logIn(page);
-  await go(page, "Containers");
-  await panel(page, "Create a container");
-  await page.getByLabel("Name", { exact: true }).fill(name);
-  await page.getByLabel("Image").fill(env.image);
-  await page.getByRole("button", { name: "Create", exact: true }).click();
-  await row(page, name).getByText("running").waitFor();
+  await createContainer(page, name);
   const from = await deviceOf(page, name);
   await page.evaluate(() => {
     window.notReloaded = true;

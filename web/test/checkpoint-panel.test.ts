@@ -1,17 +1,14 @@
 // The panel of checkpoints, in a browser's document, against a scripted router: what each role is offered, what is said
 // when devices do not answer, and what goes over the wire.
-import { flushSync, mount, unmount } from "svelte";
+import { flushSync, unmount } from "svelte";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { type CheckpointView, type ContainerState, type DeviceView, PROCEDURES, type Role, TOPICS } from "../src/api/generated";
-import { account } from "../src/state/account.svelte";
-import { live } from "../src/state/live.svelte";
 import { notices } from "../src/state/notices.svelte";
 import { route } from "../src/state/route.svelte";
 import Checkpoints from "../src/views/Checkpoints.svelte";
 import { type Message, ScriptedSocket, welcome } from "./scripted-socket";
+import { CALL, device, leave, opened as openedAs, script, settle, SUBSCRIBE } from "./signed-in";
 
-const SUBSCRIBE = 32;
-const CALL = 48;
 let app: object;
 let calls: Message[] = [];
 let subscriptions = new Map<string, number>();
@@ -19,10 +16,6 @@ let state: ContainerState;
 let devices: DeviceView[];
 /** By device; a device that is not here does not answer well. */
 let kept: Record<string, CheckpointView[]>;
-
-function device(id: string, liveness: DeviceView["liveness"] = "connected"): DeviceView {
-  return { id, name: `edge-${id}`, place: null, owner: "one", liveness, reasons: [], last_seen_at: 1, enrolled_at: 1, facts: null };
-}
 
 function container(id: string, state: ContainerState) {
   return { id, name: id === "c" ? "web" : id, application: "web", image: "i", state, exit_code: null, created_at: 1, started_at: 1, ports: [] };
@@ -59,40 +52,20 @@ function router(message: Message, answer: (message: Message) => void) {
 }
 
 beforeEach(() => {
-  vi.useFakeTimers();
   calls = [];
   subscriptions = new Map();
   state = "exited";
   devices = [device("a"), device("b"), device("d", "offline")];
   kept = { a: [checkpoint("second", 2_000, "big"), checkpoint("first", 1_000)], b: [] };
-  ScriptedSocket.script = router;
-  vi.stubGlobal("WebSocket", ScriptedSocket);
-  const ticket = { wamp_url: "ws://router.test/", realm: "r", authid: "ann", ticket: "t" };
-  vi.stubGlobal("fetch", async () => new Response(JSON.stringify(ticket)));
+  script(router);
   route.view = "containers";
   route.query = new URLSearchParams("panel=checkpoints&container=c");
 });
 
-afterEach(async () => {
-  await unmount(app);
-  live.stop();
-  account.session = account.tenant = null;
-  await vi.runOnlyPendingTimersAsync();
-  vi.useRealTimers();
-  vi.unstubAllGlobals();
-});
-
-async function settle() {
-  await vi.advanceTimersByTimeAsync(500);
-  flushSync();
-}
+afterEach(() => leave(app));
 
 async function opened(role: Role = "operator") {
-  account.session = { email: "ann@x.test", admin: false, memberships: [{ tenant: "one", tenant_name: "One", role }], expires_at: 1 };
-  account.tenant = "one";
-  live.start("one");
-  app = mount(Checkpoints, { target: document.body });
-  await settle();
+  app = await openedAs(Checkpoints, role);
 }
 
 const text = () => document.body.textContent?.replace(/\s+/g, " ") ?? "";

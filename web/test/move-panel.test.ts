@@ -1,27 +1,20 @@
 // The panel that moves a container, in a browser's document, against a scripted router: what each verdict and each
 // role is offered, and what is shown while it moves and afterwards.
-import { flushSync, mount, unmount } from "svelte";
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { flushSync, unmount } from "svelte";
+import { afterEach, beforeEach, expect, it } from "vitest";
 import { type DeviceView, type Preflight, PROCEDURES, type Role, TOPICS, type Verdict } from "../src/api/generated";
-import { account } from "../src/state/account.svelte";
-import { live } from "../src/state/live.svelte";
 import { route } from "../src/state/route.svelte";
 import MoveContainer from "../src/views/MoveContainer.svelte";
 import { move } from "./sample-move";
 import { type Message, ScriptedSocket, welcome } from "./scripted-socket";
+import { CALL, device, leave, opened as openedAs, script, settle, SUBSCRIBE } from "./signed-in";
 
-const SUBSCRIBE = 32;
-const CALL = 48;
 const container = { id: "c", name: "web", application: "web", image: "i", state: "running", exit_code: null, created_at: 1, started_at: 1, ports: [], address: "10.87.1.4" };
 let app: object;
 let calls: Message[] = [];
 let devices: DeviceView[] = [];
 let preflight: Preflight | string;
 let subscriptions = new Map<string, number>();
-
-function device(id: string, liveness: DeviceView["liveness"] = "connected"): DeviceView {
-  return { id, name: `edge-${id}`, place: null, owner: "one", liveness, reasons: [], last_seen_at: 1, enrolled_at: 1, facts: null };
-}
 
 function found(verdict: Verdict): Preflight {
   const checks = [
@@ -48,39 +41,19 @@ function router(message: Message, answer: (message: Message) => void) {
 }
 
 beforeEach(() => {
-  vi.useFakeTimers();
   calls = [];
   subscriptions = new Map();
   devices = [device("a"), device("b"), device("d", "offline")];
   preflight = found("live");
-  ScriptedSocket.script = router;
-  vi.stubGlobal("WebSocket", ScriptedSocket);
-  const ticket = { wamp_url: "ws://router.test/", realm: "r", authid: "ann", ticket: "t" };
-  vi.stubGlobal("fetch", async () => new Response(JSON.stringify(ticket)));
+  script(router);
   route.view = "containers";
   route.query = new URLSearchParams("panel=move&container=c");
 });
 
-afterEach(async () => {
-  await unmount(app);
-  live.stop();
-  account.session = account.tenant = null;
-  await vi.runOnlyPendingTimersAsync();
-  vi.useRealTimers();
-  vi.unstubAllGlobals();
-});
-
-async function settle() {
-  await vi.advanceTimersByTimeAsync(500);
-  flushSync();
-}
+afterEach(() => leave(app));
 
 async function opened(role: Role = "operator") {
-  account.session = { email: "ann@x.test", admin: false, memberships: [{ tenant: "one", tenant_name: "One", role }], expires_at: 1 };
-  account.tenant = "one";
-  live.start("one");
-  app = mount(MoveContainer, { target: document.body });
-  await settle();
+  app = await openedAs(MoveContainer, role);
 }
 
 async function choose(destination: string) {

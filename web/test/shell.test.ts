@@ -1,14 +1,13 @@
 // The frame in a browser's document, against a scripted router: what a person with two tenants sees.
-import { flushSync, mount, unmount } from "svelte";
+import { mount, unmount } from "svelte";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { PROCEDURES } from "../src/api/generated";
 import { account } from "../src/state/account.svelte";
 import { route } from "../src/state/route.svelte";
 import Shell from "../src/views/Shell.svelte";
 import { ScriptedSocket, welcome } from "./scripted-socket";
+import { CALL, settle, SUBSCRIBE } from "./signed-in";
 
-const SUBSCRIBE = 32;
-const CALL = 48;
 let devices: object[] = [];
 let app: object;
 
@@ -39,11 +38,6 @@ afterEach(async () => {
   vi.useRealTimers();
   vi.unstubAllGlobals();
 });
-
-async function settle() {
-  await vi.advanceTimersByTimeAsync(500);
-  flushSync();
-}
 
 it("shows neither a tenant's new secret nor its waiting in another tenant", async () => {
   devices = [];

@@ -36,6 +36,11 @@ class Route {
     history.replaceState(null, "", `#/${this.view}${text === "" ? "" : `?${text}`}`);
     this.query = query;
   }
+
+  /** As `set`, but nothing leaves what is there: who picks forgets what is not found for a moment, the address does not. */
+  keep(key: string, value: string) {
+    if (value !== "") this.set(key, value);
+  }
 }
 
 export const route = new Route();
