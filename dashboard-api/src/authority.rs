@@ -348,7 +348,7 @@ impl Authority {
 
     /// The devices' addresses have changed.
     pub fn touch(&self, tenant: &TenantSlug) {
-        bump(&mut self.known(), tenant);
+        self.bump(&mut self.known(), tenant);
     }
 
     async fn subnet(&self, tenant: &TenantSlug) -> Result<Subnet, ApiError> {
@@ -364,7 +364,7 @@ impl Authority {
     async fn write(&self, placement: Placement) -> Result<(), StoreError> {
         self.store.put_placement(&placement).await?;
         let mut known = self.known();
-        bump(&mut known, &placement.tenant);
+        self.bump(&mut known, &placement.tenant);
         known.placements.insert(placement.container.clone(), placement);
         Ok(())
     }
@@ -372,21 +372,21 @@ impl Authority {
     async fn forget(&self, placement: &Placement) -> Result<(), StoreError> {
         self.store.remove_placement(placement, unix_ms()).await?;
         let mut known = self.known();
-        bump(&mut known, &placement.tenant);
+        self.bump(&mut known, &placement.tenant);
         known.placements.remove(&placement.container);
         Ok(())
+    }
+
+    fn bump(&self, known: &mut Known, tenant: &TenantSlug) {
+        // Never one that was there before, also over restarts and in the millisecond of the start.
+        let revision = known.revisions.entry(tenant.clone()).or_insert(self.started);
+        *revision = unix_ms().max(*revision + 1);
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
         // Changed in one step each, so it is sound also after a panic elsewhere.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn bump(known: &mut Known, tenant: &TenantSlug) {
-    // Never one that was there before, also over restarts.
-    let revision = known.revisions.entry(tenant.clone()).or_default();
-    *revision = unix_ms().max(*revision + 1);
 }
 
 fn is_end_of(holding: &Holding, device: &DeviceId) -> bool {
