@@ -8,19 +8,14 @@ mod hosts;
 mod rules;
 mod system;
 
-use std::{
-    collections::BTreeMap,
-    net::Ipv4Addr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
 use ecep_proto::api::{
     name::{ContainerId, DeviceId, TenantSlug},
     network::{NetworkTable, Subnet, TenantNetwork},
 };
+
+use tokio::sync::watch;
 
 use crate::{engine::Engine, inventory::Inventory};
 
@@ -43,19 +38,20 @@ pub struct Networks<E> {
     inventory: Arc<Inventory<E>>,
     /// The table that was applied last. Held while one is applied: one at a time.
     table: tokio::sync::Mutex<NetworkTable>,
-    revision: AtomicU64,
+    /// Of the table that is applied.
+    revision: watch::Sender<u64>,
 }
 
 impl<E: Engine> Networks<E> {
     /// Knows no table yet, and changes nothing until there is one.
     pub fn new(device: DeviceId, inventory: Arc<Inventory<E>>) -> Self {
         let table = tokio::sync::Mutex::new(NetworkTable { revision: NO_TABLE, networks: Vec::new() });
-        Self { device, inventory, table, revision: AtomicU64::new(NO_TABLE) }
+        Self { device, inventory, table, revision: watch::Sender::new(NO_TABLE) }
     }
 
     /// The revision of the table that is applied; 0 if none is.
     pub fn revision(&self) -> u64 {
-        self.revision.load(Ordering::Relaxed)
+        *self.revision.borrow()
     }
 
     /// Applies a table. What cannot be done is logged, and the revision not taken over, so that it comes again.
@@ -71,7 +67,7 @@ impl<E: Engine> Networks<E> {
         for (tenant, address) in moved {
             self.forget_neighbour(&tenant, address).await;
         }
-        self.revision.store(current.revision, Ordering::Relaxed);
+        self.revision.send_replace(current.revision);
     }
 
     /// A container was started here: it gets the others' names, and its bridge the switches if it is new. The rules are there
@@ -131,11 +127,23 @@ impl<E: Engine> Networks<E> {
         self.forget_neighbour(tenant, address).await;
     }
 
-    /// The tenant's network, if the control plane has told.
-    pub async fn subnet(&self, tenant: &TenantSlug) -> Option<Subnet> {
-        let table = self.table.lock().await;
-        let of_tenant = table.networks.iter().find(|network| network.subnet.tenant == *tenant);
-        of_tenant.map(|network| network.subnet.clone())
+    /// The tenant's network, as soon as it is set up here: the control plane tells it with its answer to a report.
+    pub async fn subnet(&self, tenant: &TenantSlug) -> Subnet {
+        let mut applied = self.revision.subscribe();
+        loop {
+            let revision = *applied.borrow_and_update();
+            let table = self.table.lock().await;
+            let of_tenant = table.networks.iter().find(|network| network.subnet.tenant == *tenant);
+            // One that could not be set up has another revision than what is applied.
+            if let Some(network) = of_tenant.filter(|_| table.revision == revision) {
+                return network.subnet.clone();
+            }
+            drop(table);
+            if applied.changed().await.is_err() {
+                // Never: the sender is our own.
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// Whether another container has this address.

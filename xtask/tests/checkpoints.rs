@@ -25,6 +25,8 @@ use xtask::{lab, wait};
 
 const LIMIT: Duration = Duration::from_secs(120);
 const PORT: u16 = 8080;
+/// What takes a moment to be put back, in bytes.
+const BULK: usize = 256 << 20;
 /// How long a killed agent stays away.
 const DOWN: Duration = Duration::from_secs(1);
 
@@ -63,6 +65,10 @@ fn checkpoints_bring_containers_back() {
     by_the_engine_itself(&stack);
     for leave_running in [true, false] {
         the_agent_dies_in_the_middle(&stack, &counter, address, leave_running);
+    }
+    the_agent_dies_and_the_disk_goes(&stack, &counter, address);
+    for work in ["putting_back", "starting"] {
+        the_agent_dies_in_a_restore(&stack, work);
     }
     stack.take_down().unwrap();
 }
@@ -337,12 +343,7 @@ fn the_agent_dies_in_the_middle(
     std::thread::scope(|scope| {
         // It is answered by nobody, or as unavailable.
         scope.spawn(|| drop(stack.operator().order::<ContainerCheckpoint>(stack.id(1), &order)));
-        let start = Instant::now();
-        while !is_being_filled(&below.join(".middle")) {
-            assert!(start.elapsed() < LIMIT, "it was never begun");
-            std::thread::yield_now();
-        }
-        stack.supervisor().kill_for(&agent_name(1), DOWN).unwrap();
+        kill_when(stack, || is_being_filled(&below.join(".middle")));
     });
     wait::until("nothing half is left", LIMIT, || {
         let drafts = entries(&below).into_iter().filter(|name| name.starts_with('.'));
@@ -374,6 +375,90 @@ fn the_agent_dies_in_the_middle(
     .unwrap();
     let delete = DeleteCheckpoint { container: counter.clone(), name: again.name, directory: None };
     stack.operator().call::<CheckpointDelete>(stack.id(1), &delete).unwrap();
+}
+
+/// The directory that the owner has named is not there when the agent starts again: the container goes on all the same.
+fn the_agent_dies_and_the_disk_goes(stack: &Stack, counter: &ContainerId, address: Ipv4Addr) {
+    let data = stack.lab().device(1).data_dir();
+    let (disk, policy) = (data.join("goes"), data.join("agent/policy.toml"));
+    fs::write(&policy, format!("[checkpoint_directories]\ngoes = {:?}\n", disk.display().to_string()))
+        .unwrap();
+    fs::create_dir(&disk).unwrap();
+    let order = CheckpointContainer { directory: Some("goes".parse().unwrap()), ..save(counter, "goes") };
+    let draft = disk.join(stack.id(1).as_str()).join("acme/goes").join(counter.as_str()).join(".goes");
+    let client = Counting::start(address, PORT).unwrap();
+    client.wait_on(LIMIT).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| drop(stack.operator().order::<ContainerCheckpoint>(stack.id(1), &order)));
+        kill_when(stack, || is_being_filled(&draft));
+    });
+    fs::rename(&disk, data.join("gone")).unwrap();
+    wait::until("it is settled", LIMIT, || Ok((notes(stack) == 0).then_some(()))).unwrap();
+    client.wait_on(LIMIT).unwrap();
+    client.stop().unwrap();
+    fs::remove_file(policy).unwrap();
+    fs::remove_dir_all(data.join("gone")).unwrap();
+}
+
+/// What was being brought back is so, or is stopped and can be brought back again; it never runs without its state.
+fn the_agent_dies_in_a_restore(stack: &Stack, work: &str) {
+    let volume =
+        VolumeMount { volume: "bulk".parse().unwrap(), target: "/bulk".to_owned(), read_only: false };
+    let (container, address) =
+        stack.create(1, &CreateContainer { volumes: vec![volume], ..order("bulky") }, LIMIT).unwrap();
+    let words = ["volume", "inspect", "--format", "{{.Mountpoint}}", "ecep_acme_bulk"];
+    let file = PathBuf::from(stack.lab().device(1).run_docker(words).unwrap().trim()).join("file");
+    fs::write(&file, vec![7; BULK]).unwrap();
+    wait::until("it answers", LIMIT, || ask(address, "/add").map(Some)).unwrap();
+    let saved = count(address);
+    let save = save(&container, "bulky");
+    let operator = stack.operator();
+    operator.order::<ContainerCheckpoint>(stack.id(1), &save).unwrap();
+    fs::write(&file, "changed since").unwrap();
+    stop(stack, &container);
+    let restore = RestoreContainer {
+        container: container.clone(),
+        name: save.name.clone(),
+        directory: None,
+        into: None,
+        operation: None,
+    };
+    let note = stack.lab().device(1).data_dir().join("agent/checkpointing").join(format!("{container}.json"));
+    let is_at_it = || fs::read_to_string(&note).is_ok_and(|text| text.contains(work));
+    std::thread::scope(|scope| {
+        // It is answered by nobody, or as unavailable.
+        scope.spawn(|| drop(operator.order::<ContainerRestore>(stack.id(1), &restore)));
+        kill_when(stack, is_at_it);
+    });
+    wait::until("it is settled", LIMIT, || Ok((notes(stack) == 0).then_some(()))).unwrap();
+    if let Ok(counted) = ask(address, "/count") {
+        assert_eq!(counted, saved, "it runs, so it was brought back");
+        wait::until("the device takes orders", LIMIT, || {
+            let order =
+                StopContainer { container: container.clone(), grace_seconds: Some(0), operation: None };
+            operator.order::<ContainerStop>(stack.id(1), &order).map(Some)
+        })
+        .unwrap();
+    }
+    wait::until("the device takes orders", LIMIT, || {
+        operator.order::<ContainerRestore>(stack.id(1), &restore).map(Some)
+    })
+    .unwrap();
+    assert_eq!(count(address), saved);
+    assert_eq!(fs::metadata(&file).unwrap().len(), BULK as u64, "its files are as they were, too");
+    stack.delete(1, &container).unwrap();
+    let gone = DeleteCheckpoint { container, name: save.name, directory: None };
+    operator.call::<CheckpointDelete>(stack.id(1), &gone).unwrap();
+}
+
+/// Kills the agent as soon as that is so.
+fn kill_when(stack: &Stack, is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < LIMIT, "it was never begun");
+        std::thread::yield_now();
+    }
+    stack.supervisor().kill_for(&agent_name(1), DOWN).unwrap();
 }
 
 /// What the agent has begun and not ended.

@@ -23,6 +23,7 @@ use ecep_fleet::migration::{
 };
 use ecep_precopy::pool::Pool;
 use ecep_proto::api::{
+    fleet::REPORT_EVERY_MS,
     migration::{Decision, MigrationPhase, Verdict},
     network::{AssignedAddress, Subnet},
 };
@@ -62,6 +63,8 @@ use crate::{
 const FIRST_CONTACT: Duration = Duration::from_secs(60 * 60);
 /// The source saves memory, or makes an image's archive, before it sends the next lot: for so long not a byte may come.
 const NEXT_LOT: Duration = Duration::from_secs(600);
+/// The control plane tells a network with its answer to the next report, or the one after it.
+const NETWORK_LIMIT: Duration = Duration::from_millis(4 * REPORT_EVERY_MS);
 /// A lot is never larger than what the disk holds, which the pre-flight has looked at.
 pub(super) const LOT_LIMIT: u64 = 1 << 40;
 /// The folder of what arrives, in the move's own.
@@ -290,8 +293,11 @@ impl<E: Engine> Move<'_, E> {
     }
 
     async fn subnet(&self, tenant: &ecep_proto::api::name::TenantSlug) -> Result<Subnet, Why> {
-        let known = self.shared.networks.subnet(tenant).await;
-        known.ok_or_else(|| "the control plane has not told this device the tenant's network yet".to_owned())
+        // The tenant's first container here may have come this moment.
+        timeout(NETWORK_LIMIT, self.shared.networks.subnet(tenant)).await.map_err(|_| {
+            "the control plane has not told this device the tenant's network; is the device connected?"
+                .to_owned()
+        })
     }
 
     async fn create(&mut self, plan: &Plan, body: AllowedBody) -> Result<String, Why> {
