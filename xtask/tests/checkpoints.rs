@@ -341,8 +341,7 @@ fn the_agent_dies_in_the_middle(
     client.wait_on(LIMIT).unwrap();
     let before = client.count();
     std::thread::scope(|scope| {
-        // It is answered by nobody, or as unavailable.
-        scope.spawn(|| drop(stack.operator().order::<ContainerCheckpoint>(stack.id(1), &order)));
+        scope.spawn(|| drop(stack.operator().call::<ContainerCheckpoint>(stack.id(1), &order)));
         kill_when(stack, || is_being_filled(&below.join(".middle")));
     });
     wait::until("nothing half is left", LIMIT, || {
@@ -389,7 +388,7 @@ fn the_agent_dies_and_the_disk_goes(stack: &Stack, counter: &ContainerId, addres
     let client = Counting::start(address, PORT).unwrap();
     client.wait_on(LIMIT).unwrap();
     std::thread::scope(|scope| {
-        scope.spawn(|| drop(stack.operator().order::<ContainerCheckpoint>(stack.id(1), &order)));
+        scope.spawn(|| drop(stack.operator().call::<ContainerCheckpoint>(stack.id(1), &order)));
         kill_when(stack, || is_being_filled(&draft));
     });
     fs::rename(&disk, data.join("gone")).unwrap();
@@ -426,13 +425,13 @@ fn the_agent_dies_in_a_restore(stack: &Stack, work: &str) {
     let note = stack.lab().device(1).data_dir().join("agent/checkpointing").join(format!("{container}.json"));
     let is_at_it = || fs::read_to_string(&note).is_ok_and(|text| text.contains(work));
     std::thread::scope(|scope| {
-        // It is answered by nobody, or as unavailable.
-        scope.spawn(|| drop(operator.order::<ContainerRestore>(stack.id(1), &restore)));
+        scope.spawn(|| drop(operator.call::<ContainerRestore>(stack.id(1), &restore)));
         kill_when(stack, is_at_it);
     });
     wait::until("it is settled", LIMIT, || Ok((notes(stack) == 0).then_some(()))).unwrap();
-    if let Ok(counted) = ask(address, "/count") {
-        assert_eq!(counted, saved, "it runs, so it was brought back");
+    let words = ["inspect", "--format", "{{.State.Running}}", &format!("ecep-{container}")];
+    if stack.lab().device(1).run_docker(words).unwrap().trim() == "true" {
+        assert_eq!(count(address), saved, "it runs, so it was brought back");
         wait::until("the device takes orders", LIMIT, || {
             let order =
                 StopContainer { container: container.clone(), grace_seconds: Some(0), operation: None };
