@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
 use ecep_proto::api::{
     name::{ContainerId, DeviceId, TenantSlug},
-    network::{NetworkTable, Subnet, TenantNetwork},
+    network::{NetworkTable, Place, Subnet, TenantNetwork},
 };
 
 use tokio::sync::watch;
@@ -92,7 +92,7 @@ impl<E: Engine> Networks<E> {
         self.introduce(&current).await;
     }
 
-    /// A container has moved here: its address is no longer reached through another device.
+    /// A container has moved here, or stays here after all: its address is no longer reached through another device.
     pub async fn arrived(&self, tenant: &TenantSlug, container: &ContainerId, address: Ipv4Addr) {
         let mut current = self.table.lock().await;
         let mut places = current.networks.iter_mut().flat_map(|network| &mut network.places);
@@ -125,6 +125,42 @@ impl<E: Engine> Networks<E> {
             tracing::warn!(%container, %error, "a container that left has no route");
         }
         self.forget_neighbour(tenant, address).await;
+    }
+
+    /// A container is on its way to here: what is sent to it from here waits on the bridge until it is introduced. Answers where it
+    /// was reached before, for [`Networks::does_not_come`].
+    pub async fn awaits(&self, container: &ContainerId, address: Ipv4Addr) -> Option<Place> {
+        let mut current = self.table.lock().await;
+        let mut places = current.networks.iter_mut().flat_map(|network| &mut network.places);
+        let place = places.find(|place| place.container == *container)?;
+        let before = place.clone();
+        place.device = self.device.clone();
+        place.via = None;
+        if let Err(error) = system::delete_route(address).await {
+            tracing::warn!(%container, %error, "what is sent to a container on the move is lost");
+        }
+        Some(before)
+    }
+
+    /// A container that was awaited stays where it is.
+    pub async fn does_not_come(&self, before: Place) {
+        let mut current = self.table.lock().await;
+        let mut places = current.networks.iter_mut().flat_map(|network| &mut network.places);
+        if let Some(place) = places.find(|place| place.container == before.container) {
+            *place = before.clone();
+        }
+        if let Some(via) = before.via
+            && let Err(error) = system::set_route(before.address, via).await
+        {
+            tracing::warn!(container = %before.container, %error, "a container on another device cannot be reached from here");
+        }
+    }
+
+    /// The interface of the tenant's network, if the control plane has told of it.
+    pub async fn bridge(&self, tenant: &TenantSlug) -> Option<String> {
+        let table = self.table.lock().await;
+        let of_tenant = table.networks.iter().find(|network| network.subnet.tenant == *tenant);
+        of_tenant.map(|network| bridge_name(&network.subnet))
     }
 
     /// The tenant's network, as soon as it is set up here: the control plane tells it with its answer to a report.
@@ -217,7 +253,7 @@ fn moved_addresses(old: &NetworkTable, new: &NetworkTable) -> Vec<(TenantSlug, I
     let places = |table: &NetworkTable| -> BTreeMap<ContainerId, (TenantSlug, Ipv4Addr, DeviceId)> {
         let of = |network: &TenantNetwork| {
             let tenant = network.subnet.tenant.clone();
-            let entry = move |place: &ecep_proto::api::network::Place| {
+            let entry = move |place: &Place| {
                 (place.container.clone(), (tenant.clone(), place.address, place.device.clone()))
             };
             network.places.iter().map(entry).collect::<Vec<_>>()

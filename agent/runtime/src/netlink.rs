@@ -32,6 +32,10 @@ pub(crate) struct Link {
     pub index: u32,
     pub name: String,
     pub is_up: bool,
+    /// Whether frames pass (Linux, `IFF_RUNNING`): a moment after it was switched on.
+    pub is_running: bool,
+    /// Its hardware address; empty where it has none.
+    pub hardware: Vec<u8>,
     /// The index of a veth's other end, in the network where that is.
     pub veth_peer: Option<u32>,
 }
@@ -61,11 +65,14 @@ pub(crate) fn links() -> io::Result<Vec<Link>> {
 
 fn link(message: LinkMessage) -> Link {
     let is_up = message.header.flags.contains(LinkFlags::Up);
-    let mut link = Link { index: message.header.index, name: String::new(), is_up, veth_peer: None };
+    let is_running = message.header.flags.contains(LinkFlags::Running);
+    let (index, name, hardware) = (message.header.index, String::new(), Vec::new());
+    let mut link = Link { index, name, is_up, is_running, hardware, veth_peer: None };
     let (mut other_end, mut is_veth) = (None, false);
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name = name,
+            LinkAttribute::Address(address) => link.hardware = address,
             LinkAttribute::Link(index) => other_end = Some(index),
             LinkAttribute::LinkInfo(infos) => is_veth = infos.contains(&LinkInfo::Kind(InfoKind::Veth)),
             _ => {}
@@ -143,6 +150,20 @@ pub(crate) fn delete_neighbour(address: Ipv4Addr) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Knows where a neighbour is without asking; what waits for it goes at once.
+pub(crate) fn set_neighbour(index: u32, address: Ipv4Addr, hardware: &[u8]) -> io::Result<()> {
+    let mut message = NeighbourMessage::default();
+    message.header.family = AddressFamily::Inet;
+    message.header.ifindex = index;
+    message.header.state = NeighbourState::Reachable;
+    message.attributes = vec![
+        NeighbourAttribute::Destination(NeighbourAddress::Inet(address)),
+        NeighbourAttribute::LinkLayerAddress(hardware.to_vec()),
+    ];
+    let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
+    request(RouteNetlinkMessage::NewNeighbour(message), flags, |_| {})
 }
 
 /// ESRCH: no such route. EADDRNOTAVAIL: no such address.

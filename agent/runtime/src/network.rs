@@ -9,6 +9,8 @@ use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::MetadataExt;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::netlink::{self, Link};
 
@@ -64,6 +66,34 @@ pub fn is_cut(pid: i32) -> Result<bool, NetworkError> {
 /// The process is gone, or the system refuses.
 pub fn forget_neighbour(pid: i32, address: Ipv4Addr) -> io::Result<()> {
     netlink::in_network_of(pid, || netlink::delete_neighbour(address))
+}
+
+/// A cable that was switched on passes frames some milliseconds later.
+const RUNNING_LIMIT: Duration = Duration::from_millis(200);
+/// Between two looks at that.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// Tells the bridge of that name where the container with that address is, once its cable passes frames: what waits for it goes
+/// at once, and not when the kernel asks next, which it does each second.
+///
+/// # Errors
+/// There is no such bridge, or the system refuses.
+pub fn introduce(pid: i32, address: Ipv4Addr, bridge: &str) -> Result<(), NetworkError> {
+    let failed = |error| NetworkError::Io { pid, error };
+    let start = Instant::now();
+    while start.elapsed() < RUNNING_LIMIT && !cables(pid)?.iter().all(|link| link.is_running) {
+        thread::sleep(LOOK_EVERY);
+    }
+    let theirs = netlink::in_network_of(pid, netlink::links).map_err(failed)?;
+    let ours = netlink::links().map_err(failed)?;
+    let found = ours.iter().find(|link| link.name == bridge).map(|link| link.index);
+    let found = found.ok_or_else(|| failed(io::Error::other(format!("there is no bridge {bridge}"))))?;
+    let ends: Vec<_> = theirs.iter().filter(|link| link.veth_peer.is_some()).collect();
+    // Of several it is not known which has the address; ARP finds out.
+    if let [end] = ends[..] {
+        netlink::set_neighbour(found, address, &end.hardware).map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// How often ARP asks before it gives up, once a second: as long as a move takes, so that whoever begins to speak to a
@@ -122,7 +152,8 @@ mod tests {
     use super::*;
 
     fn link(index: u32, veth_peer: Option<u32>) -> Link {
-        Link { index, name: format!("i{index}"), is_up: true, veth_peer }
+        let name = format!("i{index}");
+        Link { index, name, is_up: true, is_running: true, hardware: Vec::new(), veth_peer }
     }
 
     /// Cutting the wrong container's cable would be worse than cutting none.

@@ -25,7 +25,7 @@ use ecep_precopy::pool::Pool;
 use ecep_proto::api::{
     fleet::REPORT_EVERY_MS,
     migration::{Decision, MigrationPhase, Verdict},
-    network::{AssignedAddress, Subnet},
+    network::{AssignedAddress, Place, Subnet},
 };
 use ecep_runtime::{
     freezer, network,
@@ -34,6 +34,7 @@ use ecep_runtime::{
     restore::REFUSED,
 };
 use tokio::{
+    io::AsyncWriteExt,
     sync::mpsc,
     task::spawn_blocking,
     time::{sleep, timeout},
@@ -89,6 +90,8 @@ struct Move<'a, E> {
     record: DestinationRecord,
     authority: Authority,
     control: Option<ChannelStream>,
+    /// Where the container was reached before this device began to wait for it.
+    awaited: Option<Place>,
     progress: Progress,
 }
 
@@ -109,6 +112,7 @@ pub(super) async fn run<E: Engine>(
         record,
         authority: Authority { control: shared.control.clone(), grant: grant.clone(), generation },
         control: None,
+        awaited: None,
         progress: Progress::start(&grant.migration, shared.control.clone()),
     };
     let Some((mut machine, mut action)) = begun else {
@@ -395,13 +399,21 @@ impl<E: Engine> Move<'_, E> {
                 }
             };
             self.journal.release().map_err(text_of)?;
+            let bridge = self.shared.networks.bridge(&grant.tenant).await;
+            let released = spawn_blocking(move || {
+                network::reconnect(pid).map_err(|error| error.to_string())?;
+                freezer::thaw(pid).map_err(|error| error.to_string())?;
+                if let (Some(address), Some(bridge)) = (plan.address, bridge)
+                    && let Err(error) = network::introduce(pid, address, &bridge)
+                {
+                    // ARP finds it within a second.
+                    tracing::warn!(%address, %error, "what waits for a container waits longer");
+                }
+                Ok::<(), Why>(())
+            });
             if let Some(address) = plan.address {
                 self.shared.networks.arrived(&grant.tenant, &grant.container, address).await;
             }
-            let released = spawn_blocking(move || {
-                network::reconnect(pid).map_err(|error| error.to_string())?;
-                freezer::thaw(pid).map_err(|error| error.to_string())
-            });
             released.await.map_err(|error| error.to_string())??;
             restoring::clear(&engine_id)?;
         } else {
@@ -434,7 +446,10 @@ impl<E: Engine> Move<'_, E> {
         self.shared.mobility.set_restart(engine_id, plan.restart.clone()).await.map_err(say)
     }
 
-    async fn try_remove(&self) -> Result<(), Why> {
+    async fn try_remove(&mut self) -> Result<(), Why> {
+        if let Some(before) = self.awaited.take() {
+            self.shared.networks.does_not_come(before).await;
+        }
         // By name too: the agent may have ended between making it and writing that down.
         let name = engine_name(&self.grant().container);
         for id in [self.record.engine_id.as_deref(), Some(name.as_str())].into_iter().flatten() {
@@ -489,10 +504,19 @@ impl<E: Engine> Move<'_, E> {
         let hear = move || *hearing.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         let memory_bytes = self.record.plan.as_ref().map_or(0, |plan| plan.needs.memory_bytes);
         let (own, images) = (self.journal.folder().to_owned(), self.journal.folder().join(IMAGES));
+        let (networks, awaited) = (&self.shared.networks, &mut self.awaited);
+        let coming = self.record.plan.as_ref().and_then(|plan| Some((&plan.needs.container, plan.address?)));
         let receiving = async {
             let mut pool = None;
             loop {
                 match streams.recv().await {
+                    Some((Opening::Traffic, mut stream)) if lot == Lot::State => {
+                        if let Some((container, address)) = coming {
+                            *awaited = networks.awaits(container, address).await;
+                        }
+                        stream.write_u8(1).await.map_err(text_of)?;
+                        stream.shutdown().await.map_err(text_of)?;
+                    }
                     Some((Opening::Memory, stream)) if lot == Lot::State && pool.is_none() => {
                         let limit = memory::limit(memory_bytes);
                         let taken = memory::take_running(stream, own.clone(), limit, hear.clone()).await?;

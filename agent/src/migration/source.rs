@@ -27,6 +27,7 @@ use ecep_precopy::sent::Sent;
 use ecep_proto::api::migration::{Decision, MigrationPhase};
 use ecep_runtime::{freezer, network};
 use tokio::{
+    io::AsyncReadExt,
     sync::{SemaphorePermit, watch},
     task::{JoinHandle, spawn_blocking},
     time::{sleep, timeout},
@@ -66,6 +67,11 @@ const GAVE_UP: &str = "the destination gave up";
 /// Bytes of memory that go ahead are told at most this often.
 const TELL_EVERY: Duration = Duration::from_millis(250);
 
+/// The destination has one route to take away. Meanwhile the container is frozen.
+const LEAD_LIMIT: Duration = Duration::from_millis(500);
+
+/// Said where something is to be sent and there is no way.
+const LINE_LOST: &str = "the line to the destination is lost";
 /// Said where this end works for a move that is decided already.
 const GIVEN_UP: &str = "the move was given up meanwhile";
 
@@ -403,8 +409,16 @@ impl<E: Engine> Move<'_, E> {
             if portrait.is_paused {
                 return Err("somebody has paused the container meanwhile; let it go on first".to_owned());
             }
-            let freezing = self.freezing.insert(spawn_blocking(move || saving::freeze_now(pid)));
-            let frozen = freezing.await;
+            self.freezing = Some(spawn_blocking(move || saving::freeze_now(pid)));
+            if attempt == 1
+                && let Err(why) = self.lead_ahead().await
+            {
+                tracing::warn!(migration = %self.grant().migration, %why, "what is sent to the container meanwhile must be sent again");
+            }
+            let frozen = match &mut self.freezing {
+                Some(freezing) => freezing.await,
+                None => Ok(Ok(())),
+            };
             self.freezing = None;
             frozen.map_err(|error| error.to_string())??;
             self.progress.phase(MigrationPhase::Saving);
@@ -469,6 +483,9 @@ impl<E: Engine> Move<'_, E> {
     async fn try_resume(&self) -> Result<(), Why> {
         let Some(before) = &self.record.before else { return Ok(()) };
         let (mobility, tenant) = (&self.shared.mobility, &self.grant().tenant);
+        if let Some(address) = before.address.filter(|_| before.is_frozen) {
+            self.shared.networks.arrived(tenant, &self.grant().container, address).await;
+        }
         let portrait = match mobility.portrait(tenant, &before.engine_id, false).await {
             Ok(portrait) => portrait,
             // Somebody deleted it at the engine itself.
@@ -507,6 +524,22 @@ impl<E: Engine> Move<'_, E> {
         }
         self.line = None;
         self.insist(Duty::Remove).await;
+    }
+
+    /// What is sent to the container from now on waits at the destination, so that nobody has to send it again. It is asked before
+    /// the container's cable is cut: until then the frozen container's kernel takes it, and it is saved.
+    async fn lead_ahead(&self) -> Result<(), Why> {
+        if self.record.before.as_ref().is_none_or(|before| before.address.is_none()) {
+            return Ok(());
+        }
+        let line = self.line.as_ref().ok_or(LINE_LOST)?;
+        let taken = async {
+            let mut stream = self.open_on(&line.channel, Opening::Traffic).await?;
+            stream.read_u8().await.map_err(text_of)
+        };
+        timeout(LEAD_LIMIT, taken).await.map_err(|_| "the destination does not answer".to_owned())??;
+        self.lead_on().await;
+        Ok(())
     }
 
     /// Whoever reaches the container through this device is sent on.
@@ -575,7 +608,7 @@ impl<E: Engine> Move<'_, E> {
     }
 
     fn line(&mut self) -> Result<&mut Line, Why> {
-        self.line.as_mut().ok_or_else(|| "the line to the destination is lost".to_owned())
+        self.line.as_mut().ok_or_else(|| LINE_LOST.to_owned())
     }
 
     /// A further stream on the line.

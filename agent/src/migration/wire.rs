@@ -16,6 +16,8 @@ pub(super) enum Opening {
     Items(Lot),
     /// Pages of memory, while the container runs.
     Memory,
+    /// From now on the destination gets what is sent to the container, and lets it wait; answered with one byte.
+    Traffic,
     /// One of CRIU's images of pages, as a recipe.
     Pages {
         /// Which: `pages-<number>.img`.
