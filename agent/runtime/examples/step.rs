@@ -59,6 +59,7 @@ fn step(words: &[&str]) -> Result<Value, Box<dyn Error>> {
                 images: &folders.images,
                 work: &folders.work,
                 criu: None,
+                is_cut: true,
                 limit: LIMIT,
             })?;
             json!({"bytes": report.bytes})

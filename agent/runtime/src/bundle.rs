@@ -34,7 +34,9 @@ pub fn criu_configuration(order: &Order) -> String {
         // Nothing may run before the freezer has it: what a program sends meanwhile would be lost, and it is not let out.
         Then::Freeze => "leave-stopped\n",
     };
-    format!("log-file restore.log\n{connections}\n{then}")
+    // A container in isolation is cut off before its sockets are back; locking its network costs CRIU two starts of iptables.
+    let lock = if order.isolated { "network-lock skip\n" } else { "" };
+    format!("log-file restore.log\n{connections}\n{then}{lock}")
 }
 
 /// How the container described by a bundle's configuration gets its network.

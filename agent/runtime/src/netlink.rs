@@ -17,7 +17,7 @@ use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
 };
 use netlink_packet_route::route::{
-    RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
@@ -150,6 +150,24 @@ pub(crate) fn delete_neighbour(address: Ipv4Addr) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Where packets go for which there is no other way.
+pub(crate) fn gateway() -> io::Result<Option<Ipv4Addr>> {
+    let mut found = None;
+    let mut all = RouteMessage::default();
+    all.header.address_family = AddressFamily::Inet;
+    request(RouteNetlinkMessage::GetRoute(all), NLM_F_DUMP, |answer| {
+        if let RouteNetlinkMessage::NewRoute(message) = answer
+            && message.header.destination_prefix_length == 0
+        {
+            found = found.or(message.attributes.iter().find_map(|attribute| match attribute {
+                RouteAttribute::Gateway(RouteAddress::Inet(address)) => Some(*address),
+                _ => None,
+            }));
+        }
+    })?;
+    Ok(found)
 }
 
 /// Knows where a neighbour is without asking; what waits for it goes at once.

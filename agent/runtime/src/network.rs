@@ -73,8 +73,8 @@ const RUNNING_LIMIT: Duration = Duration::from_millis(200);
 /// Between two looks at that.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
-/// Tells the bridge of that name where the container with that address is, once its cable passes frames: what waits for it goes
-/// at once, and not when the kernel asks next, which it does each second.
+/// Makes the bridge of that name and the container with that address known to each other, once its cable passes frames: what waits
+/// for the one or the other goes at once, and not when the kernel asks next, which it does each second.
 ///
 /// # Errors
 /// There is no such bridge, or the system refuses.
@@ -84,16 +84,26 @@ pub fn introduce(pid: i32, address: Ipv4Addr, bridge: &str) -> Result<(), Networ
     while start.elapsed() < RUNNING_LIMIT && !cables(pid)?.iter().all(|link| link.is_running) {
         thread::sleep(LOOK_EVERY);
     }
-    let theirs = netlink::in_network_of(pid, netlink::links).map_err(failed)?;
     let ours = netlink::links().map_err(failed)?;
-    let found = ours.iter().find(|link| link.name == bridge).map(|link| link.index);
-    let found = found.ok_or_else(|| failed(io::Error::other(format!("there is no bridge {bridge}"))))?;
-    let ends: Vec<_> = theirs.iter().filter(|link| link.veth_peer.is_some()).collect();
-    // Of several it is not known which has the address; ARP finds out.
-    if let [end] = ends[..] {
-        netlink::set_neighbour(found, address, &end.hardware).map_err(failed)?;
+    let bridge = ours
+        .iter()
+        .find(|link| link.name == bridge)
+        .ok_or_else(|| failed(io::Error::other(format!("there is no bridge {bridge}"))))?;
+    let theirs = netlink::in_network_of(pid, || {
+        let links = netlink::links()?;
+        let ends: Vec<_> = links.into_iter().filter(|link| link.veth_peer.is_some()).collect();
+        // Of several it is not known which has the address; ARP finds out.
+        let Ok([end]) = <[Link; 1]>::try_from(ends) else { return Ok(None) };
+        // What it has tried to send while it was cut off waits for the gateway's answer.
+        if let Some(gateway) = netlink::gateway()? {
+            netlink::set_neighbour(end.index, gateway, &bridge.hardware)?;
+        }
+        Ok(Some(end.hardware))
+    });
+    match theirs.map_err(failed)? {
+        Some(hardware) => netlink::set_neighbour(bridge.index, address, &hardware).map_err(failed),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// How often ARP asks before it gives up, once a second: as long as a move takes, so that whoever begins to speak to a

@@ -112,6 +112,7 @@ impl Container<'_> {
             images: &folders.images,
             work: &folders.work,
             criu: self.trial.criu,
+            is_cut: false,
             limit: RUN_LIMIT,
         })?;
         freezer::thaw(pid).map_err(|error| ProbeError::Setup(error.to_string()))?;

@@ -104,7 +104,7 @@ pub(super) fn take_over(arrived: &Path, record: &Record, place: &Path) -> io::Re
 /// Fills the draft of a frozen container. Only [`seal`] makes it complete, which need not wait for the frozen one.
 pub(super) fn fill(portrait: &Portrait, draft: &Path) -> io::Result<()> {
     let pid = portrait.pid.ok_or_else(|| io::Error::other("the container has ended by itself"))?;
-    let folders = saving::dump_into(&portrait.engine_id, pid, draft)
+    let folders = saving::dump_into(&portrait.engine_id, pid, draft, false)
         .map_err(|failure| io::Error::other(failure.why))?;
     fs::remove_dir_all(&folders.work)?;
     if let Some(upper) = &portrait.upper {

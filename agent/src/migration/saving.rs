@@ -54,11 +54,11 @@ pub(super) fn save(id: &str, pid: i32, folder: &Path) -> Result<PathBuf, Failure
         Ok(()) | Err(network::NetworkError::NoCable(_)) => {}
         Err(error) => return Err(failed(error.to_string())),
     }
-    Ok(dump_into(id, pid, folder)?.images)
+    Ok(dump_into(id, pid, folder, true)?.images)
 }
 
-/// Dumps a frozen container below an empty folder.
-pub(crate) fn dump_into(id: &str, pid: i32, folder: &Path) -> Result<Folders, Failure> {
+/// Dumps a frozen container below an empty folder. `is_cut` tells whether its network is.
+pub(crate) fn dump_into(id: &str, pid: i32, folder: &Path, is_cut: bool) -> Result<Folders, Failure> {
     let folders =
         Folders::create(folder).map_err(|error| failed(format!("{}: {error}", folder.display())))?;
     let runc = runc::find().ok_or_else(|| failed("runc is not on the agent's PATH".to_owned()))?;
@@ -72,6 +72,7 @@ pub(crate) fn dump_into(id: &str, pid: i32, folder: &Path) -> Result<Folders, Fa
         images: &folders.images,
         work: &folders.work,
         criu: None,
+        is_cut,
         limit: DUMP_LIMIT,
     };
     match dump::dump(&request) {

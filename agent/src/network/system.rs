@@ -132,6 +132,9 @@ pub(super) async fn set_switches(bridges: impl Iterator<Item = String>) -> Resul
         // A container on the move does not answer for as long as that takes.
         let path = format!("/proc/sys/net/ipv4/neigh/{bridge}/mcast_solicit");
         switches.push((path, ecep_runtime::network::ARP_PATIENCE));
+        // What waits on the bridge for a container on the move must not go when the bridge has no other port (Linux 5.16; kernels
+        // before lose it).
+        switches.push((format!("/proc/sys/net/ipv4/conf/{bridge}/arp_evict_nocarrier"), "0"));
         // Whoever asks for a container on another device waits for our answer; the kernel's own delay is up to 0.8 s.
         switches.push((format!("/proc/sys/net/ipv4/neigh/{bridge}/proxy_delay"), "0"));
     }

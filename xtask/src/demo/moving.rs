@@ -49,6 +49,9 @@ fn move_to(stack: &Stack, sample: &Workload, client: &Counting, from: u8, to: u8
     let operation = stack.order_move(&sample.id, destination, MigrationMode::Live)?;
     let moved = stack.await_move(&operation, MOVE_LIMIT)?;
     ensure!(moved.state == MigrationState::Done, "it failed: {}", moved.error.unwrap_or_default());
+    let downtime = wait::until("the source tells how long it stood still", EVENT_LIMIT, || {
+        Ok(stack.await_move(&operation, MOVE_LIMIT)?.downtime_ms)
+    })?;
     client.wait_on(EVENT_LIMIT)?;
     wait::until("the list shows it there alone", EVENT_LIMIT, || {
         Ok((stack.placed(&sample.id)?.device == *destination).then_some(()))
@@ -63,8 +66,10 @@ fn move_to(stack: &Stack, sample: &Workload, client: &Counting, from: u8, to: u8
     let port = wait::until("the port that it left leads to it", EVENT_LIMIT, || {
         Ok(Some(http_client(EVENT_LIMIT).get(&url).call()?.body_mut().read_to_string()?.trim().to_owned()))
     })?;
-    let downtime = moved.downtime_ms.map_or_else(|| "unknown".to_owned(), |ms| format!("{ms} ms"));
-    Ok(((), format!("stood still for {downtime}; edge-{from}'s port {} leads to it, count {port}", SAMPLE.1)))
+    Ok((
+        (),
+        format!("stood still for {downtime} ms; edge-{from}'s port {} leads to it, count {port}", SAMPLE.1),
+    ))
 }
 
 fn engine_has(stack: &Stack, sample: &Workload, number: u8) -> Result<String> {

@@ -42,10 +42,21 @@ if [ $# -gt 0 ]; then
         mount --bind "$root$folder" "$folder"
     done
 fi
-for folder in /run/containerd /run/docker /etc/docker /etc/criu; do
+for folder in /etc/docker /etc/criu; do
     mkdir -p "$folder"
     mount -t tmpfs -o mode=755 ecep-lab "$folder"
 done
+# As on every device /run is in memory: CRIU keeps what it knows of the kernel there, and only there.
+mkdir -p /run/ecep-lab /run/netns /run/ecep
+run=$(dirname "$ready")/run
+mkdir -p "$run"
+mount -t tmpfs -o mode=755 ecep-lab "$run"
+# mount(8) keeps notes in the last one.
+mkdir "$run/ecep-lab" "$run/ecep" "$run/netns" "$run/mount"
+mount --bind /run/ecep-lab "$run/ecep-lab"
+mount --bind /run/ecep "$run/ecep"
+mount --rbind /run/netns "$run/netns"
+mount --move "$run" /run
 cp "$options" /etc/criu/runc.conf
 touch "$ready"
 exec sleep infinity
