@@ -12,6 +12,7 @@ mod placing;
 mod plan;
 mod preflight;
 mod progress;
+mod room;
 pub(crate) mod saving;
 mod source;
 mod step;
@@ -301,7 +302,7 @@ impl<E: Engine> Migrations<E> {
     /// From here on nobody else touches the container, and a restart does not forget the move.
     fn begin(&self, grant: &Grant, part: Part, record: &Record) -> Result<Journal, ApiError> {
         self.shared.moving.begin(&grant.container, part)?;
-        let journal = Journal::of(&self.shared.folder, &grant.migration);
+        let journal = Journal::of(&self.shared.folder, record);
         if let Err(error) = journal.write(record) {
             self.shared.moving.end(&grant.container, &grant.migration);
             return Err(full(&error));

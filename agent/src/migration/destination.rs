@@ -48,6 +48,7 @@ use super::{
     plan::Plan,
     preflight,
     progress::Progress,
+    room,
     step::{Attempts, Why, advise, blocking, is_of_full_disk, say, text_of, unwritten},
     verdict::Authority,
     wire::{FromDestination, FromSource, IMAGE, IMAGES, Lot, Opening, PLAN},
@@ -214,6 +215,7 @@ impl<E: Engine> Move<'_, E> {
             fs::remove_dir_all(arrived)
         })
         .await?;
+        room::claim(self.journal.memory(), plan.needs.memory_bytes);
         fs::DirBuilder::new().mode(0o700).create(self.images()).map_err(text_of)?;
         self.tell(FromDestination::Placed).await?;
 
@@ -335,14 +337,15 @@ impl<E: Engine> Move<'_, E> {
 
     /// CRIU's images, where the runtime looks for them.
     fn images(&self) -> PathBuf {
-        self.journal.folder().join(IMAGES)
+        self.journal.images_folder().join(IMAGES)
     }
 
     /// The small images join those of pages.
     fn complete_images(&self) -> std::io::Result<()> {
         for entry in fs::read_dir(self.inbox(Lot::State).join(IMAGES))? {
             let entry = entry?;
-            fs::rename(entry.path(), self.images().join(entry.file_name()))?;
+            // They are small and plain; the folder may be on another disk, or on none.
+            fs::copy(entry.path(), self.images().join(entry.file_name()))?;
         }
         Ok(())
     }
@@ -503,7 +506,7 @@ impl<E: Engine> Move<'_, E> {
         let hearing = Arc::clone(&heard);
         let hear = move || *hearing.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         let memory_bytes = self.record.plan.as_ref().map_or(0, |plan| plan.needs.memory_bytes);
-        let (own, images) = (self.journal.folder().to_owned(), self.journal.folder().join(IMAGES));
+        let (own, images) = (self.journal.folder().to_owned(), self.journal.images_folder().join(IMAGES));
         let (networks, awaited) = (&self.shared.networks, &mut self.awaited);
         let coming = self.record.plan.as_ref().and_then(|plan| Some((&plan.needs.container, plan.address?)));
         let receiving = async {

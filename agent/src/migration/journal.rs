@@ -12,7 +12,7 @@ use ecep_fleet::migration::{destination, source};
 use ecep_proto::api::name::OperationId;
 use serde::{Deserialize, Serialize};
 
-use super::plan::Plan;
+use super::{plan::Plan, room};
 use crate::durable;
 
 const JOURNAL: &str = "journal.json";
@@ -27,6 +27,23 @@ pub(super) enum Record {
     Source(Box<SourceRecord>),
     /// This device gets it.
     Destination(Box<DestinationRecord>),
+}
+
+impl Record {
+    fn migration(&self) -> &OperationId {
+        match self {
+            Record::Source(record) => &record.grant.migration,
+            Record::Destination(record) => &record.grant.migration,
+        }
+    }
+
+    /// Which end it is of. Both may be on one machine, in a laboratory.
+    fn end(&self) -> &'static str {
+        match self {
+            Record::Source(_) => "source",
+            Record::Destination(_) => "destination",
+        }
+    }
 }
 
 /// The source's.
@@ -73,17 +90,31 @@ pub(super) struct DestinationRecord {
 #[derive(Debug, Clone)]
 pub(super) struct Journal {
     folder: PathBuf,
+    /// Where its images of memory lie if they fit.
+    memory: PathBuf,
 }
 
 impl Journal {
     /// Where a move keeps its things.
-    pub(super) fn of(below: &Path, migration: &OperationId) -> Self {
-        Self { folder: below.join(migration.as_str()) }
+    pub(super) fn of(below: &Path, record: &Record) -> Self {
+        let migration = record.migration();
+        let memory = room::in_memory(&format!("{migration}-{}", record.end()));
+        Self { folder: below.join(migration.as_str()), memory }
     }
 
     /// Its folder.
     pub(super) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Its folder in memory, which is not always there.
+    pub(super) fn memory(&self) -> &Path {
+        &self.memory
+    }
+
+    /// Where its images of memory lie.
+    pub(super) fn images_folder(&self) -> &Path {
+        if self.memory.is_dir() { &self.memory } else { &self.folder }
     }
 
     /// Writes the record; it is on disk afterwards.
@@ -115,6 +146,7 @@ impl Journal {
 
     /// Removes the folder with all that is in it; the record goes last, so that a crash in between is not forgotten.
     pub(super) fn remove(&self) -> io::Result<()> {
+        room::give_back(&self.memory)?;
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -140,17 +172,15 @@ impl Journal {
             Err(error) => return Err(error),
         };
         for entry in entries {
-            let journal = Self { folder: entry?.path() };
-            match fs::read(journal.folder.join(JOURNAL)) {
-                Ok(text) => match serde_json::from_slice(&text) {
-                    Ok(record) => found.push((journal, record)),
+            let folder = entry?.path();
+            match fs::read(folder.join(JOURNAL)) {
+                Ok(text) => match serde_json::from_slice::<Record>(&text) {
+                    Ok(record) => found.push((Self::of(below, &record), record)),
                     Err(error) => {
-                        tracing::error!(folder = %journal.folder.display(), %error, "a move's journal is damaged; its container must be looked at by hand");
+                        tracing::error!(folder = %folder.display(), %error, "a move's journal is damaged; its container must be looked at by hand");
                     }
                 },
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    fs::remove_dir_all(&journal.folder)?;
-                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => fs::remove_dir_all(&folder)?,
                 Err(error) => return Err(error),
             }
         }

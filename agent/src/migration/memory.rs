@@ -10,7 +10,8 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    thread,
+    time::{Duration, Instant},
 };
 
 use ecep_channel::{channel::ChannelStream, transfer::Throttle};
@@ -48,6 +49,8 @@ const TAKEN: u8 = 1;
 const SPARE_PAGES: u64 = 16 * 1024;
 /// An image of more pages than this is none that a device could hold: 1 TiB.
 const MAX_IMAGE_PAGES: u64 = 1 << 28;
+/// Between two looks at an image that CRIU is writing.
+const GROWS_EVERY: Duration = Duration::from_millis(1);
 /// What goes through between two looks at the line.
 const BUFFER: usize = 256 * 1024;
 
@@ -234,27 +237,36 @@ fn take(
     }
 }
 
-/// Sends one of CRIU's images of pages, without the pages that have gone; returns once it is rebuilt.
+/// Sends one of CRIU's images of pages, without the pages that have gone, as it grows until `is_whole`; returns once it is
+/// rebuilt.
 ///
 /// # Errors
 /// The line broke, or the disk refuses.
 pub(super) async fn send_image(
     stream: ChannelStream,
     image: PathBuf,
+    is_whole: impl Fn() -> bool + Send + 'static,
     sent: Arc<Sent>,
     throttle: Throttle,
     compress: bool,
 ) -> Result<recipe::Sums, Why> {
+    let stop = Arc::<AtomicBool>::default();
+    let _guard = StopOnDrop(Arc::clone(&stop));
     let bridge = SyncIoBridge::new(stream);
     on_its_way(move || {
+        let is_whole = || is_whole() || stop.load(Ordering::Relaxed);
         let line = Throttled { line: bridge, throttle, runtime: Handle::current() };
         let buffered = BufWriter::with_capacity(BUFFER, line);
         let (mut line, sums) = if compress {
-            let (encoder, sums) =
-                write_recipe(zstd::stream::write::Encoder::new(buffered, ZSTD_LEVEL)?, &image, &sent)?;
+            let (encoder, sums) = write_recipe(
+                zstd::stream::write::Encoder::new(buffered, ZSTD_LEVEL)?,
+                &image,
+                is_whole,
+                &sent,
+            )?;
             (encoder.finish()?, sums)
         } else {
-            write_recipe(buffered, &image, &sent)?
+            write_recipe(buffered, &image, is_whole, &sent)?
         };
         line.flush()?;
         let mut line = line.into_inner().map_err(io::IntoInnerError::into_error)?.line;
@@ -264,31 +276,39 @@ pub(super) async fn send_image(
     .await
 }
 
-fn write_recipe<W: Write>(out: W, image: &Path, sent: &Sent) -> io::Result<(W, recipe::Sums)> {
+fn write_recipe<W: Write>(
+    out: W,
+    image: &Path,
+    is_whole: impl Fn() -> bool,
+    sent: &Sent,
+) -> io::Result<(W, recipe::Sums)> {
     let mut writer = recipe::Writer::new(out, sent);
     let mut file = std::fs::File::open(image)?;
     let mut buffer = vec![0; BATCH * PAGE];
+    let mut filled = 0;
     loop {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match file.read(&mut buffer[filled..])? {
-                0 => break,
-                read => filled += read,
-            }
+        // Asked before the read: what is whole then is read to its end.
+        let was_whole = is_whole();
+        let read = file.read(&mut buffer[filled..])?;
+        filled += read;
+        let pages = filled - filled % PAGE;
+        buffer[..pages].chunks_exact(PAGE).try_for_each(|page| writer.page(page))?;
+        buffer.copy_within(pages..filled, 0);
+        filled -= pages;
+        if read > 0 {
+            continue;
         }
-        for page in buffer[..filled].chunks(PAGE) {
-            if page.len() < PAGE {
-                return Err(io::Error::other(format!("{} is not whole pages", image.display())));
-            }
-            writer.page(page)?;
-        }
-        if filled < buffer.len() {
+        if !was_whole {
+            thread::sleep(GROWS_EVERY);
+        } else if filled == 0 {
             return writer.finish();
+        } else {
+            return Err(io::Error::other(format!("{} is not whole pages", image.display())));
         }
     }
 }
 
-/// Rebuilds one of CRIU's images of pages at a place where nothing is.
+/// Rebuilds one of CRIU's images of pages, in place of one that came of an attempt before.
 ///
 /// # Errors
 /// The line broke, the image differs from the source's, or the disk is full.
@@ -301,7 +321,7 @@ pub(super) async fn rebuild_image(
 ) -> Result<(), Why> {
     let bridge = SyncIoBridge::new(stream);
     on_its_way(move || {
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&place)?;
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&place)?;
         let mut line = BufReader::with_capacity(BUFFER, Heard { line: bridge, hear });
         let rebuilt = if is_packed {
             let decoder = zstd::stream::read::Decoder::with_buffer(&mut line)?.single_frame();

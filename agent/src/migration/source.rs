@@ -7,7 +7,7 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -40,10 +40,10 @@ use super::{
     plan::Plan,
     preflight,
     progress::Progress,
-    saving,
+    room, saving,
     step::{Attempts, Why, advise, blocking, say, text_of, unwritten},
     verdict::Authority,
-    wire::{FromDestination, FromSource, IMAGE, Lot, Opening, PLAN},
+    wire::{FromDestination, FromSource, IMAGE, IMAGES, Lot, Opening, PLAN},
 };
 use crate::engine::{Engine, EngineError};
 
@@ -67,6 +67,10 @@ const GAVE_UP: &str = "the destination gave up";
 /// Bytes of memory that go ahead are told at most this often.
 const TELL_EVERY: Duration = Duration::from_millis(250);
 
+/// CRIU numbers its images of pages from this on.
+const FIRST_IMAGE: u32 = 1;
+/// Between two looks at what CRIU has begun to write.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// The destination has one route to take away. Meanwhile the container is frozen.
 const LEAD_LIMIT: Duration = Duration::from_millis(500);
 
@@ -95,6 +99,25 @@ struct Line {
     is_relayed: bool,
 }
 
+/// A saved container.
+struct Saved {
+    /// CRIU's images.
+    images: PathBuf,
+    /// Its first process.
+    pid: i32,
+    /// How many images of pages have gone already.
+    sent: u32,
+}
+
+/// Says that CRIU is over, however it ended.
+struct EndOnDrop(Arc<AtomicBool>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 struct Move<'a, E> {
     shared: &'a Shared<E>,
     journal: Journal,
@@ -108,6 +131,8 @@ struct Move<'a, E> {
     frozen_at: Option<Instant>,
     /// The files, as they were when they went.
     tracked: Option<Arc<files::Tracked>>,
+    /// Bytes of its memory when it was looked at.
+    memory_bytes: u64,
     /// The memory that has gone ahead.
     sent: Option<Arc<Sent>>,
     /// A freeze that was begun: it must not come after what undoes it.
@@ -140,6 +165,7 @@ pub(super) async fn run<E: Engine>(
         line: None,
         frozen_at: None,
         tracked: None,
+        memory_bytes: 0,
         sent: None,
         freezing: None,
         dump: None,
@@ -302,6 +328,7 @@ impl<E: Engine> Move<'_, E> {
             other => return Err(unexpected(&other)),
         }
         if let (Mode::Live, Some(pid)) = (grant.mode, portrait.pid) {
+            self.memory_bytes = plan.needs.memory_bytes;
             let sent = self.copy_memory(pid, plan.needs.memory_bytes).await?;
             self.sent = Some(Arc::new(sent));
         }
@@ -338,14 +365,32 @@ impl<E: Engine> Move<'_, E> {
         }
     }
 
-    /// Sends what has not gone ahead of one of CRIU's images.
-    async fn send_pages(&mut self, number: u32, images: &Path) -> Result<(), Why> {
+    /// Sends what has not gone ahead of CRIU's images of pages while it writes them, until it is over; answers how many went.
+    async fn send_growing(&mut self, images: &Path, over: &Arc<AtomicBool>) -> Result<u32, Why> {
+        let mut number = FIRST_IMAGE;
+        loop {
+            let is_over = over.load(Ordering::Acquire);
+            if images.join(memory::name_of(number)).exists() {
+                self.send_pages(number, images, over).await?;
+                number += 1;
+            } else if is_over {
+                return Ok(number - FIRST_IMAGE);
+            } else {
+                sleep(LOOK_EVERY).await;
+            }
+        }
+    }
+
+    /// Sends what has not gone ahead of one of CRIU's images, which may grow until `over` is set or the next one is begun.
+    async fn send_pages(&mut self, number: u32, images: &Path, over: &Arc<AtomicBool>) -> Result<(), Why> {
         let sent = self.sent.clone().unwrap_or_else(|| Arc::new(Sent::new(0)));
         let is_packed = self.line()?.is_relayed;
         let stream = self.open(Opening::Pages { number, is_packed }).await?;
         let throttle = self.throttle.clone();
         let image = images.join(memory::name_of(number));
-        let sums = match memory::send_image(stream, image, sent, throttle, is_packed).await {
+        let (next, over) = (images.join(memory::name_of(number + 1)), Arc::clone(over));
+        let is_whole = move || over.load(Ordering::Acquire) || next.exists();
+        let sums = match memory::send_image(stream, image, is_whole, sent, throttle, is_packed).await {
             Ok(sums) => sums,
             Err(why) => return Err(self.or_what_was_said(why).await),
         };
@@ -371,11 +416,12 @@ impl<E: Engine> Move<'_, E> {
         let mut items = Vec::new();
         let mut frozen = None;
         if grant.mode == Mode::Live && before.was_running {
-            let (images, pid) = self.save(&before).await?;
+            let Saved { images, pid, sent } = self.save(&before).await?;
             self.progress.phase(MigrationPhase::Sending);
             let (small, pages) = files::images(&images).map_err(text_of)?;
-            for number in pages {
-                self.send_pages(number, &images).await?;
+            let over = Arc::new(AtomicBool::new(true));
+            for number in pages.into_iter().filter(|number| *number >= FIRST_IMAGE + sent) {
+                self.send_pages(number, &images, &over).await?;
             }
             items.push(small);
             frozen = Some(pid);
@@ -398,8 +444,8 @@ impl<E: Engine> Move<'_, E> {
         Ok(())
     }
 
-    /// Freezes it, cuts it off and saves it; answers the folder with CRIU's images, and its first process.
-    async fn save(&mut self, before: &Before) -> Result<(PathBuf, i32), Why> {
+    /// Freezes it, cuts it off and saves it, while its pages travel already.
+    async fn save(&mut self, before: &Before) -> Result<Saved, Why> {
         let mobility = self.shared.mobility.clone();
         let tenant = self.grant().tenant.clone();
         let mut attempt = 1;
@@ -422,13 +468,23 @@ impl<E: Engine> Move<'_, E> {
             self.freezing = None;
             frozen.map_err(|error| error.to_string())??;
             self.progress.phase(MigrationPhase::Saving);
-            let folder = self.journal.folder().join(format!("dump-{attempt}"));
+            if attempt == 1 {
+                room::claim(self.journal.memory(), self.memory_bytes);
+            }
+            let folder = self.journal.images_folder().join(format!("dump-{attempt}"));
             let (id, into) = (before.engine_id.clone(), folder.clone());
-            let dump = self.dump.insert(spawn_blocking(move || saving::save(&id, pid, &into)));
+            let over = Arc::<AtomicBool>::default();
+            let ending = EndOnDrop(Arc::clone(&over));
+            self.dump = Some(spawn_blocking(move || {
+                let _ending = ending;
+                saving::save(&id, pid, &into)
+            }));
+            let sent = self.send_growing(&folder.join(IMAGES), &over).await?;
+            let Some(dump) = &mut self.dump else { return Err(GIVEN_UP.to_owned()) };
             let saved = dump.await;
             self.dump = None;
             match saved.map_err(|error| error.to_string())? {
-                Ok(images) => return Ok((images, pid)),
+                Ok(images) => return Ok(Saved { images, pid, sent }),
                 Err(saving::Failure { is_passing: true, .. }) if attempt < DUMP_ATTEMPTS => {
                     network::reconnect(pid).map_err(|error| error.to_string())?;
                     freezer::thaw(pid).map_err(|error| error.to_string())?;
@@ -475,8 +531,12 @@ impl<E: Engine> Move<'_, E> {
             drop(dump.await);
         }
         // One that an agent began which was killed since.
-        let folder = self.journal.folder().to_owned();
-        drop(spawn_blocking(move || saving::wait_for_dumps(&folder)).await);
+        let journal = self.journal.clone();
+        let waited = spawn_blocking(move || {
+            saving::wait_for_dumps(journal.folder());
+            saving::wait_for_dumps(journal.memory());
+        });
+        drop(waited.await);
         self.insist(Duty::Resume).await;
     }
 
@@ -637,13 +697,13 @@ impl<E: Engine> Move<'_, E> {
         let mut tell = |step: transfer::Progress| {
             progress.bytes(step.done, step.phase == transfer::Phase::Stored);
         };
-        let sent = transfer::send(stream, &items, &options, &mut tell).await;
-        sent.map_err(|error| match error {
-            TransferError::Peer(why) => {
-                advise(format!("the destination could not go on: {why}"), "destination")
+        match transfer::send(stream, &items, &options, &mut tell).await {
+            Ok(_) => {}
+            Err(TransferError::Peer(why)) => {
+                return Err(advise(format!("the destination could not go on: {why}"), "destination"));
             }
-            error => error.to_string(),
-        })?;
+            Err(error) => return Err(self.or_what_was_said(error.to_string()).await),
+        }
         let control = &mut self.line()?.control;
         write_message(control, &FromSource::Sent(lot)).await.map_err(|error| error.to_string())
     }
