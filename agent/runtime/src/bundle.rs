@@ -140,8 +140,16 @@ mod tests {
     #[test]
     fn only_what_is_frozen_afterwards_is_left_stopped() {
         assert!(criu_configuration(&order()).lines().any(|line| line == "leave-stopped"));
-        let running = Order { then: Then::Run, connections: Connections::Close, ..order() };
+        let running = Order { then: Then::Run, isolated: false, connections: Connections::Close, ..order() };
         assert_eq!(criu_configuration(&running), "log-file restore.log\ntcp-close\n");
+    }
+
+    /// Without a lock packets would reach sockets that are half restored, unless the container is cut off.
+    #[test]
+    fn only_what_is_cut_off_is_not_locked() {
+        let skips = |order: &Order| criu_configuration(order).contains("network-lock skip");
+        assert!(skips(&order()));
+        assert!(!skips(&Order { isolated: false, ..order() }));
     }
 
     /// Docker 28 connects after `create`: sockets need an address meanwhile, and the cut waits for `start`.
