@@ -95,8 +95,7 @@ impl<E: Engine> Networks<E> {
     /// A container has moved here, or stays here after all: its address is no longer reached through another device.
     pub async fn arrived(&self, tenant: &TenantSlug, container: &ContainerId, address: Ipv4Addr) {
         let mut current = self.table.lock().await;
-        let mut places = current.networks.iter_mut().flat_map(|network| &mut network.places);
-        if let Some(place) = places.find(|place| place.container == *container) {
+        if let Some(place) = place_of(&mut current, container) {
             place.device = self.device.clone();
             place.via = None;
         }
@@ -116,8 +115,7 @@ impl<E: Engine> Networks<E> {
         to: (&DeviceId, Ipv4Addr),
     ) {
         let mut current = self.table.lock().await;
-        let mut places = current.networks.iter_mut().flat_map(|network| &mut network.places);
-        if let Some(place) = places.find(|place| place.container == *container) {
+        if let Some(place) = place_of(&mut current, container) {
             place.device = to.0.clone();
             place.via = Some(to.1);
         }
@@ -131,8 +129,7 @@ impl<E: Engine> Networks<E> {
     /// was reached before, for [`Networks::does_not_come`].
     pub async fn awaits(&self, container: &ContainerId, address: Ipv4Addr) -> Option<Place> {
         let mut current = self.table.lock().await;
-        let mut places = current.networks.iter_mut().flat_map(|network| &mut network.places);
-        let place = places.find(|place| place.container == *container)?;
+        let place = place_of(&mut current, container)?;
         let before = place.clone();
         place.device = self.device.clone();
         place.via = None;
@@ -145,8 +142,7 @@ impl<E: Engine> Networks<E> {
     /// A container that was awaited stays where it is.
     pub async fn does_not_come(&self, before: Place) {
         let mut current = self.table.lock().await;
-        let mut places = current.networks.iter_mut().flat_map(|network| &mut network.places);
-        if let Some(place) = places.find(|place| place.container == before.container) {
+        if let Some(place) = place_of(&mut current, &before.container) {
             *place = before.clone();
         }
         if let Some(via) = before.via
@@ -159,8 +155,7 @@ impl<E: Engine> Networks<E> {
     /// The interface of the tenant's network, if the control plane has told of it.
     pub async fn bridge(&self, tenant: &TenantSlug) -> Option<String> {
         let table = self.table.lock().await;
-        let of_tenant = table.networks.iter().find(|network| network.subnet.tenant == *tenant);
-        of_tenant.map(|network| bridge_name(&network.subnet))
+        subnet_of(&table, tenant).map(bridge_name)
     }
 
     /// The tenant's network, as soon as it is set up here: the control plane tells it with its answer to a report.
@@ -169,10 +164,9 @@ impl<E: Engine> Networks<E> {
         loop {
             let revision = *applied.borrow_and_update();
             let table = self.table.lock().await;
-            let of_tenant = table.networks.iter().find(|network| network.subnet.tenant == *tenant);
             // One that could not be set up has another revision than what is applied.
-            if let Some(network) = of_tenant.filter(|_| table.revision == revision) {
-                return network.subnet.clone();
+            if let Some(subnet) = subnet_of(&table, tenant).filter(|_| table.revision == revision) {
+                return subnet.clone();
             }
             drop(table);
             if applied.changed().await.is_err() {
@@ -242,6 +236,16 @@ impl<E: Engine> Networks<E> {
         // Its panic would be a defect of one packet's worth: ARP mends it some seconds later.
         drop(done.await);
     }
+}
+
+fn place_of<'a>(table: &'a mut NetworkTable, container: &ContainerId) -> Option<&'a mut Place> {
+    let mut places = table.networks.iter_mut().flat_map(|network| &mut network.places);
+    places.find(|place| place.container == *container)
+}
+
+fn subnet_of<'a>(table: &'a NetworkTable, tenant: &TenantSlug) -> Option<&'a Subnet> {
+    let mut subnets = table.networks.iter().map(|network| &network.subnet);
+    subnets.find(|subnet| subnet.tenant == *tenant)
 }
 
 fn bridges(table: &NetworkTable) -> impl Iterator<Item = String> {

@@ -90,13 +90,7 @@ fn into_itself_and_into_another(stack: &Stack, counter: &ContainerId, address: I
     assert!(refusal(&again).message.contains("already"), "{again:#}");
     assert_eq!(ask(address, "/add").unwrap(), saved + 1, "it went on");
 
-    let restore = RestoreContainer {
-        container: counter.clone(),
-        name: "first".parse().unwrap(),
-        directory: None,
-        into: None,
-        operation: None,
-    };
+    let restore = bring_back(counter, "first");
     let running = operator.order::<ContainerRestore>(device, &restore).unwrap_err();
     assert!(refusal(&running).message.contains("stop it first"), "{running:#}");
     let stop = StopContainer { container: counter.clone(), grace_seconds: Some(0), operation: None };
@@ -141,6 +135,16 @@ fn save(container: &ContainerId, name: &str) -> CheckpointContainer {
         name: name.parse().unwrap(),
         leave_running: true,
         directory: None,
+        operation: None,
+    }
+}
+
+fn bring_back(container: &ContainerId, name: &str) -> RestoreContainer {
+    RestoreContainer {
+        container: container.clone(),
+        name: name.parse().unwrap(),
+        directory: None,
+        into: None,
         operation: None,
     }
 }
@@ -278,13 +282,7 @@ fn volumes_are_not_confused(stack: &Stack) {
     stack.operator().order::<ContainerCheckpoint>(stack.id(1), &saved).unwrap();
     names.iter().for_each(|name| fs::write(place(name), "changed since").unwrap());
     stop(stack, &container);
-    let restore = RestoreContainer {
-        container: container.clone(),
-        name: saved.name.clone(),
-        directory: None,
-        into: None,
-        operation: None,
-    };
+    let restore = bring_back(&container, saved.name.as_str());
     stack.operator().order::<ContainerRestore>(stack.id(1), &restore).unwrap();
     for name in names {
         assert_eq!(fs::read_to_string(place(name)).unwrap(), name);
@@ -308,13 +306,7 @@ fn by_the_engine_itself(stack: &Stack) {
     let operator = stack.operator();
     let save = save(&plain, "plain");
     operator.order::<ContainerCheckpoint>(stack.id(2), &save).unwrap();
-    let restore = RestoreContainer {
-        container: plain.clone(),
-        name: save.name.clone(),
-        directory: None,
-        into: None,
-        operation: None,
-    };
+    let restore = bring_back(&plain, save.name.as_str());
     for _ in 0..2 {
         ask(address, "/add").unwrap();
         let stop = StopContainer { container: plain.clone(), grace_seconds: Some(0), operation: None };
@@ -415,13 +407,7 @@ fn the_agent_dies_in_a_restore(stack: &Stack, work: &str) {
     operator.order::<ContainerCheckpoint>(stack.id(1), &save).unwrap();
     fs::write(&file, "changed since").unwrap();
     stop(stack, &container);
-    let restore = RestoreContainer {
-        container: container.clone(),
-        name: save.name.clone(),
-        directory: None,
-        into: None,
-        operation: None,
-    };
+    let restore = bring_back(&container, save.name.as_str());
     let note = stack.lab().device(1).data_dir().join("agent/checkpointing").join(format!("{container}.json"));
     let is_at_it = || fs::read_to_string(&note).is_ok_and(|text| text.contains(work));
     std::thread::scope(|scope| {

@@ -27,7 +27,7 @@ use ecep_runtime::freezer;
 use tokio::runtime::Handle;
 use tokio_util::io::SyncIoBridge;
 
-use super::step::{Why, blocking};
+use super::step::{SetOnDrop, Why, blocking};
 
 /// Pages of one batch: 1 MiB.
 const BATCH: usize = 256;
@@ -70,15 +70,6 @@ pub(super) fn name_of(number: u32) -> String {
     format!("pages-{number}.img")
 }
 
-/// Sets a flag when the one who waits for a thread's work does so no more.
-struct StopOnDrop(Arc<AtomicBool>);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// Sends the pages of a running container, in rounds, until another round would not pay off; answers what has gone. `told` hears
 /// of bytes as they go.
 ///
@@ -92,7 +83,7 @@ pub(super) async fn copy_running(
     told: impl FnMut(u64) + Send + 'static,
 ) -> Result<Sent, Why> {
     let stop = Arc::<AtomicBool>::default();
-    let _guard = StopOnDrop(Arc::clone(&stop));
+    let _guard = SetOnDrop(Arc::clone(&stop));
     let bridge = SyncIoBridge::new(stream);
     on_its_way(move || {
         let mut copier = Copier {
@@ -251,7 +242,7 @@ pub(super) async fn send_image(
     compress: bool,
 ) -> Result<recipe::Sums, Why> {
     let stop = Arc::<AtomicBool>::default();
-    let _guard = StopOnDrop(Arc::clone(&stop));
+    let _guard = SetOnDrop(Arc::clone(&stop));
     let bridge = SyncIoBridge::new(stream);
     on_its_way(move || {
         let is_whole = || is_whole() || stop.load(Ordering::Relaxed);

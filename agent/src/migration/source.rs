@@ -41,7 +41,7 @@ use super::{
     preflight,
     progress::Progress,
     room, saving,
-    step::{Attempts, Why, advise, blocking, say, text_of, unwritten},
+    step::{Attempts, SetOnDrop, Why, advise, blocking, say, text_of, unwritten},
     verdict::Authority,
     wire::{FromDestination, FromSource, IMAGE, IMAGES, Lot, Opening, PLAN},
 };
@@ -107,15 +107,6 @@ struct Saved {
     pid: i32,
     /// How many images of pages have gone already.
     sent: u32,
-}
-
-/// Says that CRIU is over, however it ended.
-struct EndOnDrop(Arc<AtomicBool>);
-
-impl Drop for EndOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
-    }
 }
 
 struct Move<'a, E> {
@@ -474,7 +465,8 @@ impl<E: Engine> Move<'_, E> {
             let folder = self.journal.images_folder().join(format!("dump-{attempt}"));
             let (id, into) = (before.engine_id.clone(), folder.clone());
             let over = Arc::<AtomicBool>::default();
-            let ending = EndOnDrop(Arc::clone(&over));
+            // However CRIU ends.
+            let ending = SetOnDrop(Arc::clone(&over));
             self.dump = Some(spawn_blocking(move || {
                 let _ending = ending;
                 saving::save(&id, pid, &into)

@@ -1,6 +1,14 @@
 //! What the steps of both ends share: why one failed, and how often one that must succeed is tried again.
 
-use std::{fmt::Debug, io, time::Duration};
+use std::{
+    fmt::Debug,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use ecep_proto::api::name::OperationId;
 use tokio::{task::spawn_blocking, time::sleep};
@@ -53,6 +61,15 @@ pub(super) fn is_of_full_disk(why: &str) -> bool {
 /// A record that does not get onto the disk.
 pub(super) fn unwritten(error: io::Error) -> Why {
     format!("the move cannot be written down: {error}")
+}
+
+/// Sets a flag when it goes: whoever works on another thread sees that the one who waits, or who writes, is over.
+pub(super) struct SetOnDrop(pub Arc<AtomicBool>);
+
+impl Drop for SetOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 /// The attempts at a duty that must succeed.
