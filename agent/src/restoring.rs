@@ -1,40 +1,114 @@
 //! Starts a container of an engine from CRIU's images, by an order for the runtime, and proves that it was restored and not
 //! started afresh. The order stays, so that nothing starts it afresh meanwhile; whoever ordered it clears it.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use ecep_proto::api::name::TenantSlug;
 use ecep_runtime::{
     order::{Order, Orders, Outcome, Progress},
     proof,
 };
+use tokio::{task::JoinHandle, time::sleep};
 
-use crate::engine::{Engine, EngineError, docker::mobility::Mobility};
+use crate::engine::{EngineError, docker::mobility::Mobility};
+
+const NOT_ASKED: &str =
+    "the engine did not ask the runtime to restore the container; was it created before `ecep-agent setup`?";
+/// Between two looks at whether the engine is at it. Nobody waits for it but the move.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// An engine that starts many containers at once needs seconds.
+const AHEAD_WITHIN: Duration = Duration::from_secs(60);
+
+/// A start of the engine's whose restore has been ordered.
+pub(crate) struct Starting {
+    engine_id: String,
+    started: JoinHandle<Result<(), EngineError>>,
+}
+
+/// Has the engine do all that can be done before the images are complete: it starts the container, and the runtime waits. The
+/// engine tells nothing of the container until that is over ([`Mobility::hold`]).
+///
+/// # Errors
+/// Why it is not at it, as a sentence; the caller removes the container.
+pub(crate) async fn start_ahead(
+    mobility: &Mobility,
+    engine_id: &str,
+    order: Order,
+) -> Result<Starting, String> {
+    let starting = begin(mobility, engine_id, Order { waits: true, ..order })?;
+    let orders = Orders::from_environment();
+    let since = Instant::now();
+    loop {
+        match orders.progress(engine_id).map_err(|error| error.to_string())? {
+            Some(Progress::Claimed) => return Ok(starting),
+            Some(Progress::Waiting) if !starting.started.is_finished() && since.elapsed() < AHEAD_WITHIN => {
+                sleep(LOOK_EVERY).await;
+            }
+            // It has ended, or is ended by this.
+            _ => {
+                call_off(engine_id)?;
+                return Err(starting.finish().await.err().unwrap_or_else(|| NOT_ASKED.to_owned()));
+            }
+        }
+    }
+}
 
 /// Restores it; answers its first process.
 ///
 /// # Errors
 /// Why there is no restored container, as a sentence. It may run all the same, afresh: the caller ends or removes it.
-pub(crate) async fn restore<E: Engine>(engine: &E, engine_id: &str, order: &Order) -> Result<i32, String> {
+pub(crate) async fn restore(mobility: &Mobility, engine_id: &str, order: Order) -> Result<i32, String> {
+    begin(mobility, engine_id, order)?.finish().await
+}
+
+fn begin(mobility: &Mobility, engine_id: &str, order: Order) -> Result<Starting, String> {
     let orders = Orders::from_environment();
     orders.clear(engine_id).map_err(|error| error.to_string())?;
-    orders.lay(engine_id, order).map_err(|error| error.to_string())?;
-    let started = engine.start(engine_id).await.map_err(EngineError::into_api);
-    match orders.progress(engine_id).map_err(|error| error.to_string())? {
-        Some(Progress::Finished(Outcome::Restored { pid, .. })) => {
-            started.map_err(|error| error.message)?;
-            Ok(pid)
-        }
-        Some(Progress::Finished(Outcome::Failed { reason, log })) => {
-            tracing::warn!(engine_id, %reason, %log, "a restore failed");
-            Err(reason)
-        }
-        Some(Progress::Waiting | Progress::Claimed) | None => {
-            started.map_err(|error| error.message)?;
-            Err("the engine did not ask the runtime to restore the container; was it created before `ecep-agent setup`?"
-                .to_owned())
+    orders.lay(engine_id, &order).map_err(|error| error.to_string())?;
+    let (mobility, id) = (mobility.clone(), engine_id.to_owned());
+    let started = tokio::spawn(async move { mobility.start(&id).await });
+    Ok(Starting { engine_id: engine_id.to_owned(), started })
+}
+
+impl Starting {
+    /// The images are complete.
+    ///
+    /// # Errors
+    /// As [`restore`].
+    pub(crate) async fn go(self) -> Result<i32, String> {
+        Orders::from_environment().go(&self.engine_id).map_err(|error| error.to_string())?;
+        self.finish().await
+    }
+
+    async fn finish(self) -> Result<i32, String> {
+        let started = self.started.await.map_err(|error| error.to_string())?.map_err(EngineError::into_api);
+        let progress = Orders::from_environment().progress(&self.engine_id);
+        match progress.map_err(|error| error.to_string())? {
+            Some(Progress::Finished(Outcome::Restored { pid, .. })) => {
+                started.map_err(|error| error.message)?;
+                Ok(pid)
+            }
+            Some(Progress::Finished(Outcome::Failed { reason, log })) => {
+                tracing::warn!(engine_id = %self.engine_id, %reason, %log, "a restore failed");
+                Err(reason)
+            }
+            Some(Progress::Waiting | Progress::Claimed) | None => {
+                started.map_err(|error| error.message)?;
+                Err(NOT_ASKED.to_owned())
+            }
         }
     }
+}
+
+/// A runtime that waits gives up, and the engine's start fails.
+///
+/// # Errors
+/// The disk refuses.
+pub(crate) fn call_off(engine_id: &str) -> Result<(), String> {
+    Orders::from_environment().call_off(engine_id).map_err(|error| error.to_string())
 }
 
 /// Restores it by the engine's own means, where our runtime is not the container's.

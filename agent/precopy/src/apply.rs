@@ -1,17 +1,39 @@
-//! Puts changes of a tree in place: what came as a part of it, and what is gone.
+//! Puts changes of a tree in place: what came as a part of it, and what is gone. Either into a plain folder, or through the
+//! mount of an overlay whose upper layer they are of (the kernel's filesystems/overlayfs): then whiteouts and opaque folders
+//! are done, not copied.
 
-use std::fs;
+use std::ffi::CString;
+use std::fs::{self, Metadata};
 use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
+
+use rustix::fs as sys;
 
 use crate::copy::copy;
 
-/// Puts the part of a tree into a folder that has the rest, in place of what is there.
+/// An overlay's own attributes; nobody can set them through its mount.
+const OVERLAY: &str = "trusted.overlay.";
+/// That which says that a folder hides what is below it.
+const OPAQUE: &str = "trusted.overlay.opaque";
+/// The kernel's longest list of attribute names, and its longest attribute.
+const MAX_XATTR: usize = 64 * 1024;
+
+/// What the changes are put into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Into {
+    /// A folder, as it is.
+    Folder,
+    /// The mount of an overlay; the changes are of its upper layer.
+    Overlay,
+}
+
+/// Puts the part of a tree into a folder that has the rest, in place of what is there. `part` is used up by it.
 ///
 /// # Errors
 /// The disk refuses; some of it is in place then.
-pub fn changes(part: &Path, target: &Path) -> io::Result<()> {
-    make_room(part, target)?;
+pub fn changes(part: &Path, target: &Path, into: Into) -> io::Result<()> {
+    make_room(part, target, into)?;
     copy(part, target)
 }
 
@@ -36,20 +58,51 @@ pub fn removals(gone: &[PathBuf], target: &Path) -> io::Result<()> {
 }
 
 /// Removes from the target what the part's files take the place of.
-fn make_room(part: &Path, target: &Path) -> io::Result<()> {
+fn make_room(part: &Path, target: &Path, into: Into) -> io::Result<()> {
     for child in fs::read_dir(part)? {
         let child = child?;
-        let to = target.join(child.file_name());
-        if child.file_type()?.is_dir() {
-            if to.symlink_metadata().is_ok_and(|there| !there.is_dir()) {
-                remove(&to)?;
-            }
-            make_room(&child.path(), &to)?;
-        } else {
+        let (from, to) = (child.path(), target.join(child.file_name()));
+        let metadata = from.symlink_metadata()?;
+        if !metadata.is_dir() {
             remove(&to)?;
+            if into == Into::Overlay && is_whiteout(&metadata) {
+                fs::remove_file(&from)?;
+            }
+            continue;
+        }
+        let overlays = overlay_attributes(&from)?;
+        let hides = into == Into::Overlay && overlays.iter().any(|name| name.as_bytes() == OPAQUE.as_bytes());
+        if hides || to.symlink_metadata().is_ok_and(|there| !there.is_dir()) {
+            remove(&to)?;
+        }
+        make_room(&from, &to, into)?;
+    }
+    if into == Into::Overlay {
+        for name in overlay_attributes(part)? {
+            sys::lremovexattr(part, name.as_c_str())?;
         }
     }
     Ok(())
+}
+
+fn overlay_attributes(path: &Path) -> io::Result<Vec<CString>> {
+    let all = xattrs(path)?.into_iter();
+    Ok(all.filter(|name| name.as_bytes().starts_with(OVERLAY.as_bytes())).collect())
+}
+
+fn xattrs(path: &Path) -> io::Result<Vec<CString>> {
+    let mut names = vec![0; MAX_XATTR];
+    let length = match sys::llistxattr(path, names.as_mut_slice()) {
+        Err(rustix::io::Errno::OPNOTSUPP) => 0,
+        length => length?,
+    };
+    let names = names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    names.map(|name| CString::new(name).map_err(io::Error::other)).collect()
+}
+
+/// A character device 0:0: the upper layer's word for "not there any more".
+fn is_whiteout(metadata: &Metadata) -> bool {
+    metadata.file_type().is_char_device() && metadata.rdev() == 0
 }
 
 fn remove(path: &Path) -> io::Result<()> {
@@ -66,7 +119,8 @@ fn remove(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
 
     use super::*;
 
@@ -111,7 +165,7 @@ mod tests {
         write(&part, &["new", "a/other", "file-becomes-folder/inside", "folder-becomes-file"]);
         fs::write(part.join("a/other"), "changed").unwrap();
         fs::set_permissions(part.join("a"), fs::Permissions::from_mode(0o711)).unwrap();
-        changes(&part, &target).unwrap();
+        changes(&part, &target, Into::Folder).unwrap();
         removals(&["gone".into(), "never-there".into(), "new/not-a-folder".into()], &target).unwrap();
         assert_eq!(
             listing(&target),
@@ -140,5 +194,51 @@ mod tests {
         for path in ["../outside", "/etc/x", "a/../../outside"] {
             assert!(removals(&[path.into()], &target).is_err(), "{path}");
         }
+    }
+
+    /// Through an overlay's mount the merged view becomes what the source's was: removed files, and folders that were made anew.
+    #[test]
+    fn an_upper_layer_is_done_through_the_mount() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let scene = tempfile::tempdir().unwrap();
+        let at = |name: &str| scene.path().join(name);
+        write(&at("lower"), &["removed", "kept", "anew/old", "folder/removed", "folder/kept"]);
+        for folder in ["one", "one-work", "one-merged", "two", "two-work", "two-merged"] {
+            fs::create_dir(at(folder)).unwrap();
+        }
+        let mount = |upper: &str| {
+            let options = format!(
+                "lowerdir={},upperdir={},workdir={}",
+                at("lower").display(),
+                at(upper).display(),
+                at(&format!("{upper}-work")).display()
+            );
+            let mut command = Command::new("mount");
+            command.args(["-t", "overlay", "-o", &options, "overlay"]).arg(at(&format!("{upper}-merged")));
+            command.status().is_ok_and(|status| status.success())
+        };
+        if !mount("one") {
+            return;
+        }
+        assert!(mount("two"));
+        let merged = at("one-merged");
+        fs::remove_file(merged.join("removed")).unwrap();
+        fs::remove_file(merged.join("folder/removed")).unwrap();
+        fs::remove_dir_all(merged.join("anew")).unwrap();
+        write(&merged, &["anew/new", "fresh"]);
+        let one = listing(&merged);
+        let copied = Command::new("cp").arg("-a").args([at("one"), at("part")]).status().unwrap();
+        assert!(copied.success());
+        let two = changes(&at("part"), &at("two-merged"), Into::Overlay).map(|()| listing(&at("two-merged")));
+        for name in ["one-merged", "two-merged"] {
+            assert!(Command::new("umount").arg(at(name)).status().unwrap().success());
+        }
+        assert_eq!(one, two.unwrap());
+        assert!(
+            one.iter().any(|line| line.starts_with("anew/new"))
+                && !one.iter().any(|line| line.contains("removed"))
+        );
     }
 }

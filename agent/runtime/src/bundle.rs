@@ -107,6 +107,7 @@ mod tests {
             isolated: true,
             then: Then::Freeze,
             connections: Connections::Keep,
+            waits: false,
             addresses: vec![[10, 201, 0, 5].into()],
         }
     }

@@ -1,7 +1,8 @@
 //! Restore orders: how the agent tells the runtime to restore a container, exactly once, and how it learns the outcome.
 //!
 //! `<state folder>/<engine's container id>/` appears complete, by a rename, with `order.json` in it. The runtime claims
-//! the order by renaming that to `claimed.json`, and writes `result.json` at the end. As long as the folder is there, no
+//! the order by renaming that to `claimed.json`, and writes `result.json` at the end. An order may be laid before its images are
+//! complete: then the runtime, called by the engine already, waits for the file `go`, or for `off`. As long as the folder is there, no
 //! other `create` of that container passes: neither after a failed restore nor after the restored process has ended may
 //! the engine start it afresh, without its state and without its isolation. The agent clears the folder at the end.
 
@@ -10,6 +11,8 @@ use std::io::{self, ErrorKind};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -23,6 +26,13 @@ const ORDER: &str = "order.json";
 const CLAIMED: &str = "claimed.json";
 const RESULT: &str = "result.json";
 const STARTED: &str = "started";
+const GO: &str = "go";
+const OFF: &str = "off";
+
+/// Between two looks for `go`: the container stands still meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// An agent that has ended comes back and calls the restore off; one that never does must not hold the engine for ever.
+const WAIT_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// What to restore, and in which state to leave it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +46,9 @@ pub struct Order {
     pub then: Then,
     /// What becomes of TCP connections that were open.
     pub connections: Connections,
+    /// Do everything that can be done before the images are complete, and wait for [`Orders::go`].
+    #[serde(default)]
+    pub waits: bool,
     /// The container's addresses. Engines that connect a container only after `create` (Docker 28) need them, so that
     /// sockets can be restored; others ignore them.
     pub addresses: Vec<Ipv4Addr>,
@@ -115,6 +128,9 @@ pub enum OrderError {
     /// The order was used up.
     #[error("{0}")]
     Spent(String),
+    /// The agent gave the restore up while the runtime waited for its images.
+    #[error("the restore was called off")]
+    CalledOff,
     /// The file system refuses.
     #[error("{path}: {error}")]
     Io {
@@ -182,6 +198,27 @@ impl Orders {
         }
         let claimed = exists(&home.join(CLAIMED))?;
         Ok(Some(if claimed { Progress::Claimed } else { Progress::Waiting }))
+    }
+
+    /// The images of an order that waits are complete.
+    ///
+    /// # Errors
+    /// There is no order, or the file system refuses.
+    pub fn go(&self, id: &str) -> Result<(), OrderError> {
+        let path = self.home(id)?.join(GO);
+        fs::write(&path, "").map_err(at(&path))
+    }
+
+    /// The images of an order that waits do not come: the engine's `create` fails. Does nothing where there is no order.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn call_off(&self, id: &str) -> Result<(), OrderError> {
+        let path = self.home(id)?.join(OFF);
+        match fs::write(&path, "") {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(OrderError::Io { path, error }),
+            _ => Ok(()),
+        }
     }
 
     /// Forgets the order and its outcome, so that the engine can start the container afresh. Does nothing when there is
@@ -279,6 +316,22 @@ impl Claim {
         self.home.join("work")
     }
 
+    /// Waits until the images are complete, if the order says so.
+    ///
+    /// # Errors
+    /// It was called off, or the agent does not come back.
+    pub fn wait(&self) -> Result<(), OrderError> {
+        let start = Instant::now();
+        while self.order.waits && !exists(&self.home.join(GO))? {
+            // Cleared is called off, too.
+            if exists(&self.home.join(OFF))? || !exists(&self.home)? || start.elapsed() > WAIT_LIMIT {
+                return Err(OrderError::CalledOff);
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
     /// Tells the agent how it ended.
     ///
     /// # Errors
@@ -354,6 +407,7 @@ mod tests {
             isolated: true,
             then: Then::Freeze,
             connections: Connections::Keep,
+            waits: false,
             addresses: vec![Ipv4Addr::new(10, 201, 0, 5)],
         }
     }
@@ -410,6 +464,28 @@ mod tests {
         fs::set_permissions(&order.images, PermissionsExt::from_mode(0o777)).unwrap();
         orders.claim(ID).unwrap_err();
         assert!(matches!(orders.progress(ID).unwrap(), Some(Progress::Finished(Outcome::Failed { .. }))));
+    }
+
+    /// The engine is at it before the images are there; it must neither begin too early nor wait for an agent that gave up.
+    #[test]
+    fn an_order_waits_until_it_is_told() {
+        let (_folder, orders, order) = scene();
+        let order = Order { waits: true, ..order };
+        for (tell, expected) in [
+            (Orders::go as fn(&Orders, &str) -> Result<(), OrderError>, true),
+            (Orders::call_off, false),
+            (Orders::clear, false),
+        ] {
+            orders.lay(ID, &order).unwrap();
+            let claim = orders.claim(ID).unwrap();
+            let waiting = thread::spawn(move || claim.wait().is_ok());
+            assert!(!waiting.is_finished(), "it was told nothing yet");
+            tell(&orders, ID).unwrap();
+            assert_eq!(waiting.join().unwrap(), expected);
+            orders.clear(ID).unwrap();
+        }
+        orders.call_off(ID).unwrap();
+        assert!(!orders.concerns(ID));
     }
 
     /// An id comes from the command line and becomes a path.

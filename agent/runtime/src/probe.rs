@@ -125,6 +125,7 @@ impl Container<'_> {
             isolated: false,
             then: Then::Run,
             connections: Connections::Keep,
+            waits: false,
             addresses: Vec::new(),
         };
         orders.lay(&self.id, &order).map_err(|error| restore(&error))?;

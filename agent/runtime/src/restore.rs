@@ -56,6 +56,7 @@ fn restore(create: &Create, claim: &Claim, runc: &Path) -> Result<(i32, u64), Re
             "it shares a network, so it cannot be restored in isolation; create it on a bridge".into()
         );
     }
+    claim.wait().map_err(|error| error.to_string())?;
     let start = Instant::now();
     // Standard input, output and error become the container's.
     let status = Command::new(runc)

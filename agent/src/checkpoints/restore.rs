@@ -62,10 +62,11 @@ pub(super) async fn restore<E: Engine>(
         isolated: false,
         then: Then::Run,
         connections: Connections::Close,
+        waits: false,
         addresses: found.view().address.into_iter().collect(),
     };
     let restored = if portrait.runtime == RUNTIME_NAME {
-        restoring::restore(engine, &engine_id, &order).await.map(drop)
+        restoring::restore(&mobility, &engine_id, order).await.map(drop)
     } else {
         restoring::restore_by_engine(&mobility, tenant, &engine_id, &order.images).await
     };

@@ -14,7 +14,7 @@ mod progress;
 mod view;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -67,6 +67,9 @@ pub struct DockerEngine {
     socket: String,
     client: Arc<Mutex<Option<Docker>>>,
     storage: Arc<Mutex<Option<PathBuf>>>,
+    /// Containers whose start is held up by their runtime. The engine tells nothing of them until that is over: whoever asked
+    /// would wait so long. So they are not there for anybody.
+    held: Arc<Mutex<HashSet<String>>>,
 }
 
 /// The address is not one that can be used.
@@ -81,9 +84,12 @@ impl DockerEngine {
     /// Where the address is not of that form.
     pub fn new(address: &str) -> Result<Self, BadAddress> {
         match address.strip_prefix("unix://") {
-            Some(path) if path.starts_with('/') => {
-                Ok(Self { socket: path.to_owned(), client: Arc::default(), storage: Arc::default() })
-            }
+            Some(path) if path.starts_with('/') => Ok(Self {
+                socket: path.to_owned(),
+                client: Arc::default(),
+                storage: Arc::default(),
+                held: Arc::default(),
+            }),
             _ => Err(BadAddress(address.to_owned())),
         }
     }
@@ -164,7 +170,8 @@ impl Engine for DockerEngine {
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
         let found =
             client.list_containers(Some(options)).await.map_err(|error| self.told(&Doing::Asking, error))?;
-        let ids: Vec<String> = found.into_iter().filter_map(|summary| summary.id).collect();
+        let mut ids: Vec<String> = found.into_iter().filter_map(|summary| summary.id).collect();
+        ids.retain(|id| !lock(&self.held).contains(id));
         let mut inspections = stream::iter(ids)
             .map(|id| async move { self.inspect(&id).await })
             .buffer_unordered(INSPECT_AT_ONCE);
@@ -183,6 +190,9 @@ impl Engine for DockerEngine {
     }
 
     async fn inspect(&self, engine_id: &str) -> Result<EngineContainer, EngineError> {
+        if lock(&self.held).contains(engine_id) {
+            return Err(EngineError::NotFound(format!("{engine_id} is on its way here")));
+        }
         let client = self.client(ASK_SECONDS).await?;
         let inspection = client
             .inspect_container(engine_id, None)

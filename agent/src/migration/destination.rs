@@ -1,74 +1,47 @@
 //! The destination's end of a move: does what `ecep_fleet::migration::destination` says, writes down the phase before it
 //! acts, and tells how it went.
 
-use std::{
-    collections::HashMap,
-    fs,
-    os::unix::fs::DirBuilderExt,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+mod lots;
+mod receiving;
+
+use std::path::PathBuf;
 
 use bollard::models::RestartPolicyNameEnum;
 use ecep_channel::{
     channel::ChannelStream,
-    frame::{FrameError, read_message, write_message},
+    frame::{FrameError, write_message},
     grant::Grant,
-    transfer::{self, Inbox, TransferError},
 };
 use ecep_fleet::migration::{
     Outcome,
     destination::{Action, Destination, Input},
 };
-use ecep_precopy::pool::Pool;
-use ecep_proto::api::{
-    fleet::REPORT_EVERY_MS,
-    migration::{Decision, MigrationPhase, Verdict},
-    network::{AssignedAddress, Place, Subnet},
-};
+use ecep_proto::api::{migration::Decision, network::Place};
 use ecep_runtime::{
     freezer, network,
     order::{Connections, Order, Then},
-    register::RUNTIME_NAME,
     restore::REFUSED,
 };
-use tokio::{
-    io::AsyncWriteExt,
-    sync::mpsc,
-    task::spawn_blocking,
-    time::{sleep, timeout},
-};
+use tokio::{sync::mpsc, task::spawn_blocking};
 
 use super::{
     Shared,
     journal::{DestinationRecord, Journal, Record},
-    memory,
-    placing::{self, Places},
     plan::Plan,
-    preflight,
     progress::Progress,
-    room,
-    step::{Attempts, Why, advise, blocking, is_of_full_disk, say, text_of, unwritten},
+    step::{Attempts, Why, advise, is_of_full_disk, say, text_of, unwritten},
     verdict::Authority,
-    wire::{FromDestination, FromSource, IMAGE, IMAGES, Lot, Opening, PLAN},
+    wire::{FromDestination, IMAGES, Lot, Opening},
 };
 use crate::{
-    creation,
-    engine::{Engine, EngineError, NamedVolume, engine_name},
-    policy::{AllowedBody, Policy},
+    engine::{Engine, EngineError, engine_name},
     restoring,
 };
 
-/// The source may wait for its turn behind other moves; its grant is no good after that time. A move that was given up
-/// meanwhile ends sooner.
-const FIRST_CONTACT: Duration = Duration::from_secs(60 * 60);
-/// The source saves memory, or makes an image's archive, before it sends the next lot: for so long not a byte may come.
-const NEXT_LOT: Duration = Duration::from_secs(600);
-/// The control plane tells a network with its answer to the next report, or the one after it.
-const NETWORK_LIMIT: Duration = Duration::from_millis(4 * REPORT_EVERY_MS);
 /// A lot is never larger than what the disk holds, which the pre-flight has looked at.
 pub(super) const LOT_LIMIT: u64 = 1 << 40;
+/// Said where something is to be told or heard and there is no way.
+const LINE_LOST: &str = "the line to the source is lost";
 /// The folder of what arrives, in the move's own.
 const INBOX: &str = "inbox";
 
@@ -121,6 +94,12 @@ pub(super) async fn run<E: Engine>(
         return;
     };
     let mut failure = is_recovered.then(|| "the destination's agent was started again".to_owned());
+    if let (true, Some(engine_id)) = (is_recovered, &this.record.engine_id)
+        && let Err(why) = restoring::call_off(engine_id)
+    {
+        // What waits for images that do not come any more holds up whoever asks the engine for this container.
+        tracing::warn!(migration = %grant.migration, %why, "a start that waits could not be called off");
+    }
     loop {
         let input = match action.clone() {
             Action::End(outcome) => {
@@ -181,191 +160,26 @@ impl<E: Engine> Move<'_, E> {
         }
     }
 
-    async fn receive(&mut self, streams: &mut Streams) -> Result<(), Why> {
-        let first = timeout(FIRST_CONTACT, streams.recv()).await;
-        match first.map_err(|_| "the source did not come".to_owned())? {
-            Some((Opening::Control, stream)) => self.control = Some(stream),
-            _ => return Err("the source came without a control stream".to_owned()),
-        }
-        self.take_lot(Lot::Plan, streams).await?;
-        let plan = self.read_plan().await?;
-        let mobility = &self.shared.mobility;
-        let has_image = mobility.image(&plan.needs.image_id).await.map_err(say)?.is_some();
-        let layers_held =
-            if has_image { 0 } else { mobility.layers_held(&plan.layers).await.map_err(say)? };
-        self.tell(FromDestination::Wants { image: !has_image, layers_held }).await?;
-        if !has_image {
-            self.take_lot(Lot::Image, streams).await?;
-            mobility.load_image(&self.inbox(Lot::Image).join(IMAGE)).await.map_err(say)?;
-            if mobility.image(&plan.needs.image_id).await.map_err(say)?.is_none() {
-                return Err(format!("the engine loaded the image, but not as {}", plan.needs.image_id));
-            }
-            fs::remove_dir_all(self.inbox(Lot::Image)).map_err(text_of)?;
-        }
-        let body = self.make_ready(&plan).await?;
-        let engine_id = self.create(&plan, body).await?;
-        let places = self.places(&plan, &engine_id).await?;
-        self.tell(FromDestination::Prepared).await?;
-
-        self.take_lot(Lot::Files, streams).await?;
-        let (of, arrived) = (places.clone(), self.inbox(Lot::Files));
-        blocking(move || {
-            of.put(&arrived)?;
-            // Where it could not be moved it was copied.
-            fs::remove_dir_all(arrived)
-        })
-        .await?;
-        room::claim(self.journal.memory(), plan.needs.memory_bytes);
-        fs::DirBuilder::new().mode(0o700).create(self.images()).map_err(text_of)?;
-        self.tell(FromDestination::Placed).await?;
-
-        self.take_lot(Lot::State, streams).await?;
-        self.tell(FromDestination::At(MigrationPhase::Restoring)).await?;
-        let arrived = self.inbox(Lot::State);
-        let written = blocking(move || places.put_changes(&arrived)).await?;
-        // The source deletes its files after the commit, so these must be on the disk before it; meanwhile it is restored.
-        let flushing = tokio::spawn(blocking(move || placing::flush(&written)));
-        if plan.is_live(self.grant()) {
-            self.complete_images().map_err(text_of)?;
-            self.restore(&plan, &engine_id).await?;
-        }
-        flushing.await.map_err(|error| error.to_string())??;
-        self.tell(FromDestination::Restored).await
-    }
-
-    /// What comes must be what the grant says, and be possible here.
-    async fn read_plan(&mut self) -> Result<Plan, Why> {
-        let path = self.inbox(Lot::Plan).join(PLAN);
-        let text = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let plan: Plan = serde_json::from_slice(&text).map_err(|error| {
-            format!("the plan cannot be read ({error}); do both devices have the same version?")
-        })?;
-        plan.check(self.grant()).map_err(|error| error.to_string())?;
-        let checks = preflight::check(self.shared, &plan.needs).await.map_err(|error| error.message)?.checks;
-        let allowed = if plan.is_live(self.grant()) { Verdict::Live } else { Verdict::Cold };
-        let hindering: Vec<&str> =
-            checks.iter().filter(|check| check.verdict > allowed).map(|check| check.text.as_str()).collect();
-        if !hindering.is_empty() {
-            return Err(hindering.join("; "));
-        }
-        self.record.plan = Some(plan.clone());
-        self.write()?;
-        Ok(plan)
-    }
-
-    /// The image's name, the tenant's network and the volumes; answers the request for the container.
-    async fn make_ready(&mut self, plan: &Plan) -> Result<AllowedBody, Why> {
-        let tenant = self.grant().tenant.clone();
-        let mobility = self.shared.mobility.clone();
-        let mut body = plan.body.clone();
-        mobility.tag_image(&plan.needs.image_id, &plan.image).await.map_err(say)?;
-        let named = mobility.image(&plan.image).await.map_err(say)?;
-        if named.is_none_or(|image| image.id != plan.needs.image_id) {
-            // The name is another image's here.
-            body.image = Some(plan.needs.image_id.clone());
-        }
-        if let Some(address) = plan.address {
-            let subnet = self.subnet(&tenant).await?;
-            if self.shared.networks.is_taken(address, &plan.needs.container).await {
-                return Err(format!("another container of the tenant has the address {address}"));
-            }
-            self.shared.engine.ensure_network(&subnet).await.map_err(say)?;
-            creation::join_network(&mut body, plan.name(), &AssignedAddress { address, subnet });
-        }
-        let host = body.host_config.get_or_insert_default();
-        // It gets its policy back when it is let out: until then the engine must not start it by itself.
-        host.restart_policy = None;
-        let has_runtime = self.shared.engine.has_runtime(RUNTIME_NAME).await;
-        host.runtime = has_runtime.then(|| RUNTIME_NAME.to_owned());
-        let policy = Policy::load(&self.shared.orders.policy_folder).map_err(|error| error.to_string())?;
-        let body = policy.check(&tenant, body).map_err(|error| error.message)?;
-        for (engine_name, _) in &plan.needs.volumes {
-            let prefix = creation::volume_prefix(&tenant);
-            let name = engine_name.strip_prefix(&prefix).ok_or("a volume that is not the tenant's")?;
-            let volume = NamedVolume {
-                engine_name: engine_name.clone(),
-                tenant: tenant.clone(),
-                name: name.to_owned(),
-            };
-            // One that came meanwhile is somebody else's.
-            if self.shared.mobility.volume(engine_name).await.map_err(say)?.is_some() {
-                return Err(format!("a volume {name} was made here meanwhile; delete it, and move again"));
-            }
-            self.record.volumes.push(engine_name.clone());
-            self.write()?;
-            self.shared.engine.ensure_volume(&volume).await.map_err(say)?;
-        }
-        Ok(body)
-    }
-
-    async fn subnet(&self, tenant: &ecep_proto::api::name::TenantSlug) -> Result<Subnet, Why> {
-        // The tenant's first container here may have come this moment.
-        timeout(NETWORK_LIMIT, self.shared.networks.subnet(tenant)).await.map_err(|_| {
-            "the control plane has not told this device the tenant's network; is the device connected?"
-                .to_owned()
-        })
-    }
-
-    async fn create(&mut self, plan: &Plan, body: AllowedBody) -> Result<String, Why> {
-        let name = engine_name(&plan.needs.container);
-        let engine_id = self.shared.engine.create(&name, body).await.map_err(say)?;
-        self.record.engine_id = Some(engine_id.clone());
-        self.journal.hold().map_err(unwritten)?;
-        self.write()?;
-        Ok(engine_id)
-    }
-
-    /// Where its files go.
-    async fn places(&self, plan: &Plan, engine_id: &str) -> Result<Places, Why> {
-        let mobility = &self.shared.mobility;
-        let portrait = mobility.portrait(&self.grant().tenant, engine_id, false).await.map_err(say)?;
-        let there: HashMap<String, PathBuf> = portrait.volumes.into_iter().collect();
-        let volumes = plan.needs.volumes.iter().map(|(name, _)| {
-            there.get(name).cloned().ok_or_else(|| format!("the volume {name} is not mounted here"))
-        });
-        let log =
-            match portrait.log {
-                Some(log) => Some(log),
-                // An engine names the file when it starts a container for the first time.
-                None => self.shared.engine.storage().await.map(|root| {
-                    root.join("containers").join(engine_id).join(format!("{engine_id}-json.log"))
-                }),
-            };
-        let volumes = volumes.collect::<Result<_, _>>()?;
-        Ok(Places { upper: portrait.upper, volumes, log })
-    }
-
     /// CRIU's images, where the runtime looks for them.
     fn images(&self) -> PathBuf {
         self.journal.images_folder().join(IMAGES)
     }
 
-    /// The small images join those of pages.
-    fn complete_images(&self) -> std::io::Result<()> {
-        for entry in fs::read_dir(self.inbox(Lot::State).join(IMAGES))? {
-            let entry = entry?;
-            // They are small and plain; the folder may be on another disk, or on none.
-            fs::copy(entry.path(), self.images().join(entry.file_name()))?;
-        }
-        Ok(())
-    }
-
-    /// Brings it up, cut off and frozen, and proves it.
-    async fn restore(&self, plan: &Plan, engine_id: &str) -> Result<(), Why> {
-        let order = Order {
+    /// What the runtime is told.
+    fn order(&self, plan: &Plan) -> Order {
+        Order {
             images: self.images(),
             isolated: true,
             then: Then::Freeze,
             connections: Connections::Keep,
+            waits: false,
             addresses: plan.address.into_iter().collect(),
-        };
-        let pid = restoring::restore(&*self.shared.engine, engine_id, &order).await?;
-        let is_cut = network::is_cut(pid).map_err(|error| error.to_string())?;
-        let is_frozen = freezer::is_frozen(pid).map_err(|error| error.to_string())?;
-        if is_cut && is_frozen {
-            return Ok(());
         }
-        Err("the copy came up, but not cut off; it was removed".to_owned())
+    }
+
+    /// Brings it up, cut off and frozen, and proves it.
+    async fn restore(&self, plan: &Plan, engine_id: &str) -> Result<(), Why> {
+        prove(restoring::restore(&self.shared.mobility, engine_id, self.order(plan)).await?)
     }
 
     async fn try_let_out(&mut self) -> Result<(), Why> {
@@ -455,6 +269,9 @@ impl<E: Engine> Move<'_, E> {
         }
         // By name too: the agent may have ended between making it and writing that down.
         let name = engine_name(&self.grant().container);
+        if let Some(engine_id) = &self.record.engine_id {
+            restoring::call_off(engine_id)?;
+        }
         for id in [self.record.engine_id.as_deref(), Some(name.as_str())].into_iter().flatten() {
             match self.shared.engine.remove(id, true).await {
                 Ok(()) | Err(EngineError::NotFound(_)) => {}
@@ -463,6 +280,7 @@ impl<E: Engine> Move<'_, E> {
         }
         if let Some(engine_id) = &self.record.engine_id {
             restoring::clear(engine_id)?;
+            self.shared.mobility.release(engine_id);
         }
         for volume in &self.record.volumes {
             self.shared.mobility.remove_volume(volume).await.map_err(say)?;
@@ -496,82 +314,8 @@ impl<E: Engine> Move<'_, E> {
         }
     }
 
-    /// Receives a lot of files, and waits until the source says that it was all.
-    async fn take_lot(&mut self, lot: Lot, streams: &mut Streams) -> Result<(), Why> {
-        let folder = self.inbox(lot);
-        // A machine that crashes meanwhile gives the move up.
-        let inbox = Inbox::open(&folder, LOT_LIMIT).map_err(|error| error.to_string())?.without_flushing();
-        let control = self.control.as_mut().ok_or("the line to the source is lost")?;
-        let heard = Arc::new(Mutex::new(Instant::now()));
-        let hearing = Arc::clone(&heard);
-        let hear = move || *hearing.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        let memory_bytes = self.record.plan.as_ref().map_or(0, |plan| plan.needs.memory_bytes);
-        let (own, images) = (self.journal.folder().to_owned(), self.journal.images_folder().join(IMAGES));
-        let (networks, awaited) = (&self.shared.networks, &mut self.awaited);
-        let coming = self.record.plan.as_ref().and_then(|plan| Some((&plan.needs.container, plan.address?)));
-        let receiving = async {
-            let mut pool = None;
-            loop {
-                match streams.recv().await {
-                    Some((Opening::Traffic, mut stream)) if lot == Lot::State => {
-                        if let Some((container, address)) = coming {
-                            *awaited = networks.awaits(container, address).await;
-                        }
-                        stream.write_u8(1).await.map_err(text_of)?;
-                        stream.shutdown().await.map_err(text_of)?;
-                    }
-                    Some((Opening::Memory, stream)) if lot == Lot::State && pool.is_none() => {
-                        let limit = memory::limit(memory_bytes);
-                        let taken = memory::take_running(stream, own.clone(), limit, hear.clone()).await?;
-                        pool = Some(Arc::new(taken));
-                    }
-                    Some((Opening::Pages { number, is_packed }, stream)) if lot == Lot::State => {
-                        let pool = match &pool {
-                            Some(pool) => Arc::clone(pool),
-                            None => Arc::new(Pool::make(&own, 0).map_err(text_of)?),
-                        };
-                        let place = images.join(memory::name_of(number));
-                        memory::rebuild_image(stream, pool, place, is_packed, hear.clone()).await?;
-                    }
-                    Some((Opening::Items(of), stream)) if of == lot => {
-                        match transfer::receive(stream, &inbox, &mut |_| hear()).await {
-                            Ok(_) => {}
-                            // The source comes back with what is missing, or the control stream ends as well.
-                            Err(TransferError::Stream(_)) => {}
-                            Err(error) => return Err::<std::convert::Infallible, _>(error.to_string()),
-                        }
-                    }
-                    Some(_) => return Err("the source sent something out of turn".to_owned()),
-                    None => return Err("the agent is stopping".to_owned()),
-                }
-            }
-        };
-        let said = async {
-            match read_message::<FromSource>(control).await {
-                Ok(FromSource::Sent(of)) if of == lot => Ok(()),
-                Ok(other) => Err(format!("the source spoke out of turn ({other:?})")),
-                Err(error) => Err(lost(&error)),
-            }
-        };
-        // A lot may take hours on a slow link, or one that was limited; but not without a byte.
-        let silence = async {
-            loop {
-                let quiet = heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
-                if quiet >= NEXT_LOT {
-                    return;
-                }
-                sleep(NEXT_LOT - quiet).await;
-            }
-        };
-        tokio::select! {
-            Err(why) = receiving => Err(why),
-            said = said => said,
-            () = silence => Err("the source does nothing".to_owned()),
-        }
-    }
-
     async fn tell(&mut self, message: FromDestination) -> Result<(), Why> {
-        let control = self.control.as_mut().ok_or("the line to the source is lost")?;
+        let control = self.control.as_mut().ok_or(LINE_LOST)?;
         write_message(control, &message).await.map_err(|error| lost(&error))
     }
 
@@ -581,6 +325,16 @@ impl<E: Engine> Move<'_, E> {
             tracing::debug!(migration = %self.grant().migration, %why, "the source was not told");
         }
     }
+}
+
+/// It is cut off and frozen.
+fn prove(pid: i32) -> Result<(), Why> {
+    let is_cut = network::is_cut(pid).map_err(|error| error.to_string())?;
+    let is_frozen = freezer::is_frozen(pid).map_err(|error| error.to_string())?;
+    if is_cut && is_frozen {
+        return Ok(());
+    }
+    Err("the copy came up, but not cut off; it was removed".to_owned())
 }
 
 fn lost(error: &FrameError) -> Why {

@@ -1,4 +1,5 @@
-//! Where a move's files go at its destination: first all of them, while the container runs; then what has changed. Blocks.
+//! Where a move's files go at its destination: first all of them, while the container runs; then what has changed, perhaps with the
+//! engine at its start already. Blocks.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -6,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ecep_precopy::{apply, copy::copy};
+use ecep_precopy::{
+    apply::{self, Into},
+    copy::copy,
+};
 
 use super::{
     files::{MAX_LOGS, numbered},
@@ -21,6 +25,8 @@ const MAX_FLUSHED: usize = 256;
 pub(super) struct Places {
     /// Its writable layer.
     pub upper: Option<PathBuf>,
+    /// Where its files are while the engine has it mounted, all layers together.
+    pub merged: Option<PathBuf>,
     /// Its volumes, numbered as in the plan.
     pub volumes: Vec<PathBuf>,
     /// Its output.
@@ -42,24 +48,30 @@ impl Places {
             filled.push(place);
         }
         if let Some(log) = &self.log {
-            self.put_logs(arrived, log)?;
+            put_logs(arrived, log, false)?;
         }
         filled.into_iter().try_for_each(|place| flush_disk_of(place))
     }
 
-    /// Puts what has changed in place. Answers what must be on the disk before the source removes its own: see [`flush`].
-    pub(super) fn put_changes(&self, arrived: &Path) -> io::Result<Vec<PathBuf>> {
+    /// Puts what has changed in place. `is_starting` tells that the engine is at the container's start: it has mounted the files, so
+    /// that nobody may write below the mount, and opened the output. Answers what must be on the disk before the source removes
+    /// its own: see [`flush`].
+    pub(super) fn put_changes(&self, arrived: &Path, is_starting: bool) -> io::Result<Vec<PathBuf>> {
         let gone: Gone = serde_json::from_slice(&fs::read(arrived.join(GONE))?)?;
+        let (upper, into) = match is_starting {
+            true => (&self.merged, Into::Overlay),
+            false => (&self.upper, Into::Folder),
+        };
         let mut written = Vec::new();
-        if let Some(upper) = &self.upper {
-            change(&arrived.join(UPPER), upper, &gone.upper, &mut written)?;
+        if let Some(upper) = upper {
+            change(&arrived.join(UPPER), upper, into, &gone.upper, &mut written)?;
         }
         for (number, place) in self.volumes.iter().enumerate() {
             let gone = gone.volumes.get(number).map(Vec::as_slice).unwrap_or_default();
-            change(&arrived.join(VOLUMES).join(number.to_string()), place, gone, &mut written)?;
+            change(&arrived.join(VOLUMES).join(number.to_string()), place, Into::Folder, gone, &mut written)?;
         }
         if let Some(log) = &self.log {
-            self.put_logs(arrived, log)?;
+            put_logs(arrived, log, is_starting)?;
             let tail = arrived.join(LOG_TAIL);
             if tail.is_file() {
                 let mut out = OpenOptions::new().append(true).create(true).open(log)?;
@@ -68,17 +80,22 @@ impl Places {
         }
         Ok(written)
     }
+}
 
-    fn put_logs(&self, arrived: &Path, log: &Path) -> io::Result<()> {
-        for number in 0..MAX_LOGS {
-            let file = arrived.join(LOGS).join(number.to_string());
-            if !file.is_file() {
-                break;
-            }
+/// The youngest file is filled anew where the engine has it open: what it writes goes there.
+fn put_logs(arrived: &Path, log: &Path, is_open: bool) -> io::Result<()> {
+    for number in 0..MAX_LOGS {
+        let file = arrived.join(LOGS).join(number.to_string());
+        if !file.is_file() {
+            break;
+        }
+        if number == 0 && is_open {
+            io::copy(&mut File::open(file)?, &mut File::create(log)?)?;
+        } else {
             move_to(&file, &numbered(log, number))?;
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// Waits until these files are on their disks.
@@ -100,11 +117,21 @@ pub(crate) fn flush_disk_of(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::syncfs(File::open(path)?)?)
 }
 
-fn change(part: &Path, target: &Path, gone: &[PathBuf], written: &mut Vec<PathBuf>) -> io::Result<()> {
+fn change(
+    part: &Path,
+    target: &Path,
+    into: Into,
+    gone: &[PathBuf],
+    written: &mut Vec<PathBuf>,
+) -> io::Result<()> {
     apply::removals(gone, target)?;
     if part.is_dir() {
+        let before = written.len();
         paths_of(part, target, written)?;
-        apply::changes(part, target)?;
+        apply::changes(part, target, into)?;
+        // Whiteouts have no place of their own.
+        let placed = written.split_off(before).into_iter().filter(|path| path.symlink_metadata().is_ok());
+        written.extend(placed.collect::<Vec<_>>());
     }
     Ok(())
 }

@@ -322,6 +322,10 @@ impl<E: Engine> Move<'_, E> {
             self.memory_bytes = plan.needs.memory_bytes;
             let sent = self.copy_memory(pid, plan.needs.memory_bytes).await?;
             self.sent = Some(Arc::new(sent));
+            match self.answer().await? {
+                FromDestination::Ready => {}
+                other => return Err(unexpected(&other)),
+            }
         }
         // Whatever ends the container from the freeze on, the engine must not start it afresh.
         self.shared.mobility.set_restart(&portrait.engine_id, None).await.map_err(say)?;

@@ -77,8 +77,10 @@ pub(super) enum FromDestination {
     },
     /// The container is made; let its files come.
     Prepared,
-    /// They are in place; let the memory and the state come.
+    /// They are in place; let the memory come, or the state where none comes.
     Placed,
+    /// The memory is in the pool, and all is done that can be before the freeze; let the state come.
+    Ready,
     /// It is at this now.
     At(MigrationPhase),
     /// The copy stands, cut off.

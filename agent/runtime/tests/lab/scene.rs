@@ -222,6 +222,7 @@ impl<'a> Container<'a> {
             isolated: true,
             then: Then::Freeze,
             connections: Connections::Keep,
+            waits: false,
             addresses: vec![self.address],
         };
         orders().lay(&self.id, &order).unwrap();

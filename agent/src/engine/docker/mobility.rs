@@ -18,11 +18,14 @@ use futures_util::TryStreamExt;
 use tokio::{fs, io::AsyncWriteExt, task::spawn_blocking};
 use tokio_util::io::ReaderStream;
 
-use super::{ASK_SECONDS, DockerEngine, WORK_SECONDS, archive, failure::Doing, likeness};
+use super::{ASK_SECONDS, DockerEngine, WORK_SECONDS, archive, failure::Doing, likeness, lock};
 use crate::{engine::EngineError, network::network_name};
 
 /// Saving and loading an image of gigabytes on a slow card.
 const IMAGE_SECONDS: u64 = 3600;
+
+/// A start waits for the images of a container of gigabytes that come over a slow link; the runtime itself gives up before.
+const HELD_SECONDS: u64 = 3600;
 
 /// What moves containers of one engine. Clones are the same.
 #[derive(Clone)]
@@ -51,6 +54,8 @@ pub struct Portrait {
     pub log: Option<PathBuf>,
     /// Its writable layer.
     pub upper: Option<PathBuf>,
+    /// Where its files are while it runs, all layers together.
+    pub merged: Option<PathBuf>,
     /// Bytes of that, where they were asked for.
     pub writable_bytes: u64,
     /// Its named volumes: the engine's name, and where they are.
@@ -127,6 +132,7 @@ impl Mobility {
             restart: host.restart_policy,
             log: inspection.log_path.filter(|path| !path.is_empty()).map(PathBuf::from),
             upper: driver.get("UpperDir").map(PathBuf::from),
+            merged: driver.get("MergedDir").map(PathBuf::from),
             writable_bytes: inspection
                 .size_rw
                 .and_then(|bytes| u64::try_from(bytes).ok())
@@ -140,6 +146,28 @@ impl Mobility {
             binds: host.binds.unwrap_or_default(),
             body,
         })
+    }
+
+    /// From here on nobody asks the engine for this container, whose start will be held up.
+    pub fn hold(&self, engine_id: &str) {
+        lock(&self.engine.held).insert(engine_id.to_owned());
+    }
+
+    /// Starts it, however long its runtime holds that up.
+    ///
+    /// # Errors
+    /// The engine's own.
+    pub async fn start(&self, engine_id: &str) -> Result<(), EngineError> {
+        let client = self.engine.client(HELD_SECONDS).await?;
+        client
+            .start_container(engine_id, None::<bollard::query_parameters::StartContainerOptions>)
+            .await
+            .map_err(|error| self.engine.told(&Doing::Container("start"), error))
+    }
+
+    /// Its start is over.
+    pub fn release(&self, engine_id: &str) {
+        lock(&self.engine.held).remove(engine_id);
     }
 
     /// Kills a container; its restart policy does not start it again. Waits for its end.

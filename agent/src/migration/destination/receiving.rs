@@ -1,0 +1,234 @@
+//! What a destination does until its copy stands: makes the container, takes what comes, and brings it up, cut off and frozen.
+
+use std::{
+    collections::HashMap,
+    fs,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use ecep_proto::api::{
+    fleet::REPORT_EVERY_MS,
+    migration::{MigrationPhase, Verdict},
+    network::{AssignedAddress, Subnet},
+};
+use ecep_runtime::register::RUNTIME_NAME;
+use tokio::time::timeout;
+
+use super::{
+    super::{
+        placing::{self, Places},
+        plan::Plan,
+        preflight, room,
+        step::{Why, blocking, say, text_of, unwritten},
+        wire::{FromDestination, IMAGE, IMAGES, Lot, Opening, PLAN},
+    },
+    Move, Streams, prove,
+};
+use crate::{
+    creation,
+    engine::{Engine, NamedVolume, engine_name},
+    policy::{AllowedBody, Policy},
+    restoring::{self, Starting},
+};
+
+/// The source may wait for its turn behind other moves; its grant is no good after that time. A move that was given up
+/// meanwhile ends sooner.
+const FIRST_CONTACT: Duration = Duration::from_secs(60 * 60);
+/// The control plane tells a network with its answer to the next report, or the one after it.
+const NETWORK_LIMIT: Duration = Duration::from_millis(4 * REPORT_EVERY_MS);
+impl<E: Engine> Move<'_, E> {
+    /// Everything until the copy stands.
+    pub(super) async fn receive(&mut self, streams: &mut Streams) -> Result<(), Why> {
+        let first = timeout(FIRST_CONTACT, streams.recv()).await;
+        match first.map_err(|_| "the source did not come".to_owned())? {
+            Some((Opening::Control, stream)) => self.control = Some(stream),
+            _ => return Err("the source came without a control stream".to_owned()),
+        }
+        self.take_lot(Lot::Plan, streams).await?;
+        let plan = self.read_plan().await?;
+        let mobility = &self.shared.mobility;
+        let has_image = mobility.image(&plan.needs.image_id).await.map_err(say)?.is_some();
+        let layers_held =
+            if has_image { 0 } else { mobility.layers_held(&plan.layers).await.map_err(say)? };
+        self.tell(FromDestination::Wants { image: !has_image, layers_held }).await?;
+        if !has_image {
+            self.take_lot(Lot::Image, streams).await?;
+            mobility.load_image(&self.inbox(Lot::Image).join(IMAGE)).await.map_err(say)?;
+            if mobility.image(&plan.needs.image_id).await.map_err(say)?.is_none() {
+                return Err(format!("the engine loaded the image, but not as {}", plan.needs.image_id));
+            }
+            fs::remove_dir_all(self.inbox(Lot::Image)).map_err(text_of)?;
+        }
+        let body = self.make_ready(&plan).await?;
+        let engine_id = self.create(&plan, body).await?;
+        let places = self.places(&plan, &engine_id).await?;
+        self.tell(FromDestination::Prepared).await?;
+
+        self.take_lot(Lot::Files, streams).await?;
+        let (of, arrived) = (places.clone(), self.inbox(Lot::Files));
+        blocking(move || {
+            of.put(&arrived)?;
+            // Where it could not be moved it was copied.
+            fs::remove_dir_all(arrived)
+        })
+        .await?;
+        if !plan.is_live(self.grant()) {
+            self.tell(FromDestination::Placed).await?;
+            let state = self.take_state(None, streams).await?;
+            self.tell(FromDestination::At(MigrationPhase::Restoring)).await?;
+            let written = blocking(move || places.put_changes(&state, false)).await?;
+            blocking(move || placing::flush(&written)).await?;
+            return self.tell(FromDestination::Restored).await;
+        }
+        room::claim(self.journal.memory(), plan.needs.memory_bytes);
+        fs::DirBuilder::new().mode(0o700).create(self.images()).map_err(text_of)?;
+        self.tell(FromDestination::Placed).await?;
+        let pool = self.take_memory(streams).await?;
+        let starting = self.start_ahead(&plan, &engine_id).await?;
+        self.tell(FromDestination::Ready).await?;
+
+        let state = self.take_state(Some(pool), streams).await?;
+        self.tell(FromDestination::At(MigrationPhase::Restoring)).await?;
+        let is_mounted = starting.is_some();
+        self.complete_images(&state).map_err(text_of)?;
+        let written = blocking(move || places.put_changes(&state, is_mounted)).await?;
+        // The source deletes its files after the commit, so these must be on the disk before it; meanwhile it is restored.
+        let flushing = tokio::spawn(blocking(move || placing::flush(&written)));
+        match starting {
+            Some(starting) => {
+                let restored = starting.go().await;
+                self.shared.mobility.release(&engine_id);
+                prove(restored?)?;
+            }
+            None => self.restore(&plan, &engine_id).await?,
+        }
+        flushing.await.map_err(|error| error.to_string())??;
+        self.tell(FromDestination::Restored).await
+    }
+
+    /// Has the engine do all that it can before the images are there, while the container still runs: its start takes as long as all
+    /// the rest. Not where the container publishes ports: an engine that is killed in its start would leave them taken, and a start
+    /// that waits is longer.
+    async fn start_ahead(&self, plan: &Plan, engine_id: &str) -> Result<Option<Starting>, Why> {
+        if !plan.needs.ports.is_empty() {
+            return Ok(None);
+        }
+        let mobility = &self.shared.mobility;
+        mobility.hold(engine_id);
+        restoring::start_ahead(mobility, engine_id, self.order(plan)).await.map(Some)
+    }
+
+    /// What comes must be what the grant says, and be possible here.
+    async fn read_plan(&mut self) -> Result<Plan, Why> {
+        let path = self.inbox(Lot::Plan).join(PLAN);
+        let text = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let plan: Plan = serde_json::from_slice(&text).map_err(|error| {
+            format!("the plan cannot be read ({error}); do both devices have the same version?")
+        })?;
+        plan.check(self.grant()).map_err(|error| error.to_string())?;
+        let checks = preflight::check(self.shared, &plan.needs).await.map_err(|error| error.message)?.checks;
+        let allowed = if plan.is_live(self.grant()) { Verdict::Live } else { Verdict::Cold };
+        let hindering: Vec<&str> =
+            checks.iter().filter(|check| check.verdict > allowed).map(|check| check.text.as_str()).collect();
+        if !hindering.is_empty() {
+            return Err(hindering.join("; "));
+        }
+        self.record.plan = Some(plan.clone());
+        self.write()?;
+        Ok(plan)
+    }
+
+    /// The image's name, the tenant's network and the volumes; answers the request for the container.
+    async fn make_ready(&mut self, plan: &Plan) -> Result<AllowedBody, Why> {
+        let tenant = self.grant().tenant.clone();
+        let mobility = self.shared.mobility.clone();
+        let mut body = plan.body.clone();
+        mobility.tag_image(&plan.needs.image_id, &plan.image).await.map_err(say)?;
+        let named = mobility.image(&plan.image).await.map_err(say)?;
+        if named.is_none_or(|image| image.id != plan.needs.image_id) {
+            // The name is another image's here.
+            body.image = Some(plan.needs.image_id.clone());
+        }
+        if let Some(address) = plan.address {
+            let subnet = self.subnet(&tenant).await?;
+            if self.shared.networks.is_taken(address, &plan.needs.container).await {
+                return Err(format!("another container of the tenant has the address {address}"));
+            }
+            self.shared.engine.ensure_network(&subnet).await.map_err(say)?;
+            creation::join_network(&mut body, plan.name(), &AssignedAddress { address, subnet });
+        }
+        let host = body.host_config.get_or_insert_default();
+        // It gets its policy back when it is let out: until then the engine must not start it by itself.
+        host.restart_policy = None;
+        let has_runtime = self.shared.engine.has_runtime(RUNTIME_NAME).await;
+        host.runtime = has_runtime.then(|| RUNTIME_NAME.to_owned());
+        let policy = Policy::load(&self.shared.orders.policy_folder).map_err(|error| error.to_string())?;
+        let body = policy.check(&tenant, body).map_err(|error| error.message)?;
+        for (engine_name, _) in &plan.needs.volumes {
+            let prefix = creation::volume_prefix(&tenant);
+            let name = engine_name.strip_prefix(&prefix).ok_or("a volume that is not the tenant's")?;
+            let volume = NamedVolume {
+                engine_name: engine_name.clone(),
+                tenant: tenant.clone(),
+                name: name.to_owned(),
+            };
+            // One that came meanwhile is somebody else's.
+            if self.shared.mobility.volume(engine_name).await.map_err(say)?.is_some() {
+                return Err(format!("a volume {name} was made here meanwhile; delete it, and move again"));
+            }
+            self.record.volumes.push(engine_name.clone());
+            self.write()?;
+            self.shared.engine.ensure_volume(&volume).await.map_err(say)?;
+        }
+        Ok(body)
+    }
+
+    async fn subnet(&self, tenant: &ecep_proto::api::name::TenantSlug) -> Result<Subnet, Why> {
+        // The tenant's first container here may have come this moment.
+        timeout(NETWORK_LIMIT, self.shared.networks.subnet(tenant)).await.map_err(|_| {
+            "the control plane has not told this device the tenant's network; is the device connected?"
+                .to_owned()
+        })
+    }
+
+    async fn create(&mut self, plan: &Plan, body: AllowedBody) -> Result<String, Why> {
+        let name = engine_name(&plan.needs.container);
+        let engine_id = self.shared.engine.create(&name, body).await.map_err(say)?;
+        self.record.engine_id = Some(engine_id.clone());
+        self.journal.hold().map_err(unwritten)?;
+        self.write()?;
+        Ok(engine_id)
+    }
+
+    /// Where its files go.
+    async fn places(&self, plan: &Plan, engine_id: &str) -> Result<Places, Why> {
+        let mobility = &self.shared.mobility;
+        let portrait = mobility.portrait(&self.grant().tenant, engine_id, false).await.map_err(say)?;
+        let there: HashMap<String, PathBuf> = portrait.volumes.into_iter().collect();
+        let volumes = plan.needs.volumes.iter().map(|(name, _)| {
+            there.get(name).cloned().ok_or_else(|| format!("the volume {name} is not mounted here"))
+        });
+        let log =
+            match portrait.log {
+                Some(log) => Some(log),
+                // An engine names the file when it starts a container for the first time.
+                None => self.shared.engine.storage().await.map(|root| {
+                    root.join("containers").join(engine_id).join(format!("{engine_id}-json.log"))
+                }),
+            };
+        let volumes = volumes.collect::<Result<_, _>>()?;
+        Ok(Places { upper: portrait.upper, merged: portrait.merged, volumes, log })
+    }
+
+    /// The small images join those of pages.
+    fn complete_images(&self, state: &Path) -> std::io::Result<()> {
+        for entry in fs::read_dir(state.join(IMAGES))? {
+            let entry = entry?;
+            // They are small and plain; the folder may be on another disk, or on none.
+            fs::copy(entry.path(), self.images().join(entry.file_name()))?;
+        }
+        Ok(())
+    }
+}
