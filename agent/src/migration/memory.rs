@@ -229,7 +229,7 @@ fn take(
 }
 
 /// Sends one of CRIU's images of pages, without the pages that have gone, as it grows until `is_whole`; returns once it is
-/// rebuilt.
+/// rebuilt, with what it was and how many bytes travelled.
 ///
 /// # Errors
 /// The line broke, or the disk refuses.
@@ -240,13 +240,13 @@ pub(super) async fn send_image(
     sent: Arc<Sent>,
     throttle: Throttle,
     compress: bool,
-) -> Result<recipe::Sums, Why> {
+) -> Result<(recipe::Sums, u64), Why> {
     let stop = Arc::<AtomicBool>::default();
     let _guard = SetOnDrop(Arc::clone(&stop));
     let bridge = SyncIoBridge::new(stream);
     on_its_way(move || {
         let is_whole = || is_whole() || stop.load(Ordering::Relaxed);
-        let line = Throttled { line: bridge, throttle, runtime: Handle::current() };
+        let line = Throttled { line: bridge, throttle, runtime: Handle::current(), gone: 0 };
         let buffered = BufWriter::with_capacity(BUFFER, line);
         let (mut line, sums) = if compress {
             let (encoder, sums) = write_recipe(
@@ -260,9 +260,9 @@ pub(super) async fn send_image(
             write_recipe(buffered, &image, is_whole, &sent)?
         };
         line.flush()?;
-        let mut line = line.into_inner().map_err(io::IntoInnerError::into_error)?.line;
-        expect_taken(&mut line)?;
-        Ok(sums)
+        let mut throttled = line.into_inner().map_err(io::IntoInnerError::into_error)?;
+        expect_taken(&mut throttled.line)?;
+        Ok((sums, throttled.gone))
     })
     .await
 }
@@ -345,12 +345,16 @@ struct Throttled {
     line: SyncIoBridge<ChannelStream>,
     throttle: Throttle,
     runtime: Handle,
+    /// Bytes that it took.
+    gone: u64,
 }
 
 impl Write for Throttled {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.runtime.block_on(self.throttle.take(bytes.len()));
-        self.line.write(bytes)
+        let written = self.line.write(bytes)?;
+        self.gone += written as u64;
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {

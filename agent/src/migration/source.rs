@@ -1,24 +1,17 @@
 //! The source's end of a move: does what `ecep_fleet::migration::source` says, writes down the phase before it acts, and
 //! tells how it went.
 
+mod ahead;
+mod freezing;
+mod line;
+
 use std::{
-    fs,
-    path::{Path, PathBuf},
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use ecep_channel::{
-    channel::{Channel, ChannelStream},
-    frame::{read_message, write_message},
-    grant::{Grant, Mode},
-    header::Header,
-    transfer::{self, Item, Options, Source as Content, Throttle, TransferError},
-};
+use ecep_channel::{grant::Grant, transfer::Throttle};
 use ecep_fleet::migration::{
     Outcome, Standing,
     source::{Action, Input, Phase, Source},
@@ -27,7 +20,6 @@ use ecep_precopy::sent::Sent;
 use ecep_proto::api::migration::{Decision, MigrationPhase};
 use ecep_runtime::{freezer, network};
 use tokio::{
-    io::AsyncReadExt,
     sync::{SemaphorePermit, watch},
     task::{JoinHandle, spawn_blocking},
     time::{sleep, timeout},
@@ -35,47 +27,23 @@ use tokio::{
 
 use super::{
     Shared, files,
-    journal::{Before, Journal, Record, SourceRecord},
-    memory,
-    plan::Plan,
-    preflight,
+    journal::{Journal, Record, SourceRecord},
     progress::Progress,
-    room, saving,
-    step::{Attempts, SetOnDrop, Why, advise, blocking, say, text_of, unwritten},
+    saving,
+    step::{Attempts, Why, advise, say, text_of, unwritten},
     verdict::Authority,
-    wire::{FromDestination, FromSource, IMAGE, IMAGES, Lot, Opening, PLAN},
+    wire::FromDestination,
 };
 use crate::engine::{Engine, EngineError};
+use line::Line;
 
-/// The destination unpacks an image, or restores a container of gigabytes from a slow card.
-const ANSWER_LIMIT: Duration = Duration::from_secs(600);
 /// Once its copy stands, the destination commits within a second; then the move is given up, and the container goes on.
 const DECISION_LIMIT: Duration = Duration::from_secs(15);
 /// After the decision the destination lets its copy out within milliseconds.
 const OUT_LIMIT: Duration = Duration::from_secs(5);
 /// Between two questions while nothing is decided.
 const ASK_EVERY: Duration = Duration::from_millis(200);
-/// A connection that was about to be accepted keeps CRIU from saving; the next moment it is not there.
-const DUMP_ATTEMPTS: u32 = 4;
-/// Seconds between SIGTERM and SIGKILL in a cold move: Docker's own default.
-const STOP_GRACE: u32 = 10;
 
-/// A destination that gives up says so at once, unless it is gone.
-const WORD_LIMIT: Duration = Duration::from_secs(2);
-/// How what it says then begins.
-const GAVE_UP: &str = "the destination gave up";
-/// Bytes of memory that go ahead are told at most this often.
-const TELL_EVERY: Duration = Duration::from_millis(250);
-
-/// CRIU numbers its images of pages from this on.
-const FIRST_IMAGE: u32 = 1;
-/// Between two looks at what CRIU has begun to write.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
-/// The destination has one route to take away. Meanwhile the container is frozen.
-const LEAD_LIMIT: Duration = Duration::from_millis(500);
-
-/// Said where something is to be sent and there is no way.
-const LINE_LOST: &str = "the line to the destination is lost";
 /// Said where this end works for a move that is decided already.
 const GIVEN_UP: &str = "the move was given up meanwhile";
 
@@ -88,25 +56,6 @@ enum Duty {
     Remove,
     /// Remove the move's files.
     ClearUp,
-}
-
-/// The way to the destination.
-struct Line {
-    /// Lives as long as it is held.
-    channel: Channel,
-    control: ChannelStream,
-    /// Through the cloud, where the link is slower than the processor.
-    is_relayed: bool,
-}
-
-/// A saved container.
-struct Saved {
-    /// CRIU's images.
-    images: PathBuf,
-    /// Its first process.
-    pid: i32,
-    /// How many images of pages have gone already.
-    sent: u32,
 }
 
 struct Move<'a, E> {
@@ -255,243 +204,6 @@ impl<E: Engine> Move<'_, E> {
         self.journal.write(&Record::Source(Box::new(self.record.clone()))).map_err(unwritten)
     }
 
-    /// Copies what can be copied while the container runs.
-    async fn prepare(&mut self) -> Result<(), Why> {
-        let grant = self.grant().clone();
-        self.turn = Some(self.shared.at_work.acquire().await.map_err(|error| error.to_string())?);
-        tracing::info!(migration = %grant.migration, "a move has its turn");
-        // Orders that were accepted before the move come to their end first; later ones are refused.
-        self.shared.orders.drain(&grant.container).await;
-        let found =
-            self.shared.orders.find(&grant.tenant, &grant.container).await.map_err(|error| error.message)?;
-        let engine_id = found.detail.engine_id.clone();
-        let mobility = &self.shared.mobility;
-        let portrait = mobility.portrait(&grant.tenant, &engine_id, true).await.map_err(say)?;
-        let needs = preflight::needs(self.shared, &found, &portrait).await.map_err(|error| error.message)?;
-        let image = mobility.image(&portrait.image_id).await.map_err(say)?;
-        let image = image.ok_or_else(|| format!("the image {} of the container is gone", portrait.image))?;
-        let plan = Plan::of(needs, &portrait, image.layers, found.view().address);
-        self.record.before = Some(Before {
-            engine_id,
-            was_running: portrait.is_running,
-            is_frozen: false,
-            restart: portrait.restart.clone(),
-            volumes: portrait.volumes.iter().map(|(name, _)| name.clone()).collect(),
-            address: plan.address,
-        });
-        self.write()?;
-
-        let channels = &self.shared.channels;
-        let reached = channels.reach(&grant.destination, &self.record.addresses, &self.record.signed).await;
-        let (channel, is_relayed) = reached.map_err(|error| error.to_string())?;
-        tracing::info!(migration = %grant.migration, destination = %grant.destination, is_relayed, "the two ends have met");
-        let control = self.open_on(&channel, Opening::Control).await?;
-        self.line = Some(Line { channel, control, is_relayed });
-
-        let path = self.journal.folder().join(PLAN);
-        let text = serde_json::to_vec(&plan).map_err(|error| error.to_string())?;
-        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
-        self.send(Lot::Plan, vec![files::item(PLAN, Content::File(path)).map_err(text_of)?]).await?;
-        let (wants_image, held) = match self.answer().await? {
-            FromDestination::Wants { image, layers_held } => (image, layers_held),
-            other => return Err(unexpected(&other)),
-        };
-        if wants_image {
-            self.progress.phase(MigrationPhase::Copying);
-            let path = self.journal.folder().join(IMAGE);
-            let held = held.min(plan.layers.len());
-            self.shared.mobility.save_image(&portrait.image_id, held, &path).await.map_err(say)?;
-            let item = files::item(IMAGE, Content::File(path.clone())).map_err(text_of)?;
-            self.send(Lot::Image, vec![item]).await?;
-            fs::remove_file(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        }
-        match self.answer().await? {
-            FromDestination::Prepared => {}
-            other => return Err(unexpected(&other)),
-        }
-        self.progress.phase(MigrationPhase::Copying);
-        let of = portrait.clone();
-        let tracked = blocking(move || files::Tracked::look(&of)).await?;
-        self.send(Lot::Files, tracked.all().map_err(text_of)?).await?;
-        self.tracked = Some(Arc::new(tracked));
-        match self.answer().await? {
-            FromDestination::Placed => {}
-            other => return Err(unexpected(&other)),
-        }
-        if let (Mode::Live, Some(pid)) = (grant.mode, portrait.pid) {
-            self.memory_bytes = plan.needs.memory_bytes;
-            let sent = self.copy_memory(pid, plan.needs.memory_bytes).await?;
-            self.sent = Some(Arc::new(sent));
-            match self.answer().await? {
-                FromDestination::Ready => {}
-                other => return Err(unexpected(&other)),
-            }
-        }
-        // Whatever ends the container from the freeze on, the engine must not start it afresh.
-        self.shared.mobility.set_restart(&portrait.engine_id, None).await.map_err(say)?;
-        // Freezing is for nothing where nobody can decide.
-        match self.authority.try_decide(Decision::Ask, None).await {
-            Ok(Standing::Pending) => Ok(()),
-            Ok(_) => Err(GIVEN_UP.to_owned()),
-            Err(error) => Err(format!("the control plane cannot be reached to decide: {error}")),
-        }
-    }
-
-    /// Sends the memory ahead while the container runs.
-    async fn copy_memory(&mut self, pid: i32, memory_bytes: u64) -> Result<Sent, Why> {
-        let stream = self.open(Opening::Memory).await?;
-        let throttle = self.throttle.clone();
-        let gone = Arc::<AtomicU64>::default();
-        let going = Arc::clone(&gone);
-        let told = move |bytes| going.store(bytes, Ordering::Relaxed);
-        let mut copying =
-            pin!(memory::copy_running(stream, pid, memory::limit(memory_bytes), throttle, told));
-        loop {
-            tokio::select! {
-                copied = &mut copying => {
-                    self.progress.bytes(gone.load(Ordering::Relaxed), true);
-                    return match copied {
-                        Ok(sent) => Ok(sent),
-                        Err(why) => Err(self.or_what_was_said(why).await),
-                    };
-                }
-                () = sleep(TELL_EVERY) => self.progress.bytes(gone.load(Ordering::Relaxed), false),
-            }
-        }
-    }
-
-    /// Sends what has not gone ahead of CRIU's images of pages while it writes them, until it is over; answers how many went.
-    async fn send_growing(&mut self, images: &Path, over: &Arc<AtomicBool>) -> Result<u32, Why> {
-        let mut number = FIRST_IMAGE;
-        loop {
-            let is_over = over.load(Ordering::Acquire);
-            if images.join(memory::name_of(number)).exists() {
-                self.send_pages(number, images, over).await?;
-                number += 1;
-            } else if is_over {
-                return Ok(number - FIRST_IMAGE);
-            } else {
-                sleep(LOOK_EVERY).await;
-            }
-        }
-    }
-
-    /// Sends what has not gone ahead of one of CRIU's images, which may grow until `over` is set or the next one is begun.
-    async fn send_pages(&mut self, number: u32, images: &Path, over: &Arc<AtomicBool>) -> Result<(), Why> {
-        let sent = self.sent.clone().unwrap_or_else(|| Arc::new(Sent::new(0)));
-        let is_packed = self.line()?.is_relayed;
-        let stream = self.open(Opening::Pages { number, is_packed }).await?;
-        let throttle = self.throttle.clone();
-        let image = images.join(memory::name_of(number));
-        let (next, over) = (images.join(memory::name_of(number + 1)), Arc::clone(over));
-        let is_whole = move || over.load(Ordering::Acquire) || next.exists();
-        let sums = match memory::send_image(stream, image, is_whole, sent, throttle, is_packed).await {
-            Ok(sums) => sums,
-            Err(why) => return Err(self.or_what_was_said(why).await),
-        };
-        tracing::info!(migration = %self.grant().migration, pages = sums.pages, fresh = sums.fresh, "an image of memory has gone");
-        Ok(())
-    }
-
-    /// A stream that breaks does not say why; the destination does, if it still can.
-    async fn or_what_was_said(&mut self, why: Why) -> Why {
-        match timeout(WORD_LIMIT, self.answer()).await {
-            Ok(Err(said)) if said.starts_with(GAVE_UP) => said,
-            _ => why,
-        }
-    }
-
-    /// From here on the container does not run.
-    async fn freeze_and_deliver(&mut self) -> Result<(), Why> {
-        let grant = self.grant().clone();
-        let before = self.record.before.clone().ok_or("the container was not looked at")?;
-        let tracked = self.tracked.clone().ok_or("the container's files were not looked at")?;
-        self.progress.phase(MigrationPhase::Freezing);
-        self.frozen_at = Some(Instant::now());
-        let mut items = Vec::new();
-        let mut frozen = None;
-        if grant.mode == Mode::Live && before.was_running {
-            let Saved { images, pid, sent } = self.save(&before).await?;
-            self.progress.phase(MigrationPhase::Sending);
-            let (small, pages) = files::images(&images).map_err(text_of)?;
-            let over = Arc::new(AtomicBool::new(true));
-            for number in pages.into_iter().filter(|number| *number >= FIRST_IMAGE + sent) {
-                self.send_pages(number, &images, &over).await?;
-            }
-            items.push(small);
-            frozen = Some(pid);
-        } else if before.was_running {
-            self.shared.engine.stop(&before.engine_id, STOP_GRACE).await.map_err(say)?;
-        }
-        self.progress.phase(MigrationPhase::Sending);
-        let scratch = self.journal.folder().to_owned();
-        items.extend(blocking(move || tracked.changes(frozen, &scratch)).await?);
-        self.send(Lot::State, items).await?;
-        loop {
-            match self.answer().await? {
-                FromDestination::At(phase) => self.progress.phase(phase),
-                FromDestination::Restored => break,
-                other => return Err(unexpected(&other)),
-            }
-        }
-        self.progress.phase(MigrationPhase::Committing);
-        self.delivered_at = Some(Instant::now());
-        Ok(())
-    }
-
-    /// Freezes it, cuts it off and saves it, while its pages travel already.
-    async fn save(&mut self, before: &Before) -> Result<Saved, Why> {
-        let mobility = self.shared.mobility.clone();
-        let tenant = self.grant().tenant.clone();
-        let mut attempt = 1;
-        loop {
-            let portrait = mobility.portrait(&tenant, &before.engine_id, false).await.map_err(say)?;
-            let pid = portrait.pid.ok_or("the container has ended by itself")?;
-            if portrait.is_paused {
-                return Err("somebody has paused the container meanwhile; let it go on first".to_owned());
-            }
-            self.freezing = Some(spawn_blocking(move || saving::freeze_now(pid)));
-            if attempt == 1
-                && let Err(why) = self.lead_ahead().await
-            {
-                tracing::warn!(migration = %self.grant().migration, %why, "what is sent to the container meanwhile must be sent again");
-            }
-            let frozen = match &mut self.freezing {
-                Some(freezing) => freezing.await,
-                None => Ok(Ok(())),
-            };
-            self.freezing = None;
-            frozen.map_err(|error| error.to_string())??;
-            self.progress.phase(MigrationPhase::Saving);
-            if attempt == 1 {
-                room::claim(self.journal.memory(), self.memory_bytes);
-            }
-            let folder = self.journal.images_folder().join(format!("dump-{attempt}"));
-            let (id, into) = (before.engine_id.clone(), folder.clone());
-            let over = Arc::<AtomicBool>::default();
-            // However CRIU ends.
-            let ending = SetOnDrop(Arc::clone(&over));
-            self.dump = Some(spawn_blocking(move || {
-                let _ending = ending;
-                saving::save(&id, pid, &into)
-            }));
-            let sent = self.send_growing(&folder.join(IMAGES), &over).await?;
-            let Some(dump) = &mut self.dump else { return Err(GIVEN_UP.to_owned()) };
-            let saved = dump.await;
-            self.dump = None;
-            match saved.map_err(|error| error.to_string())? {
-                Ok(images) => return Ok(Saved { images, pid, sent }),
-                Err(saving::Failure { is_passing: true, .. }) if attempt < DUMP_ATTEMPTS => {
-                    network::reconnect(pid).map_err(|error| error.to_string())?;
-                    freezer::thaw(pid).map_err(|error| error.to_string())?;
-                    sleep(ASK_EVERY).await;
-                    attempt += 1;
-                }
-                Err(saving::Failure { why, .. }) => return Err(why),
-            }
-        }
-    }
-
     /// Asks the authority until it has decided.
     async fn ask(&mut self, abort: bool, failure: Option<&str>) -> Input {
         if abort {
@@ -582,22 +294,6 @@ impl<E: Engine> Move<'_, E> {
         self.insist(Duty::Remove).await;
     }
 
-    /// What is sent to the container from now on waits at the destination, so that nobody has to send it again. It is asked before
-    /// the container's cable is cut: until then the frozen container's kernel takes it, and it is saved.
-    async fn lead_ahead(&self) -> Result<(), Why> {
-        if self.record.before.as_ref().is_none_or(|before| before.address.is_none()) {
-            return Ok(());
-        }
-        let line = self.line.as_ref().ok_or(LINE_LOST)?;
-        let taken = async {
-            let mut stream = self.open_on(&line.channel, Opening::Traffic).await?;
-            stream.read_u8().await.map_err(text_of)
-        };
-        timeout(LEAD_LIMIT, taken).await.map_err(|_| "the destination does not answer".to_owned())??;
-        self.lead_on().await;
-        Ok(())
-    }
-
     /// Whoever reaches the container through this device is sent on.
     async fn lead_on(&self) {
         let grant = self.grant();
@@ -662,59 +358,4 @@ impl<E: Engine> Move<'_, E> {
             attempts.failed(&self.grant().migration, &duty, why).await;
         }
     }
-
-    fn line(&mut self) -> Result<&mut Line, Why> {
-        self.line.as_mut().ok_or_else(|| LINE_LOST.to_owned())
-    }
-
-    /// A further stream on the line.
-    async fn open(&mut self, opening: Opening) -> Result<ChannelStream, Why> {
-        let channel = self.line()?.channel.clone();
-        self.open_on(&channel, opening).await
-    }
-
-    async fn open_on(&self, channel: &Channel, opening: Opening) -> Result<ChannelStream, Why> {
-        let header = Header::Migration { grant: self.record.signed.clone() };
-        let mut stream = channel.open(&header).await.map_err(|error| error.to_string())?;
-        write_message(&mut stream, &opening).await.map_err(|error| error.to_string())?;
-        Ok(stream)
-    }
-
-    /// Sends a lot of files and says so.
-    async fn send(&mut self, lot: Lot, items: Vec<Item>) -> Result<(), Why> {
-        let stream = self.open(Opening::Items(lot)).await?;
-        let options = Options { compress: self.line()?.is_relayed, throttle: self.throttle.clone() };
-        let sizes = items.iter().map(|item| match &item.source {
-            Content::File(path) => fs::metadata(path).map(|file| file.len()).unwrap_or_default(),
-            Content::Tree(_) | Content::Part { .. } => 0,
-        });
-        self.progress.total(sizes.sum());
-        let progress = &mut self.progress;
-        let mut tell = |step: transfer::Progress| {
-            progress.bytes(step.done, step.phase == transfer::Phase::Stored);
-        };
-        match transfer::send(stream, &items, &options, &mut tell).await {
-            Ok(_) => {}
-            Err(TransferError::Peer(why)) => {
-                return Err(advise(format!("the destination could not go on: {why}"), "destination"));
-            }
-            Err(error) => return Err(self.or_what_was_said(error.to_string()).await),
-        }
-        let control = &mut self.line()?.control;
-        write_message(control, &FromSource::Sent(lot)).await.map_err(|error| error.to_string())
-    }
-
-    async fn answer(&mut self) -> Result<FromDestination, Why> {
-        let control = &mut self.line()?.control;
-        let answer = timeout(ANSWER_LIMIT, read_message(control)).await;
-        match answer.map_err(|_| "the destination does not answer".to_owned())? {
-            Ok(FromDestination::Failed(why)) => Err(format!("{GAVE_UP}: {why}")),
-            Ok(answer) => Ok(answer),
-            Err(error) => Err(format!("the line to the destination broke: {error}")),
-        }
-    }
-}
-
-fn unexpected(answer: &FromDestination) -> Why {
-    format!("the destination answered out of turn ({answer:?}); do both devices have the same version?")
 }
