@@ -43,7 +43,10 @@ pub(crate) async fn start_ahead(
     let since = Instant::now();
     loop {
         match orders.progress(engine_id).map_err(|error| error.to_string())? {
-            Some(Progress::Claimed) => return Ok(starting),
+            Some(Progress::Claimed) => {
+                tracing::info!(engine_id, milliseconds = since.elapsed().as_millis(), "the engine waits in its start");
+                return Ok(starting);
+            }
             Some(Progress::Waiting) if !starting.started.is_finished() && since.elapsed() < AHEAD_WITHIN => {
                 sleep(LOOK_EVERY).await;
             }
@@ -87,7 +90,8 @@ impl Starting {
         let started = self.started.await.map_err(|error| error.to_string())?.map_err(EngineError::into_api);
         let progress = Orders::from_environment().progress(&self.engine_id);
         match progress.map_err(|error| error.to_string())? {
-            Some(Progress::Finished(Outcome::Restored { pid, .. })) => {
+            Some(Progress::Finished(Outcome::Restored { pid, milliseconds })) => {
+                tracing::info!(engine_id = %self.engine_id, milliseconds, "restored by the runtime");
                 started.map_err(|error| error.message)?;
                 Ok(pid)
             }
