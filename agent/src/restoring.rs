@@ -44,7 +44,11 @@ pub(crate) async fn start_ahead(
     loop {
         match orders.progress(engine_id).map_err(|error| error.to_string())? {
             Some(Progress::Claimed) => {
-                tracing::info!(engine_id, milliseconds = since.elapsed().as_millis(), "the engine waits in its start");
+                tracing::info!(
+                    engine_id,
+                    milliseconds = since.elapsed().as_millis(),
+                    "the engine waits in its start"
+                );
                 return Ok(starting);
             }
             Some(Progress::Waiting) if !starting.started.is_finished() && since.elapsed() < AHEAD_WITHIN => {

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use ecep_runtime::dump::{Folders, Request, dump};
+use ecep_runtime::dump::{Folders, Request, RestoredBy, dump};
 use ecep_runtime::probe::{Trial, probe};
 use ecep_runtime::{freezer, network, runc};
 use serde_json::{Value, json};
@@ -60,6 +60,7 @@ fn step(words: &[&str]) -> Result<Value, Box<dyn Error>> {
                 work: &folders.work,
                 criu: None,
                 is_cut: true,
+                restored_by: RestoredBy::Us,
                 limit: LIMIT,
             })?;
             json!({"bytes": report.bytes})

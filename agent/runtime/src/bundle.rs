@@ -1,22 +1,23 @@
-//! Changes to the OCI bundle of a container that is to be restored: hooks that prepare and isolate its network, and the
-//! options that runc hands to CRIU. Pure, but for [`rewrite`].
+//! Changes to the OCI bundle of a container that is to be restored: the network that it gets, and the options that runc hands to
+//! CRIU. Pure, but for [`read`] and [`replace`].
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::hook::Step;
 use crate::order::{Connections, Order, Then};
 
 /// The annotation by which runc lets a container choose CRIU's configuration file (runc 1.0 and later).
 const CRIU_CONFIGURATION: &str = "org.criu.config";
+/// By this word among its arguments the engine's hook that connects a network is known (Docker to 27).
+const ENGINES_HOOK: &str = "libnetwork-setkey";
 
-/// What the restore needs to know of the bundle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a container gets its network.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Network {
-    /// A network of its own, which a hook of the engine's connects while CRIU restores.
-    ByHook,
+    /// A network of its own, which this hook of the engine's connects.
+    ByHook(Value),
     /// A network of its own, which the engine connects between `create` and `start`.
     AfterCreate,
     /// The host's, or another container's: nothing of it may be touched.
@@ -41,60 +42,59 @@ pub fn criu_configuration(order: &Order) -> String {
 
 /// How the container described by a bundle's configuration gets its network.
 pub fn network(configuration: &Value) -> Network {
-    let namespaces = configuration["linux"]["namespaces"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let own =
-        namespaces.iter().any(|namespace| namespace["type"] == "network" && namespace["path"].is_null());
-    let words = |hook: &Value| hook["args"].as_array().cloned().unwrap_or_default();
-    let hooks = configuration["hooks"]["prestart"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let wires = hooks.iter().any(|hook| words(hook).iter().any(|word| word == "libnetwork-setkey"));
-    match (own, wires) {
-        (false, _) => Network::Shared,
-        (true, true) => Network::ByHook,
-        (true, false) => Network::AfterCreate,
+    let is_own = |namespace: &Value| namespace["type"] == "network" && namespace["path"].is_null();
+    if !list(&configuration["linux"]["namespaces"]).iter().any(is_own) {
+        return Network::Shared;
     }
+    let hooks = list(&configuration["hooks"]["prestart"]);
+    hooks
+        .iter()
+        .find(|hook| connects(hook))
+        .map_or(Network::AfterCreate, |hook| Network::ByHook(hook.clone()))
 }
 
-/// Adds our hooks around the engine's, and the path of CRIU's configuration file.
-pub fn prepare(
-    configuration: &mut Value,
-    order: &Order,
-    program: &Path,
-    criu_configuration: &Path,
-) -> Network {
-    let network = network(configuration);
+/// The path of CRIU's configuration file, and the network that is made already, where one is.
+pub fn prepare(configuration: &mut Value, criu_configuration: &Path, network: Option<&Path>) {
     configuration["annotations"][CRIU_CONFIGURATION] = json!(criu_configuration);
-    let hook = |step: Step| json!({"path": program, "args": step.to_arguments()});
-    let addresses = if network == Network::AfterCreate { order.addresses.clone() } else { Vec::new() };
-    let before = hook(Step::Before { addresses, quiet: order.isolated });
-    let after = hook(Step::After { cut: order.isolated });
-    if network == Network::Shared {
-        return network;
+    let Some(network) = network else { return };
+    for namespace in configuration["linux"]["namespaces"].as_array_mut().into_iter().flatten() {
+        if namespace["type"] == "network" {
+            namespace["path"] = json!(network);
+        }
     }
-    let hooks = &mut configuration["hooks"]["prestart"];
-    let mut all = vec![before];
-    all.extend(hooks.as_array().cloned().unwrap_or_default());
-    if network == Network::ByHook {
-        all.push(after);
+    if let Some(hooks) = configuration["hooks"]["prestart"].as_array_mut() {
+        hooks.retain(|hook| !connects(hook));
     }
-    *hooks = all.into();
-    network
 }
 
-/// Replaces the bundle's `config.json` by what `change` makes of it.
+fn connects(hook: &Value) -> bool {
+    list(&hook["args"]).iter().any(|word| word == ENGINES_HOOK)
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The bundle's `config.json`.
 ///
 /// # Errors
-/// The file cannot be read, is no JSON, or cannot be replaced.
-pub fn rewrite<T>(bundle: &Path, change: impl FnOnce(&mut Value) -> T) -> std::io::Result<T> {
-    let path = bundle.join("config.json");
-    let mut configuration: Value = serde_json::from_slice(&fs::read(&path)?)?;
-    if !configuration.is_object() {
-        return Err(std::io::Error::other("config.json holds no object"));
+/// The file cannot be read, or is no JSON.
+pub fn read(bundle: &Path) -> std::io::Result<Value> {
+    let configuration: Value = serde_json::from_slice(&fs::read(bundle.join("config.json"))?)?;
+    if configuration.is_object() {
+        return Ok(configuration);
     }
-    let answer = change(&mut configuration);
+    Err(std::io::Error::other("config.json holds no object"))
+}
+
+/// Puts another one in its place.
+///
+/// # Errors
+/// The file cannot be replaced.
+pub fn replace(bundle: &Path, configuration: &Value) -> std::io::Result<()> {
     let draft = bundle.join("config.json.new");
-    fs::write(&draft, serde_json::to_vec(&configuration)?)?;
-    fs::rename(&draft, &path)?;
-    Ok(answer)
+    fs::write(&draft, serde_json::to_vec(configuration)?)?;
+    fs::rename(&draft, bundle.join("config.json"))
 }
 
 #[cfg(test)]
@@ -112,29 +112,23 @@ mod tests {
         }
     }
 
-    fn prepared(mut configuration: Value) -> (Network, Value) {
-        let network = prepare(&mut configuration, &order(), Path::new("/e"), Path::new("/c"));
-        (network, configuration)
-    }
-
-    /// Docker to 27: its own hook connects the network, so ours go around it and the address is left to it.
+    /// Docker to 27: its own hook connects the network that we made, and must not be run again by runc. Others stay.
     #[test]
-    fn hooks_go_around_the_engines() {
+    fn the_engines_hook_is_taken_out() {
         let engines = json!({"path": "/d", "args": ["libnetwork-setkey", "-exec-root=/x", "24ce", "1b"]});
-        let (network, after) = prepared(json!({
-            "hooks": {"prestart": [engines]},
-            "linux": {"namespaces": [{"type": "network"}]},
-        }));
-        assert_eq!(network, Network::ByHook);
+        let other = json!({"path": "/n"});
+        let mut configuration = json!({
+            "hooks": {"prestart": [engines, other]},
+            "linux": {"namespaces": [{"type": "pid"}, {"type": "network"}]},
+        });
+        assert_eq!(network(&configuration), Network::ByHook(engines));
+        prepare(&mut configuration, Path::new("/c"), Some(Path::new("/net")));
+        assert_eq!(configuration["hooks"]["prestart"], json!([other]));
         assert_eq!(
-            after["hooks"]["prestart"],
-            json!([
-                {"path": "/e", "args": ["ecep-runtime", "ecep-hook", "before", "quiet"]},
-                engines,
-                {"path": "/e", "args": ["ecep-runtime", "ecep-hook", "after", "cut"]},
-            ])
+            configuration["linux"]["namespaces"],
+            json!([{"type": "pid"}, {"type": "network", "path": "/net"}])
         );
-        assert_eq!(after["annotations"]["org.criu.config"], "/c");
+        assert_eq!(configuration["annotations"]["org.criu.config"], "/c");
     }
 
     /// A copy that is to be frozen must not run a single step before; one that is to run must not stay stopped.
@@ -153,24 +147,13 @@ mod tests {
         assert!(!skips(&Order { isolated: false, ..order() }));
     }
 
-    /// Docker 28 connects after `create`: sockets need an address meanwhile, and the cut waits for `start`.
+    /// Docker 28 connects after `create`. In the host's network, or another container's, we would cut off others.
     #[test]
-    fn an_unconnected_container_gets_its_address() {
-        let (network, after) = prepared(json!({"linux": {"namespaces": [{"type": "network"}]}}));
-        assert_eq!(network, Network::AfterCreate);
-        assert_eq!(
-            after["hooks"]["prestart"],
-            json!([{"path": "/e", "args": ["ecep-runtime", "ecep-hook", "before", "quiet", "10.201.0.5"]}])
-        );
-    }
-
-    /// In the host's network, or another container's, our hooks would cut off others.
-    #[test]
-    fn a_shared_network_is_left_alone() {
+    fn how_it_gets_its_network() {
+        let of = |namespaces: Value| network(&json!({"linux": {"namespaces": namespaces}}));
+        assert_eq!(of(json!([{"type": "network"}])), Network::AfterCreate);
         for namespaces in [json!([{"type": "pid"}]), json!([{"type": "network", "path": "/n"}])] {
-            let (network, after) = prepared(json!({"linux": {"namespaces": namespaces}}));
-            assert_eq!(network, Network::Shared);
-            assert!(after["hooks"].is_null());
+            assert_eq!(of(namespaces), Network::Shared);
         }
     }
 }

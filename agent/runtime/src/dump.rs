@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::process::CommandExt;
+use std::os::unix::{fs::MetadataExt, process::CommandExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::cause::{self, Cause};
 use crate::freezer::{self, FreezeError};
+use crate::wiring;
 
 const POLL: Duration = Duration::from_millis(2);
 
@@ -33,8 +34,19 @@ pub struct Request<'a> {
     pub criu: Option<&'a Path>,
     /// Whether its network is cut. Then CRIU need not lock it, which it does by starting iptables six times.
     pub is_cut: bool,
+    /// Who restores it.
+    pub restored_by: RestoredBy,
     /// When to give up.
     pub limit: Duration,
+}
+
+/// Who will restore what is saved: it is saved for the one or for the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RestoredBy {
+    /// Our runtime, which makes the network before ([`wiring::GIVEN`]).
+    Us,
+    /// The engine's own, where CRIU makes an empty one.
+    Engine,
 }
 
 /// A dump that worked.
@@ -97,19 +109,18 @@ pub fn dump(request: &Request<'_>) -> Result<Report, DumpError> {
     let mut command = Command::new(request.runc);
     command.arg("--root").arg(request.root).arg("checkpoint");
     // File locks here and at the restore, or at neither: a program that has lost its lock takes itself for the last user.
-    command.args(["--leave-running", "--tcp-established", "--file-locks", "--empty-ns", "network"]);
+    command.args(["--leave-running", "--tcp-established", "--file-locks"]);
+    if request.restored_by == RestoredBy::Engine {
+        command.args(["--empty-ns", "network"]);
+    }
     command.arg("--image-path").arg(request.images).arg("--work-path").arg(request.work).arg(request.id);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
     if let Some(path) = path_with(request.criu) {
         command.env("PATH", path);
     }
-    if request.is_cut {
-        let home = options_in(request.work).map_err(|error| DumpError::Io {
-            what: format!("cannot write {}", request.work.display()),
-            error,
-        })?;
-        command.env("HOME", home);
-    }
+    let home = home_with(&options(request)?, request.work)
+        .map_err(|error| DumpError::Io { what: format!("cannot write {}", request.work.display()), error })?;
+    command.env("HOME", home);
     let status = run(command, request.limit)?;
     if !status.success() {
         let said = fs::read_to_string(&said_path).unwrap_or_default();
@@ -124,11 +135,30 @@ pub fn dump(request: &Request<'_>) -> Result<Report, DumpError> {
     Ok(Report { elapsed: start.elapsed(), bytes })
 }
 
-/// runc has no flag for it; CRIU looks for options in its user's home, too (criu(8), CONFIGURATION FILES).
-fn options_in(work: &Path) -> io::Result<PathBuf> {
+/// CRIU's options for which runc has no flag.
+fn options(request: &Request<'_>) -> Result<String, DumpError> {
+    let mut options = String::new();
+    if request.is_cut {
+        options.push_str("network-lock skip\n");
+    }
+    let of = |pid: &str| {
+        let path = format!("/proc/{pid}/ns/net");
+        let found = fs::metadata(&path);
+        found.map(|found| found.ino()).map_err(|error| DumpError::Io { what: path, error })
+    };
+    let network = of(&request.pid.to_string())?;
+    // One that is everybody's is not saved at all.
+    if request.restored_by == RestoredBy::Us && network != of("self")? {
+        options.push_str(&format!("external net[{network}]:{}\n", wiring::GIVEN));
+    }
+    Ok(options)
+}
+
+/// CRIU looks for options in its user's home, too (criu(8), CONFIGURATION FILES).
+fn home_with(options: &str, work: &Path) -> io::Result<PathBuf> {
     let home = work.join("home");
     fs::create_dir_all(home.join(".criu"))?;
-    fs::write(home.join(".criu/default.conf"), "network-lock skip\n")?;
+    fs::write(home.join(".criu/default.conf"), options)?;
     Ok(home)
 }
 

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 /// runc's global flags that take a value (runc(8)).
 const GLOBAL_VALUES: [&str; 5] = ["log", "log-format", "root", "criu", "rootless"];
 
+/// Where runc keeps its state unless told otherwise (runc(8)).
+const DEFAULT_ROOT: &str = "/run/runc";
+
 /// Flags of `create` that take a value and that `restore` has too (runc-create(8), runc-restore(8)).
 const SHARED_VALUES: [&str; 3] = ["bundle", "console-socket", "pid-file"];
 
@@ -36,6 +39,8 @@ pub struct Create {
     pub globals: Vec<OsString>,
     /// Where runc writes messages for the engine.
     pub log: Option<PathBuf>,
+    /// Where runc keeps its state.
+    pub root: PathBuf,
     /// The OCI bundle.
     pub bundle: PathBuf,
     /// Where the first process's id is written.
@@ -57,18 +62,25 @@ impl Invocation {
     /// Understands the arguments (without the program's name).
     pub fn parse(arguments: &[OsString]) -> Self {
         let mut words = Words { words: arguments, at: 0 };
-        let mut log = None;
+        let (mut log, mut root) = (None, PathBuf::from(DEFAULT_ROOT));
         while let Some(flag) = words.flag() {
             let value = GLOBAL_VALUES.contains(&&*flag.name).then(|| words.value(&flag)).flatten();
-            if flag.name == "log" {
-                log = value.map(PathBuf::from);
+            match (&*flag.name, value) {
+                ("log", Some(value)) => log = Some(value.into()),
+                ("root", Some(value)) => root = value.into(),
+                _ => {}
             }
         }
         let globals = arguments[..words.at].to_vec();
         // Flags come before the id (urfave/cli, which runc uses, ends them at the first plain word).
         let id = arguments.last().and_then(|word| word.to_str()).unwrap_or_default().to_owned();
         match words.next().and_then(OsStr::to_str) {
-            Some("create") => Self::Create(Create::parse(words, id, globals, log)),
+            Some("create") => {
+                // The bundle is the working folder unless told otherwise.
+                let (bundle, pid_file, shared) = (".".into(), None, Vec::new());
+                let create = Create { id, globals, log, root, bundle, pid_file, shared };
+                Self::Create(create.parse(words))
+            }
             Some("start") => Self::Start(Start { id, log }),
             _ => Self::Other,
         }
@@ -76,33 +88,31 @@ impl Invocation {
 }
 
 impl Create {
-    fn parse(mut words: Words<'_>, id: String, globals: Vec<OsString>, log: Option<PathBuf>) -> Self {
-        // The bundle is the working folder unless told otherwise.
-        let mut create = Self { id, globals, log, bundle: ".".into(), pid_file: None, shared: Vec::new() };
+    /// Understands what comes after the command.
+    fn parse(mut self, mut words: Words<'_>) -> Self {
         while let Some(flag) = words.flag() {
             let name = if flag.name == "b" { "bundle" } else { &*flag.name };
             if SHARED_VALUES.contains(&name) {
                 let Some(value) = words.value(&flag) else { break };
                 match name {
-                    "bundle" => create.bundle = value.into(),
-                    "pid-file" => create.pid_file = Some(value.into()),
+                    "bundle" => self.bundle = value.into(),
+                    "pid-file" => self.pid_file = Some(value.into()),
                     _ => {}
                 }
-                create.shared.extend([format!("--{name}").into(), value.to_owned()]);
+                self.shared.extend([format!("--{name}").into(), value.to_owned()]);
             } else if CREATE_VALUES.contains(&name) {
                 words.value(&flag);
             } else if name == NO_PIVOT {
-                create.shared.push("--no-pivot".into());
+                self.shared.push("--no-pivot".into());
             }
         }
-        create
+        self
     }
 
     /// The arguments by which runc restores the container instead.
     pub fn restore_arguments(&self, images: &Path, work: &Path) -> Vec<OsString> {
         let mut arguments = self.globals.clone();
-        arguments
-            .extend(["restore", "--detach", "--file-locks", "--empty-ns", "network"].map(OsString::from));
+        arguments.extend(["restore", "--detach", "--file-locks"].map(OsString::from));
         arguments.extend(["--image-path".into(), images.into(), "--work-path".into(), work.into()]);
         arguments.extend(self.shared.iter().cloned());
         arguments.push(self.id.clone().into());
@@ -170,7 +180,7 @@ mod tests {
         assert_eq!(
             create.restore_arguments(Path::new("/i"), Path::new("/w")),
             words(
-                "--root /r/moby --log /b/log.json --log-format json restore --detach --file-locks --empty-ns network \
+                "--root /r/moby --log /b/log.json --log-format json restore --detach --file-locks \
                  --image-path /i --work-path /w --bundle /b --pid-file /b/init.pid 24ce"
             )
         );
@@ -187,7 +197,7 @@ mod tests {
         assert_eq!(
             create.restore_arguments(Path::new("/i"), Path::new("/w")),
             words(
-                "--debug --root=/r --systemd-cgroup restore --detach --file-locks --empty-ns network \
+                "--debug --root=/r --systemd-cgroup restore --detach --file-locks \
                  --image-path /i --work-path /w --no-pivot --bundle /b --console-socket /c --pid-file /p 24ce"
             )
         );

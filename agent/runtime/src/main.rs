@@ -8,19 +8,13 @@ use std::process::{Command, ExitCode};
 
 use ecep_runtime::invocation::Invocation;
 use ecep_runtime::order::Orders;
-use ecep_runtime::{hook, probe, restore, runc};
+use ecep_runtime::{probe, restore, runc};
 
 /// A shell's code for a program that cannot be found.
 const NO_RUNC: u8 = 127;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    if hook::is_hook(arguments.first()) {
-        return match hook::main(&arguments[1..]) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(None, &format!("hook: {error}")),
-        };
-    }
     if probe::is_workload(arguments.first()) {
         return match probe::workload() {
             Ok(()) => ExitCode::SUCCESS,

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::dump::{self, DumpError, Folders, Report, Request};
+use crate::dump::{self, DumpError, Folders, Report, Request, RestoredBy};
 use crate::freezer;
 use crate::netlink;
 use crate::order::{Connections, Order, Orders, Outcome, Progress, STATE_DIR_VARIABLE, Then};
@@ -113,6 +113,7 @@ impl Container<'_> {
             work: &folders.work,
             criu: self.trial.criu,
             is_cut: false,
+            restored_by: RestoredBy::Us,
             limit: RUN_LIMIT,
         })?;
         freezer::thaw(pid).map_err(|error| ProbeError::Setup(error.to_string()))?;

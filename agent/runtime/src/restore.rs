@@ -11,12 +11,13 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use crate::bundle::{self, Network};
+use crate::bundle;
 use crate::cause;
-use crate::hook::{self, Step};
 use crate::invocation::{Create, Start};
-use crate::order::{Claim, Orders, Outcome, Then};
+use crate::order::{Claim, Order, Orders, Outcome, Then};
+use crate::runc;
 use crate::stopped;
+use crate::wiring::{self, Network, Wish};
 
 /// How the reason begins where runc and CRIU refuse the images, so that trying them again is of no use.
 pub const REFUSED: &str = "runc restore failed";
@@ -48,14 +49,7 @@ fn restore(create: &Create, claim: &Claim, runc: &Path) -> Result<(i32, u64), Re
     let criu = work.join("criu.conf");
     fs::write(&criu, bundle::criu_configuration(order))
         .map_err(|error| format!("{}: {error}", criu.display()))?;
-    let program = std::env::current_exe().map_err(|error| format!("cannot find myself: {error}"))?;
-    let network = bundle::rewrite(&create.bundle, |all| bundle::prepare(all, order, &program, &criu))
-        .map_err(|error| format!("cannot change the bundle {}: {error}", create.bundle.display()))?;
-    if order.isolated && network == Network::Shared {
-        return Err(
-            "it shares a network, so it cannot be restored in isolation; create it on a bridge".into()
-        );
-    }
+    let network = network(create, order, &criu)?;
     claim.wait().map_err(|error| error.to_string())?;
     let start = Instant::now();
     // Standard input, output and error become the container's.
@@ -71,6 +65,10 @@ fn restore(create: &Create, claim: &Claim, runc: &Path) -> Result<(i32, u64), Re
     }
     let elapsed = start.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
     let finished = first_process(create).and_then(|pid| {
+        if network.is_some() {
+            runc::forget_network_path(&create.root, &create.id)
+                .map_err(|error| format!("cannot change runc's state of the container: {error}"))?;
+        }
         if order.then == Then::Freeze {
             stopped::freeze(pid, &order.images).map_err(|error| error.to_string())?;
         }
@@ -82,6 +80,42 @@ fn restore(create: &Create, claim: &Claim, runc: &Path) -> Result<(i32, u64), Re
     finished
 }
 
+/// Makes the container's network, and tells runc of it and of CRIU's configuration; none where it shares one.
+fn network(create: &Create, order: &Order, criu: &Path) -> Result<Option<Network>, Reason> {
+    let changed = |error| format!("cannot change the bundle {}: {error}", create.bundle.display());
+    let mut configuration = bundle::read(&create.bundle).map_err(changed)?;
+    let kind = bundle::network(&configuration);
+    let (hook, addresses) = match &kind {
+        bundle::Network::ByHook(hook) => (Some(hook), &[][..]),
+        bundle::Network::AfterCreate => (None, order.addresses.as_slice()),
+        bundle::Network::Shared if order.isolated => {
+            return Err(
+                "it shares a network, so it cannot be restored in isolation; create it on a bridge".into()
+            );
+        }
+        bundle::Network::Shared => {
+            bundle::prepare(&mut configuration, criu, None);
+            bundle::replace(&create.bundle, &configuration).map_err(changed)?;
+            return Ok(None);
+        }
+    };
+    let state = json!({
+        "ociVersion": configuration["ociVersion"],
+        "id": create.id,
+        "status": "creating",
+        "bundle": create.bundle,
+    });
+    let made = Network::make().and_then(|network| {
+        let wish = Wish { cut: order.isolated, addresses };
+        network.connect(wish, &configuration, hook, &state)?;
+        Ok(network)
+    });
+    let network = made.map_err(|error| format!("cannot make the container's network: {error}"))?;
+    bundle::prepare(&mut configuration, criu, Some(&network.path()));
+    bundle::replace(&create.bundle, &configuration).map_err(changed)?;
+    Ok(Some(network))
+}
+
 /// `start` of a container that was restored: its processes are there already. False when it was not restored, or was
 /// started before.
 ///
@@ -91,11 +125,11 @@ pub fn start(start: &Start, orders: &Orders) -> Result<bool, Reason> {
     let Some((pid, order)) = orders.take_start(&start.id).map_err(|error| error.to_string())? else {
         return Ok(false);
     };
-    let after = Step::After { cut: order.isolated };
-    // The first hook is there for every container that has a network of its own.
+    // It was done before the restore for every container that its engine's hook connects.
     if !shares_our_network(pid) {
-        after.run(pid, &json!({})).map_err(|error| format!("cannot isolate the container: {error}"))?;
-        hook::take_back(pid, &order.addresses).map_err(|error| error.to_string())?;
+        wiring::connected(pid, order.isolated)
+            .map_err(|error| format!("cannot isolate the container: {error}"))?;
+        wiring::take_back(pid, &order.addresses).map_err(|error| error.to_string())?;
     }
     Ok(true)
 }

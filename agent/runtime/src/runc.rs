@@ -1,9 +1,11 @@
 //! Finding runc, and where it keeps the state of an engine's containers.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::os::unix::{ffi::OsStrExt, fs::MetadataExt};
 use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use serde_json::Value;
 
 /// The environment variable (of the engine) that names the runc to use.
 pub const RUNC_VARIABLE: &str = "ECEP_RUNTIME_RUNC";
@@ -53,4 +55,21 @@ pub fn find_root(exec_root: &Path, id: &str) -> Option<PathBuf> {
     };
     let mut roots = entries.filter(is_runtime).map(|path| path.join("moby"));
     roots.find(|root| root.join(id).join("state.json").is_file())
+}
+
+/// A container that was restored into a network that was made before has that one's path in runc's state, where it is none from
+/// the next moment on. From here on it has a network of its own, as when runc had made it.
+///
+/// # Errors
+/// The state cannot be read or written.
+pub(crate) fn forget_network_path(root: &Path, id: &str) -> io::Result<()> {
+    let (path, draft) = (root.join(id).join("state.json"), root.join(id).join("state.json.new"));
+    let mut state: Value = serde_json::from_slice(&fs::read(&path)?)?;
+    for namespace in state["config"]["namespaces"].as_array_mut().into_iter().flatten() {
+        if namespace["type"] == "NEWNET" {
+            namespace["path"] = Value::from("");
+        }
+    }
+    fs::write(&draft, serde_json::to_vec(&state)?)?;
+    fs::rename(&draft, &path)
 }

@@ -12,6 +12,7 @@ use ecep_proto::api::{
     checkpoint::CheckpointView,
     name::{CheckpointName, ContainerId, TenantSlug},
 };
+use ecep_runtime::{dump::RestoredBy, register::RUNTIME_NAME};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -31,6 +32,8 @@ const UPPER: &str = "upper";
 pub(super) struct Record {
     pub view: CheckpointView,
     pub image_id: String,
+    /// The OCI runtime of the container, as its engine names it.
+    pub runtime: String,
     /// The volumes' places inside the container, in the order of their numbers.
     pub volumes: Vec<String>,
 }
@@ -101,10 +104,16 @@ pub(super) fn take_over(arrived: &Path, record: &Record, place: &Path) -> io::Re
     sync_folder_of(place)
 }
 
+/// Who restores the containers of an OCI runtime. What was saved for the one cannot be restored by the other.
+pub(super) fn restored_by(runtime: &str) -> RestoredBy {
+    if runtime == RUNTIME_NAME { RestoredBy::Us } else { RestoredBy::Engine }
+}
+
 /// Fills the draft of a frozen container. Only [`seal`] makes it complete, which need not wait for the frozen one.
 pub(super) fn fill(portrait: &Portrait, draft: &Path) -> io::Result<()> {
     let pid = portrait.pid.ok_or_else(|| io::Error::other("the container has ended by itself"))?;
-    let folders = saving::dump_into(&portrait.engine_id, pid, draft, false)
+    let restored_by = restored_by(&portrait.runtime);
+    let folders = saving::dump_into(&portrait.engine_id, pid, draft, false, restored_by)
         .map_err(|failure| io::Error::other(failure.why))?;
     fs::remove_dir_all(&folders.work)?;
     if let Some(upper) = &portrait.upper {

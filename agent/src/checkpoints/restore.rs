@@ -7,8 +7,8 @@ use ecep_proto::api::{
     name::TenantSlug,
 };
 use ecep_runtime::{
+    dump::RestoredBy,
     order::{Connections, Order, Then},
-    register::RUNTIME_NAME,
 };
 
 use super::{
@@ -47,6 +47,17 @@ pub(super) async fn restore<E: Engine>(
             format!("container {name} has another image or other volumes than the one that was saved"),
         ));
     }
+    let restored_by = disk::restored_by(&portrait.runtime);
+    if restored_by != disk::restored_by(&record.runtime) {
+        return Err(ApiError::new(
+            ErrorKind::Conflict,
+            format!(
+                "checkpoint {} was saved of a container with the runtime {:?}, and container {name} has {:?}; restore it into one \
+                 with the same runtime",
+                record.view.name, record.runtime, portrait.runtime
+            ),
+        ));
+    }
     refuse_if_shared(&mobility, &engine_id, &portrait.volumes).await?;
     report.phase("restoring", Some(&found.view().id), None);
     let id = &found.view().id;
@@ -65,7 +76,7 @@ pub(super) async fn restore<E: Engine>(
         waits: false,
         addresses: found.view().address.into_iter().collect(),
     };
-    let restored = if portrait.runtime == RUNTIME_NAME {
+    let restored = if restored_by == RestoredBy::Us {
         restoring::restore(&mobility, &engine_id, order).await.map(drop)
     } else {
         restoring::restore_by_engine(&mobility, tenant, &engine_id, &order.images).await

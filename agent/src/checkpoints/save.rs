@@ -70,6 +70,7 @@ pub(super) async fn save<E: Engine>(
             created_at: clock::now_ms(),
         },
         image_id: portrait.image_id.clone(),
+        runtime: portrait.runtime.clone(),
         volumes: targets(found),
     };
     let draft = disk::draft_of(place).map_err(|error| failed(&error))?;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use ecep_runtime::{
-    dump::{self, DumpError, Folders, Request},
+    dump::{self, DumpError, Folders, Request, RestoredBy},
     freezer, network, runc,
 };
 use tokio::task::spawn_blocking;
@@ -54,11 +54,17 @@ pub(super) fn save(id: &str, pid: i32, folder: &Path) -> Result<PathBuf, Failure
         Ok(()) | Err(network::NetworkError::NoCable(_)) => {}
         Err(error) => return Err(failed(error.to_string())),
     }
-    Ok(dump_into(id, pid, folder, true)?.images)
+    Ok(dump_into(id, pid, folder, true, RestoredBy::Us)?.images)
 }
 
 /// Dumps a frozen container below an empty folder. `is_cut` tells whether its network is.
-pub(crate) fn dump_into(id: &str, pid: i32, folder: &Path, is_cut: bool) -> Result<Folders, Failure> {
+pub(crate) fn dump_into(
+    id: &str,
+    pid: i32,
+    folder: &Path,
+    is_cut: bool,
+    restored_by: RestoredBy,
+) -> Result<Folders, Failure> {
     let folders =
         Folders::create(folder).map_err(|error| failed(format!("{}: {error}", folder.display())))?;
     let runc = runc::find().ok_or_else(|| failed("runc is not on the agent's PATH".to_owned()))?;
@@ -73,6 +79,7 @@ pub(crate) fn dump_into(id: &str, pid: i32, folder: &Path, is_cut: bool) -> Resu
         work: &folders.work,
         criu: None,
         is_cut,
+        restored_by,
         limit: DUMP_LIMIT,
     };
     match dump::dump(&request) {
