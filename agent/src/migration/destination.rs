@@ -14,7 +14,7 @@ use bollard::models::RestartPolicyNameEnum;
 use ecep_channel::{
     channel::ChannelStream,
     frame::{FrameError, read_message, write_message},
-    grant::Grant,
+    grant::{Grant, Mode},
     transfer::{self, Inbox, TransferError},
 };
 use ecep_fleet::migration::{
@@ -220,12 +220,16 @@ impl<E: Engine> Move<'_, E> {
         self.tell(FromDestination::Placed).await?;
 
         self.take_lot(Lot::State, streams).await?;
+        if self.record.came_cold {
+            // An agent that is started again must not look for its memory.
+            self.write()?;
+        }
         self.tell(FromDestination::At(MigrationPhase::Restoring)).await?;
         let arrived = self.inbox(Lot::State);
         let written = blocking(move || places.put_changes(&arrived)).await?;
         // The source deletes its files after the commit, so these must be on the disk before it; meanwhile it is restored.
         let flushing = tokio::spawn(blocking(move || placing::flush(&written)));
-        if plan.is_live(self.grant()) {
+        if self.record.is_live(&plan) {
             self.complete_images().map_err(text_of)?;
             self.restore(&plan, &engine_id).await?;
         }
@@ -377,7 +381,7 @@ impl<E: Engine> Move<'_, E> {
             Err(EngineError::NotFound(_)) => return Ok(()),
             portrait => portrait.map_err(say)?,
         };
-        if plan.is_live(&grant) && !self.journal.is_held() && portrait.pid.is_none() {
+        if self.record.is_live(&plan) && !self.journal.is_held() && portrait.pid.is_none() {
             // It has run here and ended since: what its restart policy says is the engine's business again, but for one thing
             // that the engine could not know.
             restoring::clear(&engine_id)?;
@@ -385,7 +389,7 @@ impl<E: Engine> Move<'_, E> {
             if matches!(policy, Some(RestartPolicyNameEnum::ALWAYS | RestartPolicyNameEnum::UNLESS_STOPPED)) {
                 self.shared.engine.start(&engine_id).await.map_err(say)?;
             }
-        } else if plan.is_live(&grant) {
+        } else if self.record.is_live(&plan) {
             let pid = match portrait.pid {
                 Some(pid) => pid,
                 // The device was started again, or somebody killed it: it is brought up once more from its images.
@@ -546,11 +550,16 @@ impl<E: Engine> Move<'_, E> {
                 }
             }
         };
+        let may_come_cold = lot == Lot::State && self.record.grant.mode == Mode::LiveOrCold;
+        let came_cold = &mut self.record.came_cold;
         let said = async {
-            match read_message::<FromSource>(control).await {
-                Ok(FromSource::Sent(of)) if of == lot => Ok(()),
-                Ok(other) => Err(format!("the source spoke out of turn ({other:?})")),
-                Err(error) => Err(lost(&error)),
+            loop {
+                match read_message::<FromSource>(control).await {
+                    Ok(FromSource::GoesCold) if may_come_cold => *came_cold = true,
+                    Ok(FromSource::Sent(of)) if of == lot => return Ok(()),
+                    Ok(other) => return Err(format!("the source spoke out of turn ({other:?})")),
+                    Err(error) => return Err(lost(&error)),
+                }
             }
         };
         // A lot may take hours on a slow link, or one that was limited; but not without a byte.

@@ -4,10 +4,9 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -15,7 +14,7 @@ use std::{
 use ecep_channel::{
     channel::{Channel, ChannelStream},
     frame::{read_message, write_message},
-    grant::{Grant, Mode},
+    grant::Grant,
     header::Header,
     transfer::{self, Item, Options, Source as Content, Throttle, TransferError},
 };
@@ -34,7 +33,9 @@ use tokio::{
 };
 
 use super::{
-    Shared, files,
+    Shared, ahead,
+    estimate::Course,
+    files,
     journal::{Before, Journal, Record, SourceRecord},
     memory,
     plan::Plan,
@@ -64,8 +65,6 @@ const STOP_GRACE: u32 = 10;
 const WORD_LIMIT: Duration = Duration::from_secs(2);
 /// How what it says then begins.
 const GAVE_UP: &str = "the destination gave up";
-/// Bytes of memory that go ahead are told at most this often.
-const TELL_EVERY: Duration = Duration::from_millis(250);
 
 /// CRIU numbers its images of pages from this on.
 const FIRST_IMAGE: u32 = 1;
@@ -318,10 +317,13 @@ impl<E: Engine> Move<'_, E> {
             FromDestination::Placed => {}
             other => return Err(unexpected(&other)),
         }
-        if let (Mode::Live, Some(pid)) = (grant.mode, portrait.pid) {
+        if let (true, Some(pid)) = (self.record.is_live(), portrait.pid) {
             self.memory_bytes = plan.needs.memory_bytes;
-            let sent = self.copy_memory(pid, plan.needs.memory_bytes).await?;
-            self.sent = Some(Arc::new(sent));
+            match self.send_ahead(pid).await? {
+                Course::Freeze => {}
+                Course::Stay(why) => return Err(why),
+                Course::GoCold => self.go_cold().await?,
+            }
         }
         // Whatever ends the container from the freeze on, the engine must not start it afresh.
         self.shared.mobility.set_restart(&portrait.engine_id, None).await.map_err(say)?;
@@ -333,27 +335,31 @@ impl<E: Engine> Move<'_, E> {
         }
     }
 
-    /// Sends the memory ahead while the container runs.
-    async fn copy_memory(&mut self, pid: i32, memory_bytes: u64) -> Result<Sent, Why> {
+    /// Sends the memory ahead while the container runs, and answers how to go on.
+    async fn send_ahead(&mut self, pid: i32) -> Result<Course, Why> {
+        let (memory_bytes, options) = (self.memory_bytes, self.record.options.clone());
+        let course = ahead::course_at_once(memory_bytes, &options);
+        if course != Course::Freeze {
+            return Ok(course);
+        }
         let stream = self.open(Opening::Memory).await?;
         let throttle = self.throttle.clone();
-        let gone = Arc::<AtomicU64>::default();
-        let going = Arc::clone(&gone);
-        let told = move |bytes| going.store(bytes, Ordering::Relaxed);
-        let mut copying =
-            pin!(memory::copy_running(stream, pid, memory::limit(memory_bytes), throttle, told));
-        loop {
-            tokio::select! {
-                copied = &mut copying => {
-                    self.progress.bytes(gone.load(Ordering::Relaxed), true);
-                    return match copied {
-                        Ok(sent) => Ok(sent),
-                        Err(why) => Err(self.or_what_was_said(why).await),
-                    };
-                }
-                () = sleep(TELL_EVERY) => self.progress.bytes(gone.load(Ordering::Relaxed), false),
+        match ahead::send(stream, pid, memory_bytes, &options, throttle, &mut self.progress).await {
+            Ok((sent, course)) => {
+                self.sent = Some(Arc::new(sent));
+                Ok(course)
             }
+            Err(why) => Err(self.or_what_was_said(why).await),
         }
+    }
+
+    /// It goes without its memory after all.
+    async fn go_cold(&mut self) -> Result<(), Why> {
+        tracing::info!(migration = %self.grant().migration, "it would stand still for too long, and goes cold");
+        self.record.goes_cold = true;
+        self.progress.went_cold();
+        let control = &mut self.line()?.control;
+        write_message(control, &FromSource::GoesCold).await.map_err(|error| error.to_string())
     }
 
     /// Sends what has not gone ahead of CRIU's images of pages while it writes them, until it is over; answers how many went.
@@ -381,10 +387,12 @@ impl<E: Engine> Move<'_, E> {
         let image = images.join(memory::name_of(number));
         let (next, over) = (images.join(memory::name_of(number + 1)), Arc::clone(over));
         let is_whole = move || over.load(Ordering::Acquire) || next.exists();
-        let sums = match memory::send_image(stream, image, is_whole, sent, throttle, is_packed).await {
-            Ok(sums) => sums,
+        let (sums, bytes) = match memory::send_image(stream, image, is_whole, sent, throttle, is_packed).await
+        {
+            Ok(gone) => gone,
             Err(why) => return Err(self.or_what_was_said(why).await),
         };
+        self.progress.bytes(bytes, true);
         tracing::info!(migration = %self.grant().migration, pages = sums.pages, fresh = sums.fresh, "an image of memory has gone");
         Ok(())
     }
@@ -399,14 +407,13 @@ impl<E: Engine> Move<'_, E> {
 
     /// From here on the container does not run.
     async fn freeze_and_deliver(&mut self) -> Result<(), Why> {
-        let grant = self.grant().clone();
         let before = self.record.before.clone().ok_or("the container was not looked at")?;
         let tracked = self.tracked.clone().ok_or("the container's files were not looked at")?;
         self.progress.phase(MigrationPhase::Freezing);
         self.frozen_at = Some(Instant::now());
         let mut items = Vec::new();
         let mut frozen = None;
-        if grant.mode == Mode::Live && before.was_running {
+        if self.record.is_live() && before.was_running {
             let Saved { images, pid, sent } = self.save(&before).await?;
             self.progress.phase(MigrationPhase::Sending);
             let (small, pages) = files::images(&images).map_err(text_of)?;
@@ -617,6 +624,9 @@ impl<E: Engine> Move<'_, E> {
                 if let Some(pid) = portrait.pid {
                     freezer::kill(pid).map_err(|error| error.to_string())?;
                 }
+                if self.record.options.keep_source {
+                    return self.try_keep(before).await;
+                }
                 match self.shared.engine.remove(&before.engine_id, true).await {
                     Ok(()) | Err(EngineError::NotFound(_)) => {}
                     Err(error) => return Err(say(error)),
@@ -629,6 +639,15 @@ impl<E: Engine> Move<'_, E> {
             mobility.remove_volume(volume).await.map_err(say)?;
         }
         Ok(())
+    }
+
+    /// What is left stays, as was asked for, but not as the container.
+    async fn try_keep(&self, before: &Before) -> Result<(), Why> {
+        let grant = self.grant();
+        // Its processes have been killed; this waits until the engine knows.
+        self.shared.engine.stop(&before.engine_id, 0).await.map_err(say)?;
+        let (tenant, id) = (&grant.tenant, &before.engine_id);
+        self.shared.mobility.keep(tenant, id, &grant.container, &grant.migration).await.map_err(say)
     }
 
     async fn end(mut self, outcome: &Outcome) {

@@ -62,6 +62,8 @@ impl Lot {
 pub(super) enum FromSource {
     /// The lot is there, go on with it.
     Sent(Lot),
+    /// Before the state: it comes without its memory. Only where the grant allows both.
+    GoesCold,
 }
 
 /// From the destination.

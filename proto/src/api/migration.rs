@@ -96,6 +96,23 @@ pub struct MigrateContainer {
     pub operation: Option<OperationId>,
 }
 
+impl MigrateContainer {
+    /// A move without options.
+    pub fn new(container: ContainerId, destination: DeviceId, mode: MigrationMode) -> Self {
+        Self {
+            container,
+            destination,
+            mode,
+            bytes_per_second: None,
+            max_rounds: None,
+            max_downtime_ms: None,
+            over_downtime: None,
+            keep_source: false,
+            operation: None,
+        }
+    }
+}
+
 /// Asks whether a container could be moved. Nothing is touched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(deny_unknown_fields)]
