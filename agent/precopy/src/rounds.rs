@@ -85,7 +85,9 @@ mod tests {
 
     fn rounds(sent: &[u64]) -> Vec<Round> {
         // 100 MiB/s.
-        sent.iter().map(|mib| Round { sent: mib * MIB, unsent: 0, took: Duration::from_millis(mib * 10) }).collect()
+        sent.iter()
+            .map(|mib| Round { sent: mib * MIB, unsent: 0, took: Duration::from_millis(mib * 10) })
+            .collect()
     }
 
     fn limits(downtime: Option<u64>) -> Limits {

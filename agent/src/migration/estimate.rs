@@ -70,7 +70,10 @@ mod tests {
 
     /// At 100 MB/s.
     fn rounds(megabytes: &[u64]) -> Vec<Round> {
-        megabytes.iter().map(|mb| Round { sent: mb * MB, unsent: 0, took: Duration::from_millis(mb * 10) }).collect()
+        megabytes
+            .iter()
+            .map(|mb| Round { sent: mb * MB, unsent: 0, took: Duration::from_millis(mb * 10) })
+            .collect()
     }
 
     fn decided(memory: u64, rounds: &[Round], options: &MigrationOptions) -> Course {
