@@ -1,5 +1,5 @@
 // What a person may ask of a move beside where it goes: read from the fields, within the bounds of the control plane. Pure.
-import type { MigrateContainer, MigrationMode, OverDowntime } from "../api/generated";
+import type { MigrateContainer, MigrationMode } from "../api/generated";
 import { parseNumber } from "./format";
 
 /** The bounds of the control plane. */
@@ -15,14 +15,15 @@ export interface Wanted {
   rate: string | number | null;
   /** Milliseconds. */
   downtime: string | number | null;
-  over: OverDowntime;
+  /** What to do if it would be longer: go cold, or else stay. */
+  cold: boolean;
   rounds: string | number | null;
   keep: boolean;
 }
 
 export type Field = "rate" | "downtime" | "rounds";
 
-export const nothingWanted = (): Wanted => ({ rate: "", downtime: "", over: "refuse", rounds: "", keep: false });
+export const nothingWanted = (): Wanted => ({ rate: "", downtime: "", cold: false, rounds: "", keep: false });
 
 export type Read =
   | { ok: true; value: Pick<MigrateContainer, "bytes_per_second" | "max_rounds" | "max_downtime_ms" | "over_downtime" | "keep_source"> }
@@ -45,7 +46,7 @@ export function readOptions(wanted: Wanted, mode: MigrationMode): Read {
   if (typeof downtime === "string") return { ok: false, field: "downtime", error: downtime };
   if (downtime !== null) {
     value.max_downtime_ms = downtime;
-    value.over_downtime = wanted.over;
+    value.over_downtime = wanted.cold ? "cold" : "refuse";
   }
   const rounds = whole(wanted.rounds, "The number of rounds", MAX_ROUNDS);
   if (typeof rounds === "string") return { ok: false, field: "rounds", error: rounds };
