@@ -33,6 +33,8 @@ pub struct Limits {
     pub rounds: u32,
     /// The longest time that the transfer after the freeze should take, by estimate.
     pub downtime: Option<Duration>,
+    /// Bytes a second that the line may carry, whatever it could. A line's own buffers take the first ones at once.
+    pub rate: Option<u64>,
 }
 
 /// What to do after a round.
@@ -52,7 +54,7 @@ pub enum Next {
 /// Decides after each round. What it found is what was written during the one before, so it estimates what the next leaves.
 pub fn next(rounds: &[Round], limits: &Limits) -> Next {
     let Some(last) = rounds.last() else { return Next::Again };
-    let estimate = estimate(rounds);
+    let estimate = estimate(rounds, limits.rate);
     let is_quick = limits.downtime.is_none_or(|limit| estimate <= limit);
     if rounds.len() > 1 && last.written() <= SMALL && is_quick {
         return Next::Freeze;
@@ -69,11 +71,13 @@ pub fn next(rounds: &[Round], limits: &Limits) -> Next {
     if is_quick { Next::Freeze } else { Next::TooSlow { downtime: estimate } }
 }
 
-/// How long what is left will take to send: as much as the last round found, at the best rate that was seen.
-pub fn estimate(rounds: &[Round]) -> Duration {
+/// How long what is left will take to send: as much as the last round found, at the best rate that was seen, or
+/// that is allowed.
+pub fn estimate(rounds: &[Round], allowed: Option<u64>) -> Duration {
     let Some(last) = rounds.last() else { return Duration::ZERO };
     let rate = |round: &Round| round.sent as f64 / round.took.as_secs_f64().max(0.001);
     let best = rounds.iter().map(rate).fold(1.0, f64::max);
+    let best = allowed.map_or(best, |allowed| best.min(allowed as f64).max(1.0));
     Duration::from_secs_f64(last.written() as f64 / best)
 }
 
@@ -91,7 +95,7 @@ mod tests {
     }
 
     fn limits(downtime: Option<u64>) -> Limits {
-        Limits { rounds: 8, downtime: downtime.map(Duration::from_millis) }
+        Limits { rounds: 8, downtime: downtime.map(Duration::from_millis), rate: None }
     }
 
     /// A container at rest is frozen after two looks, a busy one when its remainder stops shrinking, and never later than asked.
@@ -125,5 +129,14 @@ mod tests {
         let mut full = rounds(&[200, 200]);
         full.push(Round { sent: 0, unsent: 200 * MIB, took: Duration::from_millis(100) });
         assert_eq!(next(&full, &limits(Some(500))), Next::TooSlow { downtime: Duration::from_secs(2) });
+    }
+
+    /// A line that was held back takes the first bytes into its buffers at once; what is left does not go so quickly.
+    #[test]
+    fn a_line_that_is_held_back_is_not_quicker_than_it_may() {
+        let quick = rounds(&[200, 100]);
+        assert_eq!(estimate(&quick, None), Duration::from_secs(1));
+        assert_eq!(estimate(&quick, Some(10 * MIB)), Duration::from_secs(10));
+        assert_eq!(estimate(&quick, Some(1000 * MIB)), Duration::from_secs(1));
     }
 }

@@ -8,11 +8,10 @@ use std::{
 
 use ecep_channel::{channel::ChannelStream, transfer::Throttle};
 use ecep_precopy::sent::Sent;
-use ecep_proto::api::migration::MigrationOptions;
 use tokio::time::sleep;
 
 use super::{
-    estimate::{Course, course, downtime, limits},
+    estimate::{Course, Known, course, downtime, limits},
     memory::{self, Gone},
     progress::Progress,
     step::Why,
@@ -22,16 +21,15 @@ use super::{
 const TELL_EVERY: Duration = Duration::from_millis(250);
 
 /// Whether the container would stand still for too long even if it wrote nothing: then nothing need go ahead.
-pub(super) fn course_at_once(memory_bytes: u64, options: &MigrationOptions) -> Course {
-    course(downtime(memory_bytes, &[]), 0, options)
+pub(super) fn course_at_once(known: &Known<'_>) -> Course {
+    course(downtime(known, &[]), 0, known.options)
 }
 
 /// Sends the memory of the container whose first process is `pid`, in rounds; answers what has gone and how to go on.
 pub(super) async fn send(
     stream: ChannelStream,
     pid: i32,
-    memory_bytes: u64,
-    options: &MigrationOptions,
+    known: &Known<'_>,
     throttle: Throttle,
     progress: &mut Progress,
 ) -> Result<(Sent, Course), Why> {
@@ -39,9 +37,8 @@ pub(super) async fn send(
     let going = Arc::clone(&gone);
     let told = move |now: &Gone| now.clone_into(&mut going.lock().unwrap_or_else(PoisonError::into_inner));
     let latest = || gone.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    progress.total(memory_bytes);
-    let pages = memory::limit(memory_bytes);
-    let limits = limits(memory_bytes, options);
+    progress.total(known.memory_bytes);
+    let (pages, limits) = (memory::limit(known.memory_bytes), limits(known));
     let mut copying = pin!(memory::copy_running(stream, pid, pages, limits, throttle, told));
     let copied = loop {
         tokio::select! {
@@ -57,7 +54,7 @@ pub(super) async fn send(
     progress.rounds(&now.rounds);
     progress.bytes(now.bytes, true);
     let (sent, rounds) = copied?;
-    let estimated = downtime(memory_bytes, &rounds);
+    let estimated = downtime(known, &rounds);
     progress.estimated(estimated);
-    Ok((sent, course(estimated, rounds.len(), options)))
+    Ok((sent, course(estimated, rounds.len(), known.options)))
 }

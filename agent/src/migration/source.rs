@@ -34,7 +34,7 @@ use tokio::{
 
 use super::{
     Shared, ahead,
-    estimate::Course,
+    estimate::{Course, Known},
     files,
     journal::{Before, Journal, Record, SourceRecord},
     memory,
@@ -337,14 +337,16 @@ impl<E: Engine> Move<'_, E> {
 
     /// Sends the memory ahead while the container runs, and answers how to go on.
     async fn send_ahead(&mut self, pid: i32) -> Result<Course, Why> {
-        let (memory_bytes, options) = (self.memory_bytes, self.record.options.clone());
-        let course = ahead::course_at_once(memory_bytes, &options);
+        let options = self.record.options.clone();
+        let bytes_per_second = self.record.bytes_per_second;
+        let known = Known { memory_bytes: self.memory_bytes, bytes_per_second, options: &options };
+        let course = ahead::course_at_once(&known);
         if course != Course::Freeze {
             return Ok(course);
         }
         let stream = self.open(Opening::Memory).await?;
         let throttle = self.throttle.clone();
-        match ahead::send(stream, pid, memory_bytes, &options, throttle, &mut self.progress).await {
+        match ahead::send(stream, pid, &known, throttle, &mut self.progress).await {
             Ok((sent, course)) => {
                 self.sent = Some(Arc::new(sent));
                 Ok(course)
