@@ -28,6 +28,20 @@ pub fn engine_name(container: &ContainerId) -> String {
     format!("{NAME_PREFIX}{container}")
 }
 
+/// What the names of copies begin with that stay where their containers moved away from.
+const KEPT_PREFIX: &str = "ecep-kept-";
+
+/// The engine's name for the copy that a move has left, stopped. No container has it: an id holds no dot.
+pub fn kept_name(container: &ContainerId, migration: &OperationId) -> String {
+    format!("{KEPT_PREFIX}{container}.{migration}")
+}
+
+/// Of which container, and by which move, a copy was kept; none where this is not the name of one.
+pub fn kept_of_name(name: &str) -> Option<(ContainerId, OperationId)> {
+    let (container, migration) = name.strip_prefix(KEPT_PREFIX)?.split_once('.')?;
+    Some((container.parse().ok()?, migration.parse().ok()?))
+}
+
 /// Why the engine did not do it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
@@ -201,4 +215,18 @@ pub trait Engine: Send + Sync + 'static {
     fn mobility(&self) -> Option<docker::mobility::Mobility>;
     /// What happens to containers from now on.
     fn events(&self) -> impl Future<Output = Result<EngineEvents, EngineError>> + Send;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A copy that stays behind must never pass for the container, nor a container for such a copy, whatever its id.
+    #[test]
+    fn a_kept_copy_is_told_from_every_container_by_its_name() {
+        let (container, migration) = ("kept-a-1".parse().unwrap(), "move-1".parse().unwrap());
+        assert_eq!(kept_of_name(&kept_name(&container, &migration)), Some((container.clone(), migration)));
+        assert_eq!(kept_of_name(&engine_name(&container)), None);
+        assert_ne!(kept_name(&container, &"move-1".parse().unwrap()), engine_name(&container));
+    }
 }

@@ -18,6 +18,7 @@ pub mod facts;
 pub mod identity;
 pub mod image_reference;
 pub mod inventory;
+mod kept;
 pub mod migration;
 pub mod moving;
 pub mod network;

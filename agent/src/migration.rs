@@ -3,8 +3,10 @@
 //!
 //! What to do in which order is decided by `ecep_fleet::migration`; `source` and `destination` do it.
 
+mod ahead;
 mod copying;
 mod destination;
+mod estimate;
 mod files;
 mod journal;
 mod memory;
@@ -252,6 +254,7 @@ impl<E: Engine> Migrations<E> {
             plan: None,
             engine_id: None,
             volumes: Vec::new(),
+            came_cold: false,
             grant,
         };
         let journal = self.begin(&record.grant, part, &Record::Destination(Box::new(record.clone())))?;
@@ -277,6 +280,8 @@ impl<E: Engine> Migrations<E> {
             phase: ecep_fleet::migration::source::Phase::Preparing,
             addresses: order.addresses,
             bytes_per_second: order.bytes_per_second,
+            options: order.options,
+            goes_cold: false,
             before: None,
             signed,
             grant,

@@ -7,7 +7,7 @@ use ecep_link::LinkBuilder;
 use ecep_proto::api::{
     CheckpointDelete, CheckpointListing, ContainerCheckpoint, ContainerCreate, ContainerDelete,
     ContainerInspect, ContainerList, ContainerLogs, ContainerRestart, ContainerRestore, ContainerStart,
-    ContainerStop, DeviceInfo, ImageDelete, ImageList, ImagePull, Procedure,
+    ContainerStop, DeviceInfo, ImageDelete, ImageList, ImagePull, KeptDelete, KeptListing, Procedure,
     checkpoint::{CheckpointContainer, CheckpointList, CheckpointQuery, DeleteCheckpoint, RestoreContainer},
     container::{
         ContainerDetail, ContainerList as Containers, ContainerOrder, ContainerRef, CreateContainer,
@@ -16,6 +16,7 @@ use ecep_proto::api::{
     device::DeviceFacts,
     error::{ApiError, ErrorKind},
     image::{DeleteImage, ImageList as Images, PullImage},
+    kept::{DeleteKept, KeptList, KeptQuery},
     name::{ContainerId, TenantSlug},
     operation::OperationReply,
     reply::{Caller, Nothing},
@@ -81,6 +82,8 @@ pub fn serve<E: Engine>(
         ContainerRestore => restore(RestoreContainer);
         CheckpointListing => checkpoints(CheckpointQuery);
         CheckpointDelete => delete_checkpoint(DeleteCheckpoint);
+        KeptListing => kept(KeptQuery);
+        KeptDelete => delete_kept(DeleteKept);
         ImageList => images(Nothing);
         ImagePull => pull(PullImage);
         ImageDelete => delete_image(DeleteImage);
@@ -183,6 +186,18 @@ impl<E: Engine> Share<E> {
         self.orders.delete_checkpoint(&self.tenant, order).await?;
         let (tenant, caller_id) = (&self.tenant, &caller.authid);
         tracing::info!(%container, checkpoint = %name, %tenant, caller = %caller_id, "checkpoint deleted");
+        Ok(Nothing {})
+    }
+
+    async fn kept(self, _: Caller, query: KeptQuery) -> Result<KeptList, ApiError> {
+        self.orders.kept(&self.tenant, query).await
+    }
+
+    async fn delete_kept(self, caller: Caller, order: DeleteKept) -> Result<Nothing, ApiError> {
+        let (container, migration) = (order.container.clone(), order.migration.clone());
+        self.orders.delete_kept(&self.tenant, order).await?;
+        let (tenant, caller_id) = (&self.tenant, &caller.authid);
+        tracing::info!(%container, %migration, %tenant, caller = %caller_id, "kept copy deleted");
         Ok(Nothing {})
     }
 

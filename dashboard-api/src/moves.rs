@@ -8,7 +8,7 @@ use std::{
 
 use ecep_proto::api::{
     error::{ApiError, ErrorKind},
-    migration::{MigrationPhase, MigrationReport, MigrationState, MigrationView},
+    migration::{MAX_ROUNDS, MigrationPhase, MigrationReport, MigrationState, MigrationView},
     name::{ContainerId, DeviceId, OperationId, TenantSlug},
 };
 
@@ -76,7 +76,8 @@ impl Moves {
             let same = view.container == wanted.container
                 && view.destination == wanted.destination
                 && view.mode == wanted.mode
-                && view.bytes_per_second == wanted.bytes_per_second;
+                && view.bytes_per_second == wanted.bytes_per_second
+                && view.options == wanted.options;
             if same {
                 return Ok(Ordered::Known(Box::new(view.clone())));
             }
@@ -157,6 +158,11 @@ impl Moves {
             next.bytes_done = report.bytes_done;
             next.bytes_total = report.bytes_total;
             next.phases.clone_from(&report.phases);
+            next.bytes_sent =
+                report.phases.iter().fold(report.bytes_done, |sum, took| sum.saturating_add(took.bytes));
+            next.rounds = report.rounds.iter().take(MAX_ROUNDS as usize).copied().collect();
+            next.estimated_downtime_ms = report.estimated_downtime_ms.or(next.estimated_downtime_ms);
+            next.went_cold |= report.went_cold;
             next.downtime_ms = report.downtime_ms.or(next.downtime_ms);
             next.cancellable = next.state == MigrationState::Running && before_freeze(report.phase);
         }

@@ -3,7 +3,9 @@
 //! Owns the links, what they serve and what they publish. Must not know WAMP's framing (`ecep-link` does).
 
 mod checkpoint;
+mod forecast;
 mod migration;
+mod move_order;
 mod procedures;
 mod revoker;
 mod teller;

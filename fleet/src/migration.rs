@@ -12,6 +12,7 @@
 
 pub mod authority;
 pub mod destination;
+pub mod estimate;
 pub mod source;
 
 pub use ecep_proto::api::migration::Standing;

@@ -16,6 +16,7 @@ pub mod error;
 pub mod fleet;
 pub mod http;
 pub mod image;
+pub mod kept;
 pub mod label;
 pub mod migration;
 pub mod name;
@@ -211,6 +212,10 @@ procedures! {
     CheckpointListing = Tenant Device "ecep.device.{device}.container.checkpoint.list" (checkpoint::CheckpointQuery) -> checkpoint::CheckpointList, callers READERS;
     /// Deletes a checkpoint.
     CheckpointDelete = Tenant Device "ecep.device.{device}.container.checkpoint.delete" (checkpoint::DeleteCheckpoint) -> reply::Nothing, callers WRITERS;
+    /// The stopped copies on this device that moves have left because that was asked for.
+    KeptListing = Tenant Device "ecep.device.{device}.container.kept.list" (kept::KeptQuery) -> kept::KeptList, callers READERS;
+    /// Deletes such a copy, with its volumes that no other container uses.
+    KeptDelete = Tenant Device "ecep.device.{device}.container.kept.delete" (kept::DeleteKept) -> reply::Nothing, callers WRITERS;
     /// The images on the device's engine.
     ImageList = Tenant Device "ecep.device.{device}.image.list" (reply::Nothing) -> image::ImageList, callers READERS;
     /// Pulls an image; progress is told on the operation topic. An order.

@@ -27,6 +27,10 @@ test("a container is moved to the other device, stays on the page all the while,
   const address = page.url();
   const to = await chooseDestination(page);
   await allowed(page);
+  await page.getByText(/^By estimate the move takes about/).waitFor();
+  await page.getByText("Options", { exact: true }).click();
+  await page.getByLabel(`Keep a stopped copy on ${from}`).check();
+  await inspect(page, "the options of a move");
   await page.getByRole("button", { name: /^Move( cold)?$/ }).click();
 
   const moved = page.getByRole("status").filter({ hasText: `${name} moved from ${from} to ${to}` });
@@ -42,7 +46,13 @@ test("a container is moved to the other device, stays on the page all the while,
   await page.reload();
   await moved.waitFor();
   await page.setViewportSize({ width: 390, height: 900 });
+  const copy = page.getByRole("button", { name: `Delete the copy of ${name} on ${from}` });
+  await copy.waitFor();
   await inspect(page, "a move that is over");
+  page.on("dialog", (dialog) => dialog.accept());
+  await copy.click();
+  await page.getByRole("status").filter({ hasText: `The stopped copy of ${name} was deleted.` }).waitFor();
+  await copy.waitFor({ state: "detached" });
   await panel(page, "Delete");
   await pickContainer(page, name);
   await page.getByLabel("Type the name to confirm").fill(name);

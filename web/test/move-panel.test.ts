@@ -1,8 +1,8 @@
 // The panel that moves a container, in a browser's document, against a scripted router: what each verdict and each
 // role is offered, and what is shown while it moves and afterwards.
 import { flushSync, unmount } from "svelte";
-import { afterEach, beforeEach, expect, it } from "vitest";
-import { type DeviceView, type Preflight, PROCEDURES, type Role, TOPICS, type Verdict } from "../src/api/generated";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { type DeviceView, type KeptView, type Preflight, PROCEDURES, type Role, TOPICS, type Verdict } from "../src/api/generated";
 import { route } from "../src/state/route.svelte";
 import MoveContainer from "../src/views/MoveContainer.svelte";
 import { move } from "./sample-move";
@@ -14,6 +14,7 @@ let app: object;
 let calls: Message[] = [];
 let devices: DeviceView[] = [];
 let preflight: Preflight | string;
+let kept: KeptView[] = [];
 let subscriptions = new Map<string, number>();
 
 function found(verdict: Verdict): Preflight {
@@ -21,7 +22,8 @@ function found(verdict: Verdict): Preflight {
     { end: "destination" as const, verdict, text: "the worst thing" },
     { end: "source" as const, verdict: "live" as const, text: "Docker answers" },
   ];
-  return { verdict, checks, memory_bytes: 1024 * 1024, file_bytes: 2048 };
+  const estimate = { total_ms: 3_000, downtime_ms: 520, bytes_per_second: 10 * 1024 * 1024, is_rate_assumed: true };
+  return { verdict, checks, memory_bytes: 1024 * 1024, file_bytes: 2048, image_bytes: 0, estimate: verdict === "refused" ? null : estimate };
 }
 
 function router(message: Message, answer: (message: Message) => void) {
@@ -34,7 +36,11 @@ function router(message: Message, answer: (message: Message) => void) {
   calls.push(message);
   const reply = (result: object) => answer([50, message[1], {}, [result]]);
   if (message[3] === PROCEDURES.DeviceList) reply({ devices, now: Date.now() });
-  else if (message[3] !== PROCEDURES.ContainerPreflight) {
+  else if ((message[3] as string).endsWith("kept.list")) reply({ kept: (message[3] as string).includes(".a.") ? kept : [] });
+  else if ((message[3] as string).endsWith("kept.delete")) {
+    kept = [];
+    reply({});
+  } else if (message[3] !== PROCEDURES.ContainerPreflight) {
     reply({ containers: [{ device: "a", liveness: "connected", container }], migrations: [] });
   } else if (typeof preflight === "string") answer([8, CALL, message[1], {}, "x.error.unavailable", [preflight], {}]);
   else reply(preflight);
@@ -45,6 +51,7 @@ beforeEach(() => {
   subscriptions = new Map();
   devices = [device("a"), device("b"), device("d", "offline")];
   preflight = found("live");
+  kept = [];
   script(router);
   route.view = "containers";
   route.query = new URLSearchParams("panel=move&container=c");
@@ -78,9 +85,11 @@ it("offers the other devices, those out of reach disabled with why, and moves li
   await choose("b");
   expect(text()).toContain("The worst thing.");
   expect(text()).toContain("Memory: 1.0 MiB. Files: 2.0 KiB.");
+  expect(text()).toContain("By estimate the move takes about 3 s: the line between the two is assumed to carry 10.0 MiB each second");
+  expect(text()).toContain("stand still for about 520 ms");
   button("Move")!.click();
   await settle();
-  expect(calls.find((call) => call[3] === PROCEDURES.ContainerMigrate)?.[5]).toEqual({ container: "c", destination: "b", mode: "live" });
+  expect(calls.find((call) => call[3] === PROCEDURES.ContainerMigrate)?.[5]).toEqual({ container: "c", destination: "b", mode: "live", keep_source: false });
   expect(document.activeElement?.getAttribute("role"), "the keyboard goes on at what is said").toBe("status");
 });
 
@@ -135,24 +144,98 @@ it("shows a move as it goes, and its figures afterwards, at the same address", a
   const begun = move({ phase: "copying", bytes_done: 512, bytes_total: 1024, started_at: Date.now() });
   told(TOPICS.MigrationEvents, begun);
   await settle();
-  expect(document.querySelector("[role=status]")?.textContent).toContain("The image travels to edge-b");
-  expect(text()).toContain("512 B of 1.0 KiB");
+  expect(document.querySelector("[role=status]")?.textContent).toContain("Image, files and memory travel to edge-b");
+  expect(text()).toContain("512 B of 1.0 KiB (50 %)");
   button("Cancel the move")!.click();
   await settle();
   expect(calls.find((call) => call[3] === PROCEDURES.MigrationCancel)?.[5]).toEqual({ operation: "move-1" });
 
-  told(TOPICS.MigrationEvents, { ...begun, phase: "restoring", cancellable: false });
+  const round = (pages: number) => ({ pages, bytes: pages * 4096, milliseconds: 100 });
+  const copied = { ...begun, bytes_done: 2048, bytes_sent: 4096, rounds: [round(256), round(64)], estimated_downtime_ms: 460 };
+  told(TOPICS.MigrationEvents, copied);
+  await settle();
+  const rounds = [...document.querySelectorAll("[aria-label='Rounds of memory'] tbody tr")];
+  expect(rounds.map((row) => [...row.children].map((cell) => cell.textContent))).toEqual([
+    ["1", "1.0 MiB", "–", "100 ms"],
+    ["2", "256.0 KiB", "25 %", "100 ms"],
+  ]);
+  expect(text()).toContain("2.0 KiB of 1.0 KiB (100 %)");
+  expect(text()).toContain("4.0 KiB in all");
+  expect(text()).toContain("about 460 ms, by estimate");
+
+  told(TOPICS.MigrationEvents, { ...copied, phase: "restoring", cancellable: false });
   await settle();
   expect(button("Cancelling…")).toBeUndefined();
 
   const phases = [{ phase: "copying", milliseconds: 1234, bytes: 1024 }];
-  told(TOPICS.MigrationEvents, { ...begun, state: "done", phase: "finishing", cancellable: false, phases, downtime_ms: 840, ended_at: Date.now() });
+  told(TOPICS.MigrationEvents, { ...copied, state: "done", phase: "finishing", cancellable: false, phases, downtime_ms: 840, ended_at: Date.now() });
   told(TOPICS.ContainerEvents, { device: "b", change: "created", container, at: 1 });
   told(TOPICS.ContainerEvents, { device: "a", change: "deleted", container, at: 1 });
   await settle();
   expect(document.querySelector("[role=status]")?.textContent).toContain("web moved from edge-a to edge-b.");
   expect(text()).toContain("Downtime: 840 ms.");
+  expect(text()).toContain("Estimated before the freeze: 460 ms.");
+  const history = document.querySelector("[aria-label='Table of moves'] tbody")?.textContent;
+  for (const figure of ["840 ms", "4.0 KiB", "Done."]) expect(history).toContain(figure);
   expect(text()).toContain("1234 ms");
   expect(document.querySelector("dl")?.textContent).toContain("edge-b");
   expect(route.get("container")).toBe("c");
+});
+
+function fill(label: string, value: string) {
+  const found = [...document.querySelectorAll("label")].find((one) => one.textContent?.includes(label))!;
+  const field = document.getElementById(found.htmlFor) as HTMLInputElement;
+  field.value = value;
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+  flushSync();
+  return field;
+}
+
+it("orders what was asked for under “Options”, and nothing while a field is wrong", async () => {
+  await opened();
+  await choose("b");
+  const rounds = fill("Rounds of memory at most", "9");
+  button("Move")!.click();
+  await settle();
+  expect(document.querySelector("[role=alert]")?.textContent).toContain("a whole number from 1 to 8");
+  expect(rounds.getAttribute("aria-invalid")).toBe("true");
+  expect(document.querySelector("details")?.open, "what is wrong is seen").toBe(true);
+  expect(calls.some((call) => call[3] === PROCEDURES.ContainerMigrate)).toBe(false);
+
+  fill("Rounds of memory at most", "4");
+  fill("Share of the link", "2.5");
+  fill("Longest downtime", "700");
+  for (const choice of document.querySelectorAll<HTMLInputElement>("details input[type=checkbox]")) choice.click();
+  flushSync();
+  button("Move")!.click();
+  await settle();
+  expect(calls.find((call) => call[3] === PROCEDURES.ContainerMigrate)?.[5]).toEqual({
+    container: "c",
+    destination: "b",
+    mode: "live",
+    bytes_per_second: 2_500_000,
+    max_rounds: 4,
+    max_downtime_ms: 700,
+    over_downtime: "cold",
+    keep_source: true,
+  });
+});
+
+it("shows copies that moves have left, and deletes one after asking", async () => {
+  kept = [{ container: "c", migration: "move-1", name: "web", image: "i", volumes: ["data"], kept_at: 1 }];
+  const asked = vi.fn(() => true);
+  vi.stubGlobal("confirm", asked);
+  await opened("viewer");
+  const copies = () => document.querySelector("ul[aria-label='Kept copies']")?.textContent ?? "";
+  expect(copies()).toMatch(/web.*on edge-a, stopped.*volumes data/s);
+  expect(document.querySelector("[aria-label^='Delete the copy']"), "a viewer only sees them").toBeNull();
+  await unmount(app);
+
+  await opened();
+  document.querySelector<HTMLButtonElement>("[aria-label='Delete the copy of web on edge-a']")!.click();
+  await settle();
+  expect(asked).toHaveBeenCalledWith(expect.stringContaining("with its volumes there (data)"));
+  expect(calls.find((call) => (call[3] as string).endsWith("a.container.kept.delete"))?.[5]).toEqual({ container: "c", migration: "move-1" });
+  expect(copies()).toBe("");
+  expect(text()).toContain("The stopped copy of web was deleted.");
 });

@@ -131,10 +131,15 @@ describe("what is said of a move", () => {
     for (const sentence of said) expect(sentence).toMatch(/^[A-Za-z].*\.$/);
     expect(phaseSentence(move({ phase: "freezing", mode: "cold" }), nameOf)).toMatch(/stopped/);
     expect(phaseSentence(move({ phase: "sending", mode: "cold" }), nameOf)).not.toMatch(/emory/);
+    expect(phaseSentence(move({ phase: "freezing", went_cold: true }), nameOf)).toMatch(/stopped/);
   });
 
   it("says how it ended", () => {
     expect(resultSentence(move({ state: "done" }), nameOf)).toBe("web moved from edge-a to edge-b.");
+    const options = { ...move().options, keep_source: true };
+    expect(resultSentence(move({ state: "done", went_cold: true, options }), nameOf)).toBe(
+      "web moved from edge-a to edge-b, cold, since it would have stood still for too long. A stopped copy stays on edge-a.",
+    );
     expect(resultSentence(move({ state: "failed", error: "cancelled" }), nameOf)).toBe(
       "web was not moved to edge-b and is on edge-a still: cancelled",
     );

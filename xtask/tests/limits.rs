@@ -71,12 +71,11 @@ impl Scene {
         bytes_per_second: Option<u64>,
         operation: Option<OperationId>,
     ) -> Result<OperationId> {
+        let (container, destination) = (counter.id.clone(), self.stack.id(number).clone());
         let request = MigrateContainer {
-            container: counter.id.clone(),
-            destination: self.stack.id(number).clone(),
-            mode: MigrationMode::Live,
             bytes_per_second,
             operation,
+            ..MigrateContainer::new(container, destination, MigrationMode::Live)
         };
         Ok(self.stack.operator().ask::<ContainerMigrate>(&request)?.operation)
     }

@@ -13,8 +13,17 @@ const SMALL: u64 = 256 * 1024;
 pub struct Round {
     /// Bytes that went to the destination.
     pub sent: u64,
+    /// Bytes that were new, too, but did not go, since the destination's pool takes no more.
+    pub unsent: u64,
     /// How long it took.
     pub took: Duration,
+}
+
+impl Round {
+    /// Bytes that were written since the round before.
+    fn written(&self) -> u64 {
+        self.sent.saturating_add(self.unsent)
+    }
 }
 
 /// What people asked for.
@@ -24,6 +33,8 @@ pub struct Limits {
     pub rounds: u32,
     /// The longest time that the transfer after the freeze should take, by estimate.
     pub downtime: Option<Duration>,
+    /// Bytes a second that the line may carry, whatever it could. A line's own buffers take the first ones at once.
+    pub rate: Option<u64>,
 }
 
 /// What to do after a round.
@@ -40,18 +51,18 @@ pub enum Next {
     },
 }
 
-/// Decides after each round. What a round sent is what was written during the one before, so it estimates what the next leaves.
+/// Decides after each round. What it found is what was written during the one before, so it estimates what the next leaves.
 pub fn next(rounds: &[Round], limits: &Limits) -> Next {
     let Some(last) = rounds.last() else { return Next::Again };
-    let estimate = estimate(rounds);
+    let estimate = estimate(rounds, limits.rate);
     let is_quick = limits.downtime.is_none_or(|limit| estimate <= limit);
-    if rounds.len() > 1 && last.sent <= SMALL && is_quick {
+    if rounds.len() > 1 && last.written() <= SMALL && is_quick {
         return Next::Freeze;
     }
     let is_shrinking = match rounds {
         // The first round sends everything and tells nothing of what is written meanwhile.
         [_] => true,
-        [.., before, last] => last.sent * 100 <= before.sent * WORTHWHILE,
+        [.., before, last] => last.written() * 100 <= before.written() * WORTHWHILE,
         [] => true,
     };
     if is_shrinking && rounds.len() < limits.rounds as usize {
@@ -60,12 +71,14 @@ pub fn next(rounds: &[Round], limits: &Limits) -> Next {
     if is_quick { Next::Freeze } else { Next::TooSlow { downtime: estimate } }
 }
 
-/// How long what is left will take to send: as much as the last round, at the best rate that was seen.
-pub fn estimate(rounds: &[Round]) -> Duration {
+/// How long what is left will take to send: as much as the last round found, at the best rate that was seen, or
+/// that is allowed.
+pub fn estimate(rounds: &[Round], allowed: Option<u64>) -> Duration {
     let Some(last) = rounds.last() else { return Duration::ZERO };
     let rate = |round: &Round| round.sent as f64 / round.took.as_secs_f64().max(0.001);
     let best = rounds.iter().map(rate).fold(1.0, f64::max);
-    Duration::from_secs_f64(last.sent as f64 / best)
+    let best = allowed.map_or(best, |allowed| best.min(allowed as f64).max(1.0));
+    Duration::from_secs_f64(last.written() as f64 / best)
 }
 
 #[cfg(test)]
@@ -76,11 +89,13 @@ mod tests {
 
     fn rounds(sent: &[u64]) -> Vec<Round> {
         // 100 MiB/s.
-        sent.iter().map(|mib| Round { sent: mib * MIB, took: Duration::from_millis(mib * 10) }).collect()
+        sent.iter()
+            .map(|mib| Round { sent: mib * MIB, unsent: 0, took: Duration::from_millis(mib * 10) })
+            .collect()
     }
 
     fn limits(downtime: Option<u64>) -> Limits {
-        Limits { rounds: 8, downtime: downtime.map(Duration::from_millis) }
+        Limits { rounds: 8, downtime: downtime.map(Duration::from_millis), rate: None }
     }
 
     /// A container at rest is frozen after two looks, a busy one when its remainder stops shrinking, and never later than asked.
@@ -106,5 +121,22 @@ mod tests {
         let busy = rounds(&[200, 190]);
         assert_eq!(next(&busy, &limits(Some(500))), Next::TooSlow { downtime: Duration::from_millis(1900) });
         assert_eq!(next(&rounds(&[200, 40, 39]), &limits(Some(500))), Next::Freeze);
+    }
+
+    /// A pool that is full hides nothing: what did not go for want of room is as much left as what is written anew.
+    #[test]
+    fn what_the_pool_does_not_take_is_left() {
+        let mut full = rounds(&[200, 200]);
+        full.push(Round { sent: 0, unsent: 200 * MIB, took: Duration::from_millis(100) });
+        assert_eq!(next(&full, &limits(Some(500))), Next::TooSlow { downtime: Duration::from_secs(2) });
+    }
+
+    /// A line that was held back takes the first bytes into its buffers at once; what is left does not go so quickly.
+    #[test]
+    fn a_line_that_is_held_back_is_not_quicker_than_it_may() {
+        let quick = rounds(&[200, 100]);
+        assert_eq!(estimate(&quick, None), Duration::from_secs(1));
+        assert_eq!(estimate(&quick, Some(10 * MIB)), Duration::from_secs(10));
+        assert_eq!(estimate(&quick, Some(1000 * MIB)), Duration::from_secs(1));
     }
 }

@@ -5,6 +5,7 @@
 
 mod archive;
 mod failure;
+pub mod kept;
 mod likeness;
 mod lines;
 pub mod mobility;

@@ -191,7 +191,7 @@ impl<E: Engine> Move<'_, E> {
             Err(EngineError::NotFound(_)) => return Ok(()),
             portrait => portrait.map_err(say)?,
         };
-        if plan.is_live(&grant) && !self.journal.is_held() && portrait.pid.is_none() {
+        if self.record.is_live(&plan) && !self.journal.is_held() && portrait.pid.is_none() {
             // It has run here and ended since: what its restart policy says is the engine's business again, but for one thing
             // that the engine could not know.
             restoring::clear(&engine_id)?;
@@ -199,7 +199,7 @@ impl<E: Engine> Move<'_, E> {
             if matches!(policy, Some(RestartPolicyNameEnum::ALWAYS | RestartPolicyNameEnum::UNLESS_STOPPED)) {
                 self.shared.engine.start(&engine_id).await.map_err(say)?;
             }
-        } else if plan.is_live(&grant) {
+        } else if self.record.is_live(&plan) {
             let pid = match portrait.pid {
                 Some(pid) => pid,
                 // The device was started again, or somebody killed it: it is brought up once more from its images.

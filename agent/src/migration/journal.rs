@@ -9,7 +9,7 @@ use std::{
 use bollard::models::RestartPolicy;
 use ecep_channel::grant::{Grant, SignedGrant};
 use ecep_fleet::migration::{destination, source};
-use ecep_proto::api::name::OperationId;
+use ecep_proto::api::{migration::MigrationOptions, name::OperationId};
 use serde::{Deserialize, Serialize};
 
 use super::{plan::Plan, room};
@@ -57,6 +57,12 @@ pub(super) struct SourceRecord {
     /// What the move may take of the link, in bytes each second.
     #[serde(default)]
     pub bytes_per_second: Option<u64>,
+    /// What else was asked for.
+    #[serde(default)]
+    pub options: MigrationOptions,
+    /// It goes without its memory, though it was to move live.
+    #[serde(default)]
+    pub goes_cold: bool,
     /// What the container was before anything was done to it, once it was looked at.
     pub before: Option<Before>,
 }
@@ -84,6 +90,23 @@ pub(super) struct DestinationRecord {
     pub engine_id: Option<String>,
     /// The volumes that were made for it.
     pub volumes: Vec<String>,
+    /// It came without its memory, though it was to move live.
+    #[serde(default)]
+    pub came_cold: bool,
+}
+
+impl SourceRecord {
+    /// Whether its processes go along, if it has any.
+    pub(super) fn is_live(&self) -> bool {
+        self.grant.mode.allows_live() && !self.goes_cold
+    }
+}
+
+impl DestinationRecord {
+    /// Whether its processes come along.
+    pub(super) fn is_live(&self, plan: &Plan) -> bool {
+        plan.is_live(&self.grant) && !self.came_cold
+    }
 }
 
 /// The folder of one move.

@@ -23,6 +23,7 @@ use ecep_precopy::{
     rounds::{self, Limits, Next, Round},
     sent::{Sent, Verdict},
 };
+use ecep_proto::api::migration::RoundTook;
 use ecep_runtime::freezer;
 use tokio::runtime::Handle;
 use tokio_util::io::SyncIoBridge;
@@ -31,8 +32,6 @@ use super::step::{SetOnDrop, Why, blocking};
 
 /// Pages of one batch: 1 MiB.
 const BATCH: usize = 256;
-/// Rounds at most; each is a look at all memory, which costs the device's processor.
-const MAX_ROUNDS: u32 = 8;
 /// A link that takes fewer bytes a second is slower than zstd on the processors that we know.
 const COMPRESS_BELOW: f64 = 60e6;
 /// zstd's fastest ordinary level.
@@ -70,8 +69,17 @@ pub(super) fn name_of(number: u32) -> String {
     format!("pages-{number}.img")
 }
 
-/// Sends the pages of a running container, in rounds, until another round would not pay off; answers what has gone. `told` hears
-/// of bytes as they go.
+/// What has gone ahead.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Gone {
+    /// Bytes on the line.
+    pub bytes: u64,
+    /// The rounds that are over.
+    pub rounds: Vec<RoundTook>,
+}
+
+/// Sends the pages of a running container, in rounds, until another round would not pay off; answers what has gone, and how the
+/// rounds went. `told` hears of it on the way.
 ///
 /// # Errors
 /// The line broke.
@@ -79,9 +87,10 @@ pub(super) async fn copy_running(
     stream: ChannelStream,
     pid: i32,
     limit: u32,
+    limits: Limits,
     throttle: Throttle,
-    told: impl FnMut(u64) + Send + 'static,
-) -> Result<Sent, Why> {
+    told: impl FnMut(&Gone) + Send + 'static,
+) -> Result<(Sent, Vec<Round>), Why> {
     let stop = Arc::<AtomicBool>::default();
     let _guard = SetOnDrop(Arc::clone(&stop));
     let bridge = SyncIoBridge::new(stream);
@@ -92,11 +101,12 @@ pub(super) async fn copy_running(
             runtime: Handle::current(),
             batch: Vec::with_capacity(BATCH * PAGE),
             rate: f64::INFINITY,
-            gone: 0,
+            gone: Gone::default(),
+            unsent: 0,
             told,
             stop,
         };
-        copier.copy(pid, Sent::new(limit))
+        copier.copy(pid, Sent::new(limit), &limits)
     })
     .await
 }
@@ -108,17 +118,18 @@ struct Copier<F> {
     batch: Vec<u8>,
     /// Bytes a second that the line took lately.
     rate: f64,
-    gone: u64,
+    gone: Gone,
+    /// Pages of this round that the destination's pool does not take.
+    unsent: u64,
     told: F,
     stop: Arc<AtomicBool>,
 }
 
-impl<F: FnMut(u64)> Copier<F> {
-    fn copy(&mut self, pid: i32, mut sent: Sent) -> io::Result<Sent> {
-        let limits = Limits { rounds: MAX_ROUNDS, downtime: None };
+impl<F: FnMut(&Gone)> Copier<F> {
+    fn copy(&mut self, pid: i32, mut sent: Sent, limits: &Limits) -> io::Result<(Sent, Vec<Round>)> {
         let mut rounds = Vec::new();
-        while rounds::next(&rounds, &limits) == Next::Again {
-            let (start, before) = (Instant::now(), sent.len());
+        while rounds::next(&rounds, limits) == Next::Again {
+            let (start, before, bytes_before) = (Instant::now(), sent.len(), self.gone.bytes);
             for process in freezer::processes(pid).map_err(io::Error::other)? {
                 memory::read(process, |pages| self.pages(pages, &mut sent))?;
             }
@@ -126,13 +137,21 @@ impl<F: FnMut(u64)> Copier<F> {
             self.line.write_all(&ROUND_OVER.to_le_bytes())?;
             self.line.flush()?;
             expect_taken(&mut self.line)?;
-            rounds.push(Round { sent: ((sent.len() - before) * PAGE) as u64, took: start.elapsed() });
+            let (pages, took) = (sent.len() - before, start.elapsed());
+            let unsent = std::mem::take(&mut self.unsent) * PAGE as u64;
+            rounds.push(Round { sent: (pages * PAGE) as u64, unsent, took });
+            self.gone.rounds.push(RoundTook {
+                pages: pages as u64,
+                bytes: self.gone.bytes - bytes_before,
+                milliseconds: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            });
+            (self.told)(&self.gone);
         }
         self.line.write_all(&ALL_OVER.to_le_bytes())?;
         self.line.flush()?;
         expect_taken(&mut self.line)?;
         tracing::info!(rounds = rounds.len(), pages = sent.len(), last = ?rounds.last(), "memory has gone ahead");
-        Ok(sent)
+        Ok((sent, rounds))
     }
 
     fn pages(&mut self, pages: &[u8], sent: &mut Sent) -> io::Result<()> {
@@ -140,11 +159,13 @@ impl<F: FnMut(u64)> Copier<F> {
             return Err(io::ErrorKind::Interrupted.into());
         }
         for page in pages.chunks_exact(PAGE).filter(|page| !is_zero(page)) {
-            if let Verdict::New(_) = sent.judge(hash(page)) {
-                self.batch.extend_from_slice(page);
-                if self.batch.len() == BATCH * PAGE {
-                    self.flush()?;
-                }
+            match sent.judge(hash(page)) {
+                Verdict::Known(_) => continue,
+                Verdict::Full => self.unsent += 1,
+                Verdict::New(_) => self.batch.extend_from_slice(page),
+            }
+            if self.batch.len() == BATCH * PAGE {
+                self.flush()?;
             }
         }
         Ok(())
@@ -171,8 +192,8 @@ impl<F: FnMut(u64)> Copier<F> {
         let rate = bytes.len() as f64 / start.elapsed().as_secs_f64().max(1e-6);
         // The line's own buffers take the first ones at once.
         self.rate = if self.rate.is_finite() { 0.8 * self.rate + 0.2 * rate } else { rate };
-        self.gone += bytes.len() as u64;
-        (self.told)(self.gone);
+        self.gone.bytes += bytes.len() as u64;
+        (self.told)(&self.gone);
         self.batch.clear();
         Ok(())
     }

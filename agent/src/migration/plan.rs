@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use bollard::models::{ContainerCreateBody, RestartPolicy};
-use ecep_channel::grant::{Grant, Mode};
+use ecep_channel::grant::Grant;
 use ecep_proto::api::{label, migration::Needs, name::ContainerName};
 use serde::{Deserialize, Serialize};
 
@@ -72,8 +72,8 @@ impl Plan {
         &self.needs.name
     }
 
-    /// Whether its processes come along.
+    /// Whether its processes may come along.
     pub(super) fn is_live(&self, grant: &Grant) -> bool {
-        grant.mode == Mode::Live && self.needs.is_running
+        grant.mode.allows_live() && self.needs.is_running
     }
 }

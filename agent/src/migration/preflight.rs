@@ -27,7 +27,10 @@ use tokio::{sync::watch, time::sleep};
 use super::{Shared, step::is_of_full_disk};
 use crate::{
     creation::volume_prefix,
-    engine::{Engine, EngineContainer, EngineError, docker::mobility::Portrait},
+    engine::{
+        Engine, EngineContainer, EngineError,
+        docker::{kept::Kept, mobility::Portrait},
+    },
 };
 
 /// What must stay free on a disk beyond what a move brings: a full disk stops engines and agents.
@@ -118,10 +121,18 @@ pub(super) async fn survey<E: Engine>(
         let plain = name.strip_prefix(&volume_prefix(tenant));
         match plain {
             None => checks.add(Verdict::Refused, format!("the volume {name} is not one of the platform's")),
-            Some(plain) if users.iter().any(|user| *user != portrait.engine_id) => checks.add(
-                Verdict::Refused,
-                format!("the volume {plain} is used by another container too, which would lose it; delete that one first"),
-            ),
+            Some(plain) if users.iter().any(|user| *user != portrait.engine_id) => {
+                let kept = shared.mobility.kept(tenant).await.map_err(EngineError::into_api)?;
+                checks.add(
+                    Verdict::Refused,
+                    match kept.iter().find(|kept| kept.volumes.contains(name)) {
+                        Some(kept) => of_kept(shared, plain, kept),
+                        None => format!(
+                            "the volume {plain} is used by another container too, which would lose it; delete that one first"
+                        ),
+                    },
+                );
+            }
             Some(_) => {}
         }
     }
@@ -276,13 +287,20 @@ pub(super) async fn check<E: Engine>(shared: &Shared<E>, needs: &Needs) -> Resul
         }
     }
     for (name, _) in &needs.volumes {
-        if shared.mobility.volume(name).await.map_err(EngineError::into_api)?.is_some() {
-            let plain = name.strip_prefix(&volume_prefix(&needs.tenant)).unwrap_or(name);
-            checks.add(
-                Verdict::Refused,
-                format!("this device has a volume {plain} of its own, which would be lost; delete or rename it first"),
-            );
+        if shared.mobility.volume(name).await.map_err(EngineError::into_api)?.is_none() {
+            continue;
         }
+        let plain = name.strip_prefix(&volume_prefix(&needs.tenant)).unwrap_or(name);
+        let kept = shared.mobility.kept(&needs.tenant).await.map_err(EngineError::into_api)?;
+        checks.add(
+            Verdict::Refused,
+            match kept.iter().find(|kept| kept.volumes.contains(name)) {
+                Some(kept) => of_kept(shared, plain, kept),
+                None => format!(
+                    "this device has a volume {plain} of its own, which would be lost; delete or rename it first"
+                ),
+            },
+        );
     }
     let files: u64 = needs.volumes.iter().map(|(_, bytes)| bytes).sum::<u64>() + needs.writable_bytes;
     let image = shared.mobility.image(&needs.image_id).await.map_err(EngineError::into_api)?;
@@ -307,7 +325,16 @@ pub(super) async fn check<E: Engine>(shared: &Shared<E>, needs: &Needs) -> Resul
             ),
         );
     }
-    Ok(Checks { checks: checks.done() })
+    Ok(Checks { checks: checks.done(), image_bytes })
+}
+
+/// A volume that lies here with a copy that a move has left.
+fn of_kept<E>(shared: &Shared<E>, volume: &str, kept: &Kept) -> String {
+    format!(
+        "the volume {volume} is here with the stopped copy of {} that move {} was asked to keep; delete that copy first: “Kept \
+         copies” in the dashboard, or ecep.device.{}.container.kept.delete",
+        kept.view.name, kept.view.migration, shared.device
+    )
 }
 
 struct Checklist {

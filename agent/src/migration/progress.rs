@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use ecep_link::Link;
 use ecep_proto::api::{
     MigrationTell, Procedure,
-    migration::{MigrationPhase, MigrationReport, PhaseTook},
+    migration::{MigrationPhase, MigrationReport, PhaseTook, RoundTook},
     name::OperationId,
 };
 use tokio::{sync::watch, time::sleep};
@@ -33,6 +33,9 @@ impl Progress {
             bytes_done: 0,
             bytes_total: None,
             phases: Vec::new(),
+            rounds: Vec::new(),
+            estimated_downtime_ms: None,
+            went_cold: false,
             downtime_ms: None,
             ended: false,
         };
@@ -48,9 +51,12 @@ impl Progress {
         }
         let (since, now) = (self.since, Instant::now());
         self.report.send_modify(|report| {
-            let milliseconds = u64::try_from((now - since).as_millis()).unwrap_or(u64::MAX);
-            let took = PhaseTook { phase: report.phase, milliseconds, bytes: report.bytes_done };
-            tracing::info!(migration = %report.migration, ended = ?took.phase, milliseconds, bytes = took.bytes, "move phase");
+            let took = PhaseTook {
+                phase: report.phase,
+                milliseconds: milliseconds(now - since),
+                bytes: report.bytes_done,
+            };
+            tracing::info!(migration = %report.migration, ended = ?took.phase, took.milliseconds, took.bytes, "move phase");
             report.phases.push(took);
             report.phase = phase;
             report.bytes_done = 0;
@@ -69,21 +75,40 @@ impl Progress {
         }
     }
 
-    /// How many bytes this phase has.
-    pub(super) fn total(&self, total: u64) {
-        self.report.send_modify(|report| report.bytes_total = Some(total));
+    /// How many bytes follow in this phase; 0 where it is not known.
+    pub(super) fn total(&self, following: u64) {
+        let total = (following > 0).then_some(self.moved_before.saturating_add(following));
+        self.report.send_modify(|report| report.bytes_total = total);
+    }
+
+    /// The rounds of memory that are over.
+    pub(super) fn rounds(&self, rounds: &[RoundTook]) {
+        self.report.send_modify(|report| report.rounds = rounds.to_vec());
+    }
+
+    /// How long the container will stand still.
+    pub(super) fn estimated(&self, downtime: Duration) {
+        self.report.send_modify(|report| report.estimated_downtime_ms = Some(milliseconds(downtime)));
+    }
+
+    /// It moves without its memory after all.
+    pub(super) fn went_cold(&self) {
+        self.report.send_modify(|report| report.went_cold = true);
     }
 
     /// How long the container did not run.
     pub(super) fn downtime(&self, downtime: Duration) {
-        let milliseconds = u64::try_from(downtime.as_millis()).unwrap_or(u64::MAX);
-        self.report.send_modify(|report| report.downtime_ms = Some(milliseconds));
+        self.report.send_modify(|report| report.downtime_ms = Some(milliseconds(downtime)));
     }
 
     /// Nothing is left to do.
     pub(super) fn end(self) {
         self.report.send_modify(|report| report.ended = true);
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 async fn tell(mut latest: watch::Receiver<MigrationReport>, control: Link) {

@@ -1,9 +1,9 @@
 //! The source's end of a move: does what `ecep_fleet::migration::source` says, writes down the phase before it acts, and
 //! tells how it went.
 
-mod ahead;
 mod freezing;
 mod line;
+mod preparing;
 
 use std::{
     path::PathBuf,
@@ -317,6 +317,9 @@ impl<E: Engine> Move<'_, E> {
                 if let Some(pid) = portrait.pid {
                     freezer::kill(pid).map_err(|error| error.to_string())?;
                 }
+                if self.record.options.keep_source {
+                    return self.try_keep(before).await;
+                }
                 match self.shared.engine.remove(&before.engine_id, true).await {
                     Ok(()) | Err(EngineError::NotFound(_)) => {}
                     Err(error) => return Err(say(error)),
@@ -329,6 +332,15 @@ impl<E: Engine> Move<'_, E> {
             mobility.remove_volume(volume).await.map_err(say)?;
         }
         Ok(())
+    }
+
+    /// What is left stays, as was asked for, but not as the container.
+    async fn try_keep(&self, before: &Before) -> Result<(), Why> {
+        let grant = self.grant();
+        // Its processes have been killed; this waits until the engine knows.
+        self.shared.engine.stop(&before.engine_id, 0).await.map_err(say)?;
+        let (tenant, id) = (&grant.tenant, &before.engine_id);
+        self.shared.mobility.keep(tenant, id, &grant.container, &grant.migration).await.map_err(say)
     }
 
     async fn end(mut self, outcome: &Outcome) {

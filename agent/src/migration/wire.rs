@@ -62,6 +62,10 @@ impl Lot {
 pub(super) enum FromSource {
     /// The lot is there, go on with it.
     Sent(Lot),
+    /// After the memory: the container is about to be frozen; make everything ready for it.
+    WillFreeze,
+    /// In its place: it comes without its memory. Only where the grant allows both.
+    GoesCold,
 }
 
 /// From the destination.

@@ -10,16 +10,17 @@ use ecep_proto::api::{
     device::Liveness,
     error::{ApiError, ErrorKind},
     migration::{
-        CancelMigration, Check, DecideReply, DecideRequest, Decision, ExpectMigration, MIN_BYTES_PER_SECOND,
-        MigrateContainer, MigrationEnd, MigrationMode, MigrationPhase, MigrationRef, MigrationReport,
-        MigrationState, MigrationView, Preflight, PreflightMigration, StartMigration, SurveyRequest, Verdict,
+        CancelMigration, Check, DecideReply, DecideRequest, Decision, ExpectMigration, MigrateContainer,
+        MigrationEnd, MigrationMode, MigrationOptions, MigrationPhase, MigrationRef, MigrationReport,
+        MigrationState, MigrationView, OverDowntime, Preflight, PreflightMigration, StartMigration,
+        SurveyRequest, Verdict,
     },
     name::{ContainerId, DeviceId, OperationId, TenantSlug},
     network::{AssignAddress, AssignedAddress, ReleaseAddress},
     reply::{Caller, Nothing},
 };
 
-use super::{Uplink, procedures::device_of};
+use super::{Uplink, forecast, move_order, procedures::device_of};
 use crate::{authority::Decided, clock::unix_ms, moves::Ordered, naming::id_from, store::Placement};
 
 /// A grant is used within seconds; a move that waits for its turn at a busy device needs longer.
@@ -57,8 +58,8 @@ impl Uplink {
         caller: &Caller,
         request: MigrateContainer,
     ) -> Result<MigrationView, ApiError> {
-        let MigrateContainer { container, destination, mode, bytes_per_second, operation } = request;
-        refuse_too_slow(bytes_per_second)?;
+        let options = move_order::options(&request)?;
+        let MigrateContainer { container, destination, mode, bytes_per_second, operation, .. } = request;
         let operation = operation_or_new(operation, "move")?;
         let mut view = MigrationView {
             operation: operation.clone(),
@@ -68,12 +69,17 @@ impl Uplink {
             destination: destination.clone(),
             mode,
             bytes_per_second,
+            options: options.clone(),
+            went_cold: false,
             state: MigrationState::Running,
             phase: MigrationPhase::Preparing,
             cancellable: true,
             bytes_done: 0,
             bytes_total: None,
+            bytes_sent: 0,
             phases: Vec::new(),
+            rounds: Vec::new(),
+            estimated_downtime_ms: None,
             downtime_ms: None,
             started_at: unix_ms(),
             ended_at: None,
@@ -97,7 +103,7 @@ impl Uplink {
         // The caller will ask for it, also after a crash.
         self.control.store.flush().await?;
         tracing::info!(
-            %container, %tenant, %source, %destination, ?mode, bytes_per_second, migration = %operation,
+            %container, %tenant, %source, %destination, ?mode, bytes_per_second, ?options, migration = %operation,
             caller = %caller.authid, role = %caller.authrole, session = caller.session, "move begins"
         );
         self.tell_move(tenant, view.clone(), false);
@@ -109,13 +115,14 @@ impl Uplink {
             source: source.clone(),
             destination: destination.clone(),
             generation: placement.holding.generation,
-            mode: match mode {
-                MigrationMode::Live => Mode::Live,
-                MigrationMode::Cold => Mode::Cold,
+            mode: match (mode, options.over_downtime) {
+                (MigrationMode::Live, OverDowntime::Refuse) => Mode::Live,
+                (MigrationMode::Live, OverDowntime::Cold) => Mode::LiveOrCold,
+                (MigrationMode::Cold, _) => Mode::Cold,
             },
             not_after: grant_ends(),
         };
-        if let Err(error) = self.set_to_work(grant, bytes_per_second).await {
+        if let Err(error) = self.set_to_work(grant, bytes_per_second, options).await {
             let request = DecideRequest {
                 migration: operation,
                 container,
@@ -261,9 +268,14 @@ impl Uplink {
         }
         checks.sort_by_key(|check| std::cmp::Reverse(check.verdict));
         let files = |volumes: &[(String, u64)]| volumes.iter().map(|(_, bytes)| bytes).sum::<u64>();
+        let verdict = checks.first().map_or(Verdict::Live, |worst| worst.verdict);
+        let moves = self.control.moves.list(tenant, None);
+        let rate = forecast::known_rate(&moves, &source, destination);
         let preflight = Preflight {
-            verdict: checks.first().map_or(Verdict::Live, |worst| worst.verdict),
+            verdict,
             checks,
+            image_bytes: answer.image_bytes,
+            estimate: forecast::forecast(verdict, &survey.needs, answer.image_bytes, rate),
             memory_bytes: survey.needs.memory_bytes,
             file_bytes: survey.needs.writable_bytes + files(&survey.needs.volumes),
         };
@@ -295,12 +307,17 @@ impl Uplink {
         }
     }
 
-    async fn set_to_work(&self, grant: Grant, bytes_per_second: Option<u64>) -> Result<(), ApiError> {
+    async fn set_to_work(
+        &self,
+        grant: Grant,
+        bytes_per_second: Option<u64>,
+        options: MigrationOptions,
+    ) -> Result<(), ApiError> {
         let (source, destination) = (grant.source.clone(), grant.destination.clone());
         let addresses = self.channel_addresses(&destination);
         let signed = self.signed(grant)?;
         self.ask::<MigrationExpect>(&destination, &ExpectMigration { grant: signed.clone() }).await?;
-        let start = StartMigration { grant: signed, addresses, bytes_per_second };
+        let start = StartMigration { grant: signed, addresses, bytes_per_second, options };
         self.ask::<MigrationStart>(&source, &start).await?;
         Ok(())
     }
@@ -346,18 +363,6 @@ fn of_device(device: &DeviceId, error: CallError) -> ApiError {
             ApiError::new(kind, format!("device {device}: {message}"))
         }
         error => ApiError::new(ErrorKind::Unavailable, format!("device {device} does not answer: {error}")),
-    }
-}
-
-fn refuse_too_slow(bytes_per_second: Option<u64>) -> Result<(), ApiError> {
-    match bytes_per_second {
-        Some(rate) if rate < MIN_BYTES_PER_SECOND => Err(ApiError::new(
-            ErrorKind::InvalidArgument,
-            format!(
-                "bytes_per_second is {rate}; the least is {MIN_BYTES_PER_SECOND}. Leave it out for a move without a limit"
-            ),
-        )),
-        _ => Ok(()),
     }
 }
 

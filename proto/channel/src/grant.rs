@@ -66,8 +66,17 @@ pub enum Mode {
     Cold,
     /// Frozen, copied with its memory, restored.
     Live,
+    /// As `Live`, or as `Cold` where the source finds, before anything is frozen, that it would stand still for too long.
+    LiveOrCold,
     /// It does not move at all: a checkpoint of it is copied.
     Checkpoint,
+}
+
+impl Mode {
+    /// Whether the container may come with its memory.
+    pub fn allows_live(self) -> bool {
+        matches!(self, Mode::Live | Mode::LiveOrCold)
+    }
 }
 
 /// What is allowed.
@@ -178,6 +187,7 @@ impl Grant {
         let mode: &[u8] = match mode {
             Mode::Cold => b"cold",
             Mode::Live => b"live",
+            Mode::LiveOrCold => b"live-or-cold",
             Mode::Checkpoint => b"checkpoint",
         };
         let mut bytes = DOMAIN.to_vec();

@@ -14,6 +14,13 @@ use super::{
 /// frozen meanwhile would be taken for dead by whoever waits for it.
 pub const MIN_BYTES_PER_SECOND: u64 = 64 * 1024;
 
+/// Rounds of memory at most while the container runs. Each is a look at all of it, which costs the device's processor; a move
+/// that has not come to an end of it after so many never will.
+pub const MAX_ROUNDS: u32 = 8;
+
+/// The longest downtime that can be named as a limit: an hour. Whoever would wait longer needs none.
+pub const MAX_DOWNTIME_MS: u64 = 60 * 60 * 1000;
+
 /// How a container is moved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
@@ -23,6 +30,34 @@ pub enum MigrationMode {
     Live,
     /// Stopped, copied without its memory, and started.
     Cold,
+}
+
+/// What to do with a container that would stand still for longer than was asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum OverDowntime {
+    /// Give the move up before anything is frozen: the container runs on where it is.
+    #[default]
+    Refuse,
+    /// Move it cold: its memory and connections are lost, and it stands still for as long as that takes.
+    Cold,
+}
+
+/// What was asked of a move beside the link's share.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct MigrationOptions {
+    /// Rounds of memory at most while the container runs.
+    #[serde(default)]
+    pub max_rounds: Option<u32>,
+    /// The longest time that the container may stand still, by estimate before the freeze.
+    #[serde(default)]
+    pub max_downtime_ms: Option<u64>,
+    /// What to do if the estimate is over it.
+    #[serde(default)]
+    pub over_downtime: OverDowntime,
+    /// Whether the copy at the source stays there, stopped.
+    #[serde(default)]
+    pub keep_source: bool,
 }
 
 /// Moves a container.
@@ -42,9 +77,40 @@ pub struct MigrateContainer {
     /// stands still for longer.
     #[serde(default)]
     pub bytes_per_second: Option<u64>,
+    /// Rounds of memory at most while the container runs, from 1 to [`MAX_ROUNDS`], which is also what it is if left out. Only for
+    /// a live move.
+    #[serde(default)]
+    pub max_rounds: Option<u32>,
+    /// The longest time that the container may stand still, in milliseconds, up to [`MAX_DOWNTIME_MS`]; any if left out. While the
+    /// estimate is over it, further rounds go as long as they shrink. Only for a live move.
+    #[serde(default)]
+    pub max_downtime_ms: Option<u64>,
+    /// What to do if the estimate stays over `max_downtime_ms`; `refuse` if left out.
+    #[serde(default)]
+    pub over_downtime: Option<OverDowntime>,
+    /// Whether the copy at the source stays there, stopped, with its volumes: see `ecep.device.<id>.container.kept.list`.
+    #[serde(default)]
+    pub keep_source: bool,
     /// The operation's id, if the caller chooses it. The same id again is the same order.
     #[serde(default)]
     pub operation: Option<OperationId>,
+}
+
+impl MigrateContainer {
+    /// A move without options.
+    pub fn new(container: ContainerId, destination: DeviceId, mode: MigrationMode) -> Self {
+        Self {
+            container,
+            destination,
+            mode,
+            bytes_per_second: None,
+            max_rounds: None,
+            max_downtime_ms: None,
+            over_downtime: None,
+            keep_source: false,
+            operation: None,
+        }
+    }
 }
 
 /// Asks whether a container could be moved. Nothing is touched.
@@ -111,6 +177,24 @@ pub struct Preflight {
     pub memory_bytes: u64,
     /// Bytes of files (writable layer and volumes) that any move would carry.
     pub file_bytes: u64,
+    /// Bytes of the image where the destination lacks it; layers that it has do not travel.
+    pub image_bytes: u64,
+    /// How long it would take; none where it cannot be moved.
+    pub estimate: Option<MigrationEstimate>,
+}
+
+/// How long a move would take, without a limit of the link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct MigrationEstimate {
+    /// From the order to the end, in milliseconds.
+    pub total_ms: u64,
+    /// How long the container would stand still. One that writes much of its memory stands still for longer, as does one that does
+    /// not end by itself when it is stopped for a cold move.
+    pub downtime_ms: u64,
+    /// Bytes each second that the line between the two is taken to carry.
+    pub bytes_per_second: u64,
+    /// Whether that is only assumed, since nothing was moved between the two lately; else it is what their last move saw.
+    pub is_rate_assumed: bool,
 }
 
 /// Where a move stands.
@@ -158,6 +242,17 @@ pub struct PhaseTook {
     pub bytes: u64,
 }
 
+/// A round of memory that went while the container ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct RoundTook {
+    /// Pages of 4 KiB that had not gone before: all in the first round, then what was written during the round before.
+    pub pages: u64,
+    /// Bytes that travelled for them; fewer where they were packed.
+    pub bytes: u64,
+    /// Milliseconds.
+    pub milliseconds: u64,
+}
+
 /// A move, as people see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct MigrationView {
@@ -176,6 +271,12 @@ pub struct MigrationView {
     /// What it may take of the link, in bytes each second, where that was limited.
     #[serde(default)]
     pub bytes_per_second: Option<u64>,
+    /// What else was asked for.
+    #[serde(default)]
+    pub options: MigrationOptions,
+    /// It was to move live and moves cold, because it would have stood still for too long.
+    #[serde(default)]
+    pub went_cold: bool,
     /// Where the move stands.
     pub state: MigrationState,
     /// What it is at, or was at last.
@@ -186,8 +287,17 @@ pub struct MigrationView {
     pub bytes_done: u64,
     /// Bytes to do in this phase, where it is known.
     pub bytes_total: Option<u64>,
+    /// Bytes that have travelled in all phases.
+    #[serde(default)]
+    pub bytes_sent: u64,
     /// The phases that are over.
     pub phases: Vec<PhaseTook>,
+    /// The rounds of memory that are over.
+    #[serde(default)]
+    pub rounds: Vec<RoundTook>,
+    /// How long the container would stand still, as the source estimated it right before the freeze.
+    #[serde(default)]
+    pub estimated_downtime_ms: Option<u64>,
     /// How long the container did not run, measured at the two devices, once it is known.
     pub downtime_ms: Option<u64>,
     /// When it began, in milliseconds since 1970 by the control plane's clock.
@@ -278,6 +388,9 @@ pub struct Survey {
 pub struct Checks {
     /// Everything that was looked at.
     pub checks: Vec<Check>,
+    /// Bytes of the image, if it is not there.
+    #[serde(default)]
+    pub image_bytes: u64,
 }
 
 /// To the destination: whoever comes with this grant may bring a container.
@@ -297,6 +410,9 @@ pub struct StartMigration {
     /// What it may take of the link, in bytes each second; none for as much as there is.
     #[serde(default)]
     pub bytes_per_second: Option<u64>,
+    /// What else was asked for.
+    #[serde(default)]
+    pub options: MigrationOptions,
 }
 
 /// To the source: stop, if it is not too late.
@@ -365,6 +481,15 @@ pub struct MigrationReport {
     pub bytes_total: Option<u64>,
     /// The phases that are over.
     pub phases: Vec<PhaseTook>,
+    /// The rounds of memory that are over.
+    #[serde(default)]
+    pub rounds: Vec<RoundTook>,
+    /// How long the container will stand still, by estimate, once the freeze comes.
+    #[serde(default)]
+    pub estimated_downtime_ms: Option<u64>,
+    /// It moves cold, because it would have stood still for too long.
+    #[serde(default)]
+    pub went_cold: bool,
     /// How long the container did not run, once it is known.
     pub downtime_ms: Option<u64>,
     /// The device has nothing left to do.

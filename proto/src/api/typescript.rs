@@ -3,8 +3,8 @@
 use ts_rs::{Config, TS};
 
 use super::{
-    PROCEDURES, Server, TOPICS, checkpoint, container, device, error, fleet, http, image, migration, name,
-    notice, operation, roles, stats,
+    PROCEDURES, Server, TOPICS, checkpoint, container, device, error, fleet, http, image, kept, migration,
+    name, notice, operation, roles, stats,
 };
 
 /// The whole file.
@@ -62,6 +62,10 @@ pub fn generate() -> String {
         checkpoint::CheckpointQuery,
         checkpoint::CheckpointView,
         checkpoint::CheckpointList,
+        kept::KeptQuery,
+        kept::KeptView,
+        kept::KeptList,
+        kept::DeleteKept,
         image::PullImage,
         image::DeleteImage,
         image::ImageView,
@@ -76,15 +80,19 @@ pub fn generate() -> String {
         device::DeviceList,
         device::MigrationFacts,
         migration::MigrationMode,
+        migration::OverDowntime,
+        migration::MigrationOptions,
         migration::MigrateContainer,
         migration::PreflightMigration,
         migration::Verdict,
         migration::MigrationEnd,
         migration::Check,
+        migration::MigrationEstimate,
         migration::Preflight,
         migration::MigrationState,
         migration::MigrationPhase,
         migration::PhaseTook,
+        migration::RoundTook,
         migration::MigrationView,
         migration::MigrationRef,
         migration::MigrationQuery,

@@ -513,6 +513,50 @@ export type CheckpointList = {
  * The newest first.
  */
 checkpoints: Array<CheckpointView>, };
+export type KeptQuery = { 
+/**
+ * Only those of this container.
+ */
+container?: ContainerId, };
+export type KeptView = { 
+/**
+ * The container that moved away.
+ */
+container: ContainerId, 
+/**
+ * The move that left the copy.
+ */
+migration: OperationId, 
+/**
+ * The container's name.
+ */
+name: ContainerName, 
+/**
+ * Its image.
+ */
+image: string, 
+/**
+ * The volumes that were kept with it.
+ */
+volumes: Array<string>, 
+/**
+ * When it was stopped, in milliseconds since 1970 by the device's clock.
+ */
+kept_at: number, };
+export type KeptList = { 
+/**
+ * The newest first.
+ */
+kept: Array<KeptView>, };
+export type DeleteKept = { 
+/**
+ * The container that moved away.
+ */
+container: ContainerId, 
+/**
+ * The move that left the copy.
+ */
+migration: OperationId, };
 export type PullImage = { 
 /**
  * An image reference.
@@ -743,6 +787,24 @@ reason: string | null,
  */
 cgroup_version: number, };
 export type MigrationMode = "live" | "cold";
+export type OverDowntime = "refuse" | "cold";
+export type MigrationOptions = { 
+/**
+ * Rounds of memory at most while the container runs.
+ */
+max_rounds: number | null, 
+/**
+ * The longest time that the container may stand still, by estimate before the freeze.
+ */
+max_downtime_ms: number | null, 
+/**
+ * What to do if the estimate is over it.
+ */
+over_downtime: OverDowntime, 
+/**
+ * Whether the copy at the source stays there, stopped.
+ */
+keep_source: boolean, };
 export type MigrateContainer = { 
 /**
  * Which.
@@ -762,6 +824,24 @@ mode: MigrationMode,
  * stands still for longer.
  */
 bytes_per_second?: number, 
+/**
+ * Rounds of memory at most while the container runs, from 1 to [`MAX_ROUNDS`], which is also what it is if left out. Only for
+ * a live move.
+ */
+max_rounds?: number, 
+/**
+ * The longest time that the container may stand still, in milliseconds, up to [`MAX_DOWNTIME_MS`]; any if left out. While the
+ * estimate is over it, further rounds go as long as they shrink. Only for a live move.
+ */
+max_downtime_ms?: number, 
+/**
+ * What to do if the estimate stays over `max_downtime_ms`; `refuse` if left out.
+ */
+over_downtime?: OverDowntime, 
+/**
+ * Whether the copy at the source stays there, stopped, with its volumes: see `ecep.device.<id>.container.kept.list`.
+ */
+keep_source: boolean, 
 /**
  * The operation's id, if the caller chooses it. The same id again is the same order.
  */
@@ -790,6 +870,24 @@ verdict: Verdict,
  * What was found, and where it hinders, what to do about it.
  */
 text: string, };
+export type MigrationEstimate = { 
+/**
+ * From the order to the end, in milliseconds.
+ */
+total_ms: number, 
+/**
+ * How long the container would stand still. One that writes much of its memory stands still for longer, as does one that does
+ * not end by itself when it is stopped for a cold move.
+ */
+downtime_ms: number, 
+/**
+ * Bytes each second that the line between the two is taken to carry.
+ */
+bytes_per_second: number, 
+/**
+ * Whether that is only assumed, since nothing was moved between the two lately; else it is what their last move saw.
+ */
+is_rate_assumed: boolean, };
 export type Preflight = { 
 /**
  * The worst of all checks.
@@ -806,7 +904,15 @@ memory_bytes: number,
 /**
  * Bytes of files (writable layer and volumes) that any move would carry.
  */
-file_bytes: number, };
+file_bytes: number, 
+/**
+ * Bytes of the image where the destination lacks it; layers that it has do not travel.
+ */
+image_bytes: number, 
+/**
+ * How long it would take; none where it cannot be moved.
+ */
+estimate: MigrationEstimate | null, };
 export type MigrationState = "running" | "done" | "failed";
 export type MigrationPhase = "preparing" | "copying" | "freezing" | "saving" | "sending" | "restoring" | "committing" | "finishing";
 export type PhaseTook = { 
@@ -822,6 +928,19 @@ milliseconds: number,
  * Bytes that travelled in it.
  */
 bytes: number, };
+export type RoundTook = { 
+/**
+ * Pages of 4 KiB that had not gone before: all in the first round, then what was written during the round before.
+ */
+pages: number, 
+/**
+ * Bytes that travelled for them; fewer where they were packed.
+ */
+bytes: number, 
+/**
+ * Milliseconds.
+ */
+milliseconds: number, };
 export type MigrationView = { 
 /**
  * The operation's id.
@@ -852,6 +971,14 @@ mode: MigrationMode,
  */
 bytes_per_second: number | null, 
 /**
+ * What else was asked for.
+ */
+options: MigrationOptions, 
+/**
+ * It was to move live and moves cold, because it would have stood still for too long.
+ */
+went_cold: boolean, 
+/**
  * Where the move stands.
  */
 state: MigrationState, 
@@ -872,9 +999,21 @@ bytes_done: number,
  */
 bytes_total: number | null, 
 /**
+ * Bytes that have travelled in all phases.
+ */
+bytes_sent: number, 
+/**
  * The phases that are over.
  */
 phases: Array<PhaseTook>, 
+/**
+ * The rounds of memory that are over.
+ */
+rounds: Array<RoundTook>, 
+/**
+ * How long the container would stand still, as the source estimated it right before the freeze.
+ */
+estimated_downtime_ms: number | null, 
 /**
  * How long the container did not run, measured at the two devices, once it is known.
  */
@@ -1144,6 +1283,8 @@ export interface Procedures {
   ContainerRestore: { request: RestoreContainer; reply: OperationReply };
   CheckpointListing: { request: CheckpointQuery; reply: CheckpointList };
   CheckpointDelete: { request: DeleteCheckpoint; reply: Nothing };
+  KeptListing: { request: KeptQuery; reply: KeptList };
+  KeptDelete: { request: DeleteKept; reply: Nothing };
   ImageList: { request: Nothing; reply: ImageList };
   ImagePull: { request: PullImage; reply: OperationReply };
   ImageDelete: { request: DeleteImage; reply: OperationReply };
@@ -1169,6 +1310,8 @@ export const PROCEDURES: { [name in keyof Procedures]: string } = {
   ContainerRestore: "ecep.device.{device}.container.restore",
   CheckpointListing: "ecep.device.{device}.container.checkpoint.list",
   CheckpointDelete: "ecep.device.{device}.container.checkpoint.delete",
+  KeptListing: "ecep.device.{device}.container.kept.list",
+  KeptDelete: "ecep.device.{device}.container.kept.delete",
   ImageList: "ecep.device.{device}.image.list",
   ImagePull: "ecep.device.{device}.image.pull",
   ImageDelete: "ecep.device.{device}.image.delete",

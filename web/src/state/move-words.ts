@@ -3,14 +3,21 @@ import type {
   DeviceFacts,
   DeviceView,
   MigrationEnd,
+  MigrationEstimate,
   MigrationPhase,
   MigrationView,
+  RoundTook,
   Verdict,
 } from "../api/generated";
-import { age } from "./format";
+import { age, bytes, milliseconds } from "./format";
 
 /** A device's name by its id. */
 export type NameOf = (device: string) => string;
+
+/** Whether it takes its memory along. */
+function isLive(move: MigrationView): boolean {
+  return move.mode === "live" && !move.went_cold;
+}
 
 /** What a move is at, in a sentence. */
 export function phaseSentence(move: MigrationView, nameOf: NameOf): string {
@@ -19,13 +26,13 @@ export function phaseSentence(move: MigrationView, nameOf: NameOf): string {
     case "preparing":
       return "The two devices meet. The container still runs.";
     case "copying":
-      return `The image travels to ${to}. The container still runs.`;
+      return `${isLive(move) ? "Image, files and memory travel" : "Image and files travel"} to ${to}. The container still runs.`;
     case "freezing":
-      return move.mode === "live" ? "The container is frozen and cut off." : "The container is stopped.";
+      return isLive(move) ? "The container is frozen and cut off." : "The container is stopped.";
     case "saving":
       return "Its memory and processes are saved.";
     case "sending":
-      return `${move.mode === "live" ? "Memory and files travel" : "Its files travel"} to ${to}.`;
+      return `${isLive(move) ? "Memory and files travel" : "Its files travel"} to ${to}.`;
     case "restoring":
       return `${to} brings it up.`;
     case "committing":
@@ -37,7 +44,7 @@ export function phaseSentence(move: MigrationView, nameOf: NameOf): string {
 
 export const phaseNames: Record<MigrationPhase, string> = {
   preparing: "Preparing",
-  copying: "Copying the image",
+  copying: "Copying",
   freezing: "Freezing",
   saving: "Saving",
   sending: "Sending",
@@ -52,7 +59,9 @@ export function resultSentence(move: MigrationView, nameOf: NameOf): string {
   if (move.state === "failed") {
     return `${move.name} was not moved to ${to} and is on ${from} still: ${move.error ?? "the reason was not told"}`;
   }
-  return `${move.name} moved from ${from} to ${to}${move.mode === "cold" ? ", cold" : ""}.`;
+  const cold = move.went_cold ? ", cold, since it would have stood still for too long" : ", cold";
+  const kept = move.options.keep_source ? ` A stopped copy stays on ${from}.` : "";
+  return `${move.name} moved from ${from} to ${to}${isLive(move) ? "" : cold}.${kept}`;
 }
 
 /** What the pre-flight means for the whole move. */
@@ -67,6 +76,28 @@ export function verdictSentence(verdict: Verdict, runs: boolean, to: string): st
     case "refused":
       return `It cannot move to ${to}: mend what is listed as “in the way”, then check again.`;
   }
+}
+
+/** How long it would take, and what that is drawn from. */
+export function estimateSentence(estimate: MigrationEstimate): string {
+  const line = `${bytes(estimate.bytes_per_second)} each second`;
+  const known = estimate.is_rate_assumed
+    ? `the line between the two is assumed to carry ${line}, since nothing was moved over it lately`
+    : `the line between the two carried ${line} in their last move`;
+  const still = estimate.downtime_ms === 0 ? "" : ` It would stand still for about ${milliseconds(estimate.downtime_ms)} of that.`;
+  return `By estimate the move takes about ${age(estimate.total_ms)}: ${known}.${still}`;
+}
+
+/** How much of the round before a round of memory had; that is what shrinks. */
+export function ofTheOneBefore(rounds: RoundTook[], index: number): string {
+  const [before, now] = [rounds[index - 1], rounds[index]];
+  return before && now && before.pages > 0 ? `${Math.round((100 * now.pages) / before.pages)} %` : "–";
+}
+
+/** How far a phase has come, where its size is known. What is written meanwhile may make it longer. */
+export function share(move: MigrationView): string {
+  if (!move.bytes_total) return "";
+  return ` of ${bytes(move.bytes_total)} (${Math.min(100, Math.floor((100 * move.bytes_done) / move.bytes_total))} %)`;
 }
 
 export const checkNames: Record<Verdict, string> = { refused: "in the way", cold: "only cold", live: "fine" };

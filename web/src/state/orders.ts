@@ -1,5 +1,5 @@
 // What a person orders: sends it, says how it went, and keeps the words the same everywhere.
-import type { DeleteCheckpoint, MigrateContainer, OperationReply, Procedures } from "../api/generated";
+import type { DeleteCheckpoint, DeleteKept, MigrateContainer, OperationReply, Procedures } from "../api/generated";
 import { live } from "./live.svelte";
 import { notices } from "./notices.svelte";
 
@@ -44,6 +44,19 @@ export async function orderCheckpointDeleted(device: string, request: DeleteChec
   try {
     await live.call("CheckpointDelete", device, request);
     const text = `Checkpoint ${request.name} was deleted.`;
+    notices.add("success", text);
+    return text;
+  } catch (error) {
+    notices.add("error", (error as Error).message);
+    throw error;
+  }
+}
+
+/** Deletes a copy that a move has left; it is done when this is. Answers the sentence that says so. */
+export async function orderKeptDeleted(device: string, request: DeleteKept, name: string): Promise<string> {
+  try {
+    await live.call("KeptDelete", device, request);
+    const text = `The stopped copy of ${name} was deleted.`;
     notices.add("success", text);
     return text;
   } catch (error) {

@@ -67,13 +67,7 @@ impl Stack {
         destination: &DeviceId,
         mode: MigrationMode,
     ) -> Result<OperationId> {
-        let request = MigrateContainer {
-            container: container.clone(),
-            destination: destination.clone(),
-            mode,
-            bytes_per_second: None,
-            operation: None,
-        };
+        let request = MigrateContainer::new(container.clone(), destination.clone(), mode);
         Ok(self.operator().ask::<ContainerMigrate>(&request)?.operation)
     }
 

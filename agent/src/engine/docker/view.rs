@@ -15,10 +15,19 @@ use ecep_proto::api::{
     label,
 };
 
-use crate::{clock::parse_rfc3339, creation::volume_prefix, engine::EngineContainer, network::network_name};
+use crate::{
+    clock::parse_rfc3339,
+    creation::volume_prefix,
+    engine::{EngineContainer, kept_of_name},
+    network::network_name,
+};
 
-/// The container, if its labels say that it is one of the platform's.
+/// The container, if its labels say that it is one of the platform's, and not a copy that a move has left.
 pub(super) fn container(inspection: ContainerInspectResponse) -> Option<EngineContainer> {
+    let name = inspection.name.as_deref().unwrap_or_default();
+    if kept_of_name(name.trim_start_matches('/')).is_some() {
+        return None;
+    }
     let config = inspection.config.unwrap_or_default();
     let host = inspection.host_config.unwrap_or_default();
     let state = inspection.state.unwrap_or_default();

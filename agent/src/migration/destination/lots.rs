@@ -9,6 +9,7 @@ use std::{
 use ecep_channel::{
     channel::ChannelStream,
     frame::read_message,
+    grant::Mode,
     transfer::{self, Inbox, TransferError},
 };
 use ecep_precopy::pool::Pool;
@@ -74,23 +75,33 @@ impl<E: Engine> Move<'_, E> {
         }
     }
 
-    /// Receives the memory that comes while the container runs.
-    pub(super) async fn take_memory(&mut self, streams: &mut Streams) -> Result<Arc<Pool>, Why> {
+    /// Receives the memory that comes while the container runs, and what the source says then; none where it comes cold.
+    pub(super) async fn take_memory(&mut self, streams: &mut Streams) -> Result<Option<Arc<Pool>>, Why> {
         let memory_bytes = self.record.plan.as_ref().map_or(0, |plan| plan.needs.memory_bytes);
         let (own, heard) = (self.journal.folder().to_owned(), Heard::now());
-        let hearing = heard.clone();
-        let receiving = async {
-            let (Opening::Memory, stream) = next(streams).await? else { return Err(OUT_OF_TURN.to_owned()) };
-            memory::take_running(stream, own, memory::limit(memory_bytes), move || hearing.hear()).await
-        };
         let control = self.control.as_mut().ok_or(LINE_LOST)?;
-        tokio::select! {
-            pool = receiving => pool.map(Arc::new),
-            said = read_message::<FromSource>(control) => match said {
-                Ok(_) => Err(OUT_OF_TURN.to_owned()),
-                Err(error) => Err(lost(&error)),
-            },
-            why = heard.silence() => Err(why),
+        let taking = async {
+            let opened = tokio::select! {
+                opened = next(streams) => opened?,
+                said = read_message(control) => return Ok((None, said)),
+            };
+            let (Opening::Memory, stream) = opened else { return Err(OUT_OF_TURN.to_owned()) };
+            let hearing = heard.clone();
+            let limit = memory::limit(memory_bytes);
+            let pool = memory::take_running(stream, own, limit, move || hearing.hear()).await?;
+            Ok((Some(Arc::new(pool)), read_message(control).await))
+        };
+        let (pool, said) = tokio::select! {
+            taken = taking => taken?,
+            why = heard.silence() => return Err(why),
+        };
+        match said.map_err(|error| lost(&error))? {
+            FromSource::WillFreeze if pool.is_some() => Ok(pool),
+            FromSource::GoesCold if self.record.grant.mode == Mode::LiveOrCold => {
+                self.record.came_cold = true;
+                Ok(None)
+            }
+            _ => Err(OUT_OF_TURN.to_owned()),
         }
     }
 

@@ -5,9 +5,11 @@ use std::{
     fs,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
+use ecep_precopy::pool::Pool;
 use ecep_proto::api::{
     fleet::REPORT_EVERY_MS,
     migration::{MigrationPhase, Verdict},
@@ -74,21 +76,42 @@ impl<E: Engine> Move<'_, E> {
             fs::remove_dir_all(arrived)
         })
         .await?;
-        if !plan.is_live(self.grant()) {
+        let pool = if plan.is_live(self.grant()) {
+            room::claim(self.journal.memory(), plan.needs.memory_bytes);
+            fs::DirBuilder::new().mode(0o700).create(self.images()).map_err(text_of)?;
             self.tell(FromDestination::Placed).await?;
-            let state = self.take_state(None, streams).await?;
-            self.tell(FromDestination::At(MigrationPhase::Restoring)).await?;
-            let written = blocking(move || places.put_changes(&state, false)).await?;
-            blocking(move || placing::flush(&written)).await?;
-            return self.tell(FromDestination::Restored).await;
+            self.take_memory(streams).await?
+        } else {
+            self.tell(FromDestination::Placed).await?;
+            None
+        };
+        match pool {
+            Some(pool) => self.receive_live(&plan, &engine_id, places, pool, streams).await?,
+            None => self.receive_cold(places, streams).await?,
         }
-        room::claim(self.journal.memory(), plan.needs.memory_bytes);
-        fs::DirBuilder::new().mode(0o700).create(self.images()).map_err(text_of)?;
-        self.tell(FromDestination::Placed).await?;
-        let pool = self.take_memory(streams).await?;
-        let starting = self.start_ahead(&plan, &engine_id).await?;
-        self.tell(FromDestination::Ready).await?;
+        self.tell(FromDestination::Restored).await
+    }
 
+    async fn receive_cold(&mut self, places: Places, streams: &mut Streams) -> Result<(), Why> {
+        if self.record.came_cold {
+            // An agent that is started again must not look for its memory.
+            self.write()?;
+        }
+        let state = self.take_state(None, streams).await?;
+        self.tell(FromDestination::At(MigrationPhase::Restoring)).await?;
+        blocking(move || placing::flush(&places.put_changes(&state, false)?)).await
+    }
+
+    async fn receive_live(
+        &mut self,
+        plan: &Plan,
+        engine_id: &str,
+        places: Places,
+        pool: Arc<Pool>,
+        streams: &mut Streams,
+    ) -> Result<(), Why> {
+        let starting = self.start_ahead(plan, engine_id).await?;
+        self.tell(FromDestination::Ready).await?;
         let state = self.take_state(Some(pool), streams).await?;
         self.tell(FromDestination::At(MigrationPhase::Restoring)).await?;
         let is_mounted = starting.is_some();
@@ -99,13 +122,12 @@ impl<E: Engine> Move<'_, E> {
         match starting {
             Some(starting) => {
                 let restored = starting.go().await;
-                self.shared.mobility.release(&engine_id);
+                self.shared.mobility.release(engine_id);
                 prove(restored?)?;
             }
-            None => self.restore(&plan, &engine_id).await?,
+            None => self.restore(plan, engine_id).await?,
         }
-        flushing.await.map_err(|error| error.to_string())??;
-        self.tell(FromDestination::Restored).await
+        flushing.await.map_err(|error| error.to_string())?
     }
 
     /// Has the engine do all that it can before the images are there, while the container still runs: its start takes as long as all

@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ecep_channel::grant::Mode;
 use ecep_precopy::sent::Sent;
 use ecep_proto::api::migration::MigrationPhase;
 use ecep_runtime::{freezer, network};
@@ -56,14 +55,13 @@ struct Saved {
 impl<E: Engine> Move<'_, E> {
     /// From here on the container does not run.
     pub(super) async fn freeze_and_deliver(&mut self) -> Result<(), Why> {
-        let grant = self.grant().clone();
         let before = self.record.before.clone().ok_or("the container was not looked at")?;
         let tracked = self.tracked.clone().ok_or("the container's files were not looked at")?;
         self.progress.phase(MigrationPhase::Freezing);
         self.frozen_at = Some(Instant::now());
         let mut items = Vec::new();
         let mut frozen = None;
-        if grant.mode == Mode::Live && before.was_running {
+        if self.record.is_live() && before.was_running {
             let Saved { images, pid, sent } = self.save(&before).await?;
             self.progress.phase(MigrationPhase::Sending);
             let (small, pages) = files::images(&images).map_err(text_of)?;

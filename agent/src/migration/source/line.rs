@@ -75,8 +75,12 @@ impl<E: Engine> Move<'_, E> {
             }
             Err(error) => return Err(self.or_what_was_said(error.to_string()).await),
         }
+        self.tell(FromSource::Sent(lot)).await
+    }
+
+    pub(super) async fn tell(&mut self, message: FromSource) -> Result<(), Why> {
         let control = &mut self.line()?.control;
-        write_message(control, &FromSource::Sent(lot)).await.map_err(|error| error.to_string())
+        write_message(control, &message).await.map_err(|error| error.to_string())
     }
 
     pub(super) async fn answer(&mut self) -> Result<FromDestination, Why> {

@@ -1,38 +1,26 @@
 //! What a source does while the container still runs: image, files and memory go ahead.
 
-use std::{
-    fs,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{fs, sync::Arc};
 
-use ecep_channel::{grant::Mode, transfer::Source as Content};
+use ecep_channel::transfer::Source as Content;
 use ecep_fleet::migration::Standing;
-use ecep_precopy::sent::Sent;
 use ecep_proto::api::migration::{Decision, MigrationPhase};
-use tokio::time::sleep;
 
 use super::{
     super::{
+        ahead,
+        estimate::{Course, Known},
         files,
         journal::Before,
-        memory,
         plan::Plan,
         preflight,
         step::{Why, blocking, say, text_of},
-        wire::{FromDestination, IMAGE, Lot, Opening, PLAN},
+        wire::{FromDestination, FromSource, IMAGE, Lot, Opening, PLAN},
     },
     GIVEN_UP, Move,
     line::{Line, unexpected},
 };
 use crate::engine::Engine;
-
-/// Bytes of memory that go ahead are told at most this often.
-const TELL_EVERY: Duration = Duration::from_millis(250);
 
 impl<E: Engine> Move<'_, E> {
     /// Copies what can be copied while the container runs.
@@ -98,13 +86,12 @@ impl<E: Engine> Move<'_, E> {
             FromDestination::Placed => {}
             other => return Err(unexpected(&other)),
         }
-        if let (Mode::Live, Some(pid)) = (grant.mode, portrait.pid) {
+        if let (true, Some(pid)) = (self.record.is_live(), portrait.pid) {
             self.memory_bytes = plan.needs.memory_bytes;
-            let sent = self.copy_memory(pid, plan.needs.memory_bytes).await?;
-            self.sent = Some(Arc::new(sent));
-            match self.answer().await? {
-                FromDestination::Ready => {}
-                other => return Err(unexpected(&other)),
+            match self.send_ahead(pid).await? {
+                Course::Freeze => self.await_readiness().await?,
+                Course::Stay(why) => return Err(why),
+                Course::GoCold => self.go_cold().await?,
             }
         }
         // Whatever ends the container from the freeze on, the engine must not start it afresh.
@@ -117,26 +104,40 @@ impl<E: Engine> Move<'_, E> {
         }
     }
 
-    /// Sends the memory ahead while the container runs.
-    async fn copy_memory(&mut self, pid: i32, memory_bytes: u64) -> Result<Sent, Why> {
+    /// Sends the memory ahead while the container runs, and answers how to go on.
+    async fn send_ahead(&mut self, pid: i32) -> Result<Course, Why> {
+        let options = self.record.options.clone();
+        let bytes_per_second = self.record.bytes_per_second;
+        let known = Known { memory_bytes: self.memory_bytes, bytes_per_second, options: &options };
+        let course = ahead::course_at_once(&known);
+        if course != Course::Freeze {
+            return Ok(course);
+        }
         let stream = self.open(Opening::Memory).await?;
         let throttle = self.throttle.clone();
-        let gone = Arc::<AtomicU64>::default();
-        let going = Arc::clone(&gone);
-        let told = move |bytes| going.store(bytes, Ordering::Relaxed);
-        let mut copying =
-            pin!(memory::copy_running(stream, pid, memory::limit(memory_bytes), throttle, told));
-        loop {
-            tokio::select! {
-                copied = &mut copying => {
-                    self.progress.bytes(gone.load(Ordering::Relaxed), true);
-                    return match copied {
-                        Ok(sent) => Ok(sent),
-                        Err(why) => Err(self.or_what_was_said(why).await),
-                    };
-                }
-                () = sleep(TELL_EVERY) => self.progress.bytes(gone.load(Ordering::Relaxed), false),
+        match ahead::send(stream, pid, &known, throttle, &mut self.progress).await {
+            Ok((sent, course)) => {
+                self.sent = Some(Arc::new(sent));
+                Ok(course)
             }
+            Err(why) => Err(self.or_what_was_said(why).await),
         }
+    }
+
+    /// All that can be done at the destination before the freeze is done before it.
+    async fn await_readiness(&mut self) -> Result<(), Why> {
+        self.tell(FromSource::WillFreeze).await?;
+        match self.answer().await? {
+            FromDestination::Ready => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// It goes without its memory after all.
+    async fn go_cold(&mut self) -> Result<(), Why> {
+        tracing::info!(migration = %self.grant().migration, "it would stand still for too long, and goes cold");
+        self.record.goes_cold = true;
+        self.progress.went_cold();
+        self.tell(FromSource::GoesCold).await
     }
 }
