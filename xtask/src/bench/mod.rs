@@ -1,170 +1,169 @@
-//! Measures moves: a client outside polls a container every ten milliseconds over one TCP connection while it goes to and
-//! fro, live and cold by turns. What it measures is what a person at the other end of the connection notices.
+//! Measures moves: a client outside polls a container every ten milliseconds over one TCP connection while it goes from one
+//! device to the other, in all ways by turns. What it measures is what a person at the other end of the connection notices.
+//! Every move has a container of its own, which is then alone on the devices.
 
+mod cells;
+mod cpu;
+mod goals;
+mod link;
+mod ours;
+mod plain;
+mod plot;
 mod polling;
+mod rows;
+mod serving;
+mod subject;
+mod wire;
 
-use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Result;
-use ecep_proto::api::container::CreateContainer;
-use ecep_proto::api::migration::{MigrationMode, MigrationPhase, MigrationView};
-use ecep_proto::api::name::ContainerId;
-use serde::Serialize;
+use anyhow::{Result, bail, ensure};
+use ecep_proto::api::migration::MigrationMode;
+
+pub use cells::{Cell, Way, all, crossed};
+pub use link::Link;
+pub use plot::write as write_plots;
+pub use rows::{Figures, Row};
 
 use crate::report::Report;
 use crate::stack::{Programs, Stack};
-use crate::{interrupt, lab, wait};
+use crate::{interrupt, shell, workspace};
+use cpu::Cpu;
+use ours::Ours;
+use plain::Plain;
 use polling::Polling;
+use serving::Serving;
+use subject::Subject;
+use wire::Wire;
 
-/// A move of a large container on a busy machine.
-const LIMIT: Duration = Duration::from_secs(300);
-
-/// One kind of container, moved one way.
-#[derive(Debug, Serialize)]
-pub struct Row {
-    /// Memory of the container.
-    pub megabytes: u32,
-    /// How much of it is written anew each second, in percent.
-    pub rewritten: u32,
-    /// `live` or `cold`.
-    pub way: &'static str,
-    /// The client's longest wait in each round, in milliseconds.
-    pub longest_wait_ms: Vec<u64>,
-    /// How long the container did not run, as the devices measured it, in milliseconds.
-    pub downtime_ms: Vec<u64>,
-    /// From the order to the end, in milliseconds.
-    pub total_ms: Vec<u64>,
-    /// Bytes that travelled while the container ran.
-    pub bytes_before: Vec<u64>,
-    /// Bytes that travelled while it did not.
-    pub bytes_during: Vec<u64>,
-    /// The phases of the last round and their milliseconds.
-    pub phases: Vec<(String, u64)>,
+/// What is to be measured.
+#[derive(Debug)]
+pub struct Wanted {
+    /// Which containers over which links.
+    pub cells: Vec<Cell>,
+    /// In which ways.
+    pub ways: Vec<Way>,
+    /// How often.
+    pub rounds: u32,
+    /// Whether a container's requests beside a move are counted too.
+    pub serving: bool,
 }
 
-/// Moves containers of all these sizes.
+/// Moves containers. `kept` are the figures of earlier runs.
 ///
 /// # Errors
-/// The platform does not come up, a move fails, or somebody pressed Ctrl-C.
-pub fn migration(data_root: &Path, rounds: u32, megabytes: &[u32], rewritten: &[u32]) -> Result<Vec<Row>> {
+/// The platform does not come up, or somebody pressed Ctrl-C. A move that fails is told in its row.
+pub fn migration(data_root: &Path, wanted: &Wanted, kept: &Figures) -> Result<Figures> {
+    let (date, commit) = (today()?, commit()?);
     let mut report = Report::new();
     let stack = Stack::start(&mut report, "bench", data_root, 2, Programs::build_release)?;
-    let route = stack.route_through(1)?;
-    let mut rows = Vec::new();
-    for megabytes in megabytes {
-        for rewritten in rewritten {
-            interrupt::check()?;
-            rows.extend(measure(&stack, rounds, *megabytes, *rewritten)?);
-        }
-    }
-    drop(route);
+    let figures = measure(&stack, wanted, kept, &date, &commit)?;
     stack.take_down()?;
-    Ok(rows)
+    Ok(figures)
 }
 
-fn measure(stack: &Stack, rounds: u32, megabytes: u32, rewritten: u32) -> Result<[Row; 2]> {
-    let mut order = CreateContainer::new("bench".parse()?, lab::COUNTER_IMAGE);
-    order.env.insert("BALLAST_MB".into(), megabytes.to_string());
-    order.env.insert("BALLAST_REWRITTEN".into(), rewritten.to_string());
-    let (container, address) = stack.create(1, &order, LIMIT)?;
-    stack.await_movable(&container, 2, LIMIT)?;
-    let mut rows = ["live", "cold"].map(|way| Row {
-        megabytes,
-        rewritten,
-        way,
-        longest_wait_ms: Vec::new(),
-        downtime_ms: Vec::new(),
-        total_ms: Vec::new(),
-        bytes_before: Vec::new(),
-        bytes_during: Vec::new(),
-        phases: Vec::new(),
-    });
-    let mut at = 1;
-    for round in 0..rounds {
-        for row in &mut rows {
-            at = 3 - at;
-            let polling = Polling::start(address)?;
-            let view = to(stack, &container, at, row.way)?;
-            let longest = polling.stop()?;
-            eprintln!(
-                "{megabytes} MB, {rewritten} %, {}, round {round}: longest wait {longest:?}, stood still for {:?} ms",
-                row.way, view.downtime_ms
-            );
-            row.take(&view, longest);
+fn measure(stack: &Stack, wanted: &Wanted, kept: &Figures, date: &str, commit: &str) -> Result<Figures> {
+    let devices = stack.lab().devices();
+    // Nobody's image travels while it is measured.
+    crate::lab::copy_image(crate::lab::COUNTER_IMAGE, &devices[0], &devices[1])?;
+    let cpus = devices.iter().map(Cpu::of).collect::<Result<Vec<_>>>()?;
+    let _route = stack.route_through(1)?;
+    let bench = Bench { stack, cpus: &cpus, plain: Plain::prepare(stack.lab(), &cpus)? };
+    let mut figures = Figures::default();
+    if wanted.serving {
+        let serving = serving::measure(stack, wanted.rounds)?;
+        figures.serving = Some(Serving { date: date.into(), commit: commit.into(), ..serving });
+    }
+    for cell in &wanted.cells {
+        let rows = wanted.ways.iter().map(|way| {
+            let rounds = cells::rounds(*way, cell.link, wanted.rounds, kept.row(*cell, *way).is_some());
+            (Row::new(*cell, *way, date, commit), rounds)
+        });
+        let mut rows: Vec<(Row, u32)> = rows.collect();
+        for round in 0..wanted.rounds {
+            for (row, _) in rows.iter_mut().filter(|(_, rounds)| round < *rounds) {
+                bench.round(row, round)?;
+            }
         }
+        figures.rows.extend(rows.into_iter().filter(|(_, rounds)| *rounds > 0).map(|(row, _)| row));
     }
-    stack.delete(at, &container)?;
-    Ok(rows)
+    Ok(figures)
 }
 
-fn to(stack: &Stack, container: &ContainerId, number: u8, way: &str) -> Result<MigrationView> {
-    let mode = if way == "live" { MigrationMode::Live } else { MigrationMode::Cold };
-    let operation = stack.move_to(container, number, mode, LIMIT)?;
-    // The source tells the last figures a moment after the end.
-    wait::until("its figures are told", LIMIT, || {
-        let view = stack.await_move(&operation, LIMIT)?;
-        Ok(view.downtime_ms.is_some().then_some(view))
-    })
+/// What moves need.
+struct Bench<'a> {
+    stack: &'a Stack,
+    cpus: &'a [Cpu],
+    plain: Plain<'a>,
 }
 
-impl Row {
-    fn take(&mut self, view: &MigrationView, longest: Duration) {
-        self.longest_wait_ms.push(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX));
-        self.downtime_ms.extend(view.downtime_ms);
-        self.total_ms.extend(view.ended_at.map(|ended| ended - view.started_at));
-        let runs =
-            |phase: MigrationPhase| matches!(phase, MigrationPhase::Preparing | MigrationPhase::Copying);
-        let bytes = |before: bool| {
-            let phases = view.phases.iter().filter(|took| runs(took.phase) == before);
-            phases.map(|took| took.bytes).sum()
+impl Bench<'_> {
+    /// Moves one container once; to and fro by turns.
+    fn round(&self, row: &mut Row, round: u32) -> Result<()> {
+        interrupt::check()?;
+        let (from, to) = if round.is_multiple_of(2) { (1, 2) } else { (2, 1) };
+        let mut subject: Box<dyn Subject + '_> = match row.way {
+            Way::Live => Box::new(Ours::create(self.stack, &row.cell, MigrationMode::Live, from)?),
+            Way::Cold => Box::new(Ours::create(self.stack, &row.cell, MigrationMode::Cold, from)?),
+            Way::Plain => Box::new(self.plain.create(&row.cell, from)?),
+            Way::Podman => bail!("Podman is not measured yet"),
         };
-        self.bytes_before.push(bytes(true));
-        self.bytes_during.push(bytes(false));
-        self.phases = view
-            .phases
-            .iter()
-            .map(|took| (format!("{:?}", took.phase).to_lowercase(), took.milliseconds))
-            .collect();
+        let told = match self.once(row, subject.as_mut(), from, to) {
+            Ok(()) => {
+                format!("longest wait {:?} ms", row.longest_wait_ms.last().copied().unwrap_or_default())
+            }
+            Err(error) => {
+                interrupt::check()?;
+                row.failures.push(format!("{error:#}"));
+                format!("FAILED: {error:#}")
+            }
+        };
+        eprintln!("{}, {}, round {round}: {told}", row.cell, row.way);
+        subject.remove()
+    }
+
+    fn once(&self, row: &mut Row, subject: &mut dyn Subject, from: u8, to: u8) -> Result<()> {
+        let _shaped = row.cell.link.shape(self.stack.lab())?;
+        let wire = Wire::out_of(self.stack.lab().device(from));
+        let polling = Polling::start(subject.address(), wire.clone())?;
+        let (bytes, cpu) = (wire.bytes()?, self.used(from, to)?);
+        let took = subject.go(to)?;
+        let seen = polling.stop()?;
+        let used = self.used(from, to)?;
+        ensure!(
+            !(row.way.keeps_memory() && seen.began_anew),
+            "the container began anew: its memory did not come along"
+        );
+        row.longest_wait_ms.push(milliseconds(seen.longest));
+        row.downtime_ms.push(took.downtime_ms);
+        row.total_ms.push(took.total_ms);
+        row.bytes_before.push(seen.bytes_at_ask.saturating_sub(bytes));
+        row.bytes_during.push(seen.bytes_at_answer - seen.bytes_at_ask);
+        row.cpu_source_ms.push(milliseconds(used.0.saturating_sub(cpu.0)));
+        row.cpu_destination_ms.push(milliseconds(used.1.saturating_sub(cpu.1)));
+        row.connections.push(seen.connections);
+        row.phases = took.phases;
+        Ok(())
+    }
+
+    fn used(&self, from: u8, to: u8) -> Result<(Duration, Duration)> {
+        let of = |number: u8| self.cpus[usize::from(number) - 1].used();
+        Ok((of(from)?, of(to)?))
     }
 }
 
-/// Prints what was measured on stdout.
-///
-/// # Errors
-/// Nobody reads any more.
-pub fn print(rows: &[Row], json: bool) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    if json {
-        serde_json::to_writer_pretty(&mut out, rows)?;
-        writeln!(out)?;
-        return Ok(());
-    }
-    writeln!(
-        out,
-        "| MB | rewritten | way | longest wait | stood still | in all | bytes before | bytes during |"
-    )?;
-    writeln!(out, "|---|---|---|---|---|---|---|---|")?;
-    for row in rows {
-        writeln!(
-            out,
-            "| {} | {} % | {} | {} ms | {} ms | {} ms | {} | {} |",
-            row.megabytes,
-            row.rewritten,
-            row.way,
-            median(&row.longest_wait_ms),
-            median(&row.downtime_ms),
-            median(&row.total_ms),
-            median(&row.bytes_before),
-            median(&row.bytes_during)
-        )?;
-    }
-    Ok(())
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn median(values: &[u64]) -> u64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable();
-    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+fn today() -> Result<String> {
+    Ok(shell::run("date", ["-u", "+%F"])?.trim().to_owned())
+}
+
+/// What is measured, marked where it is not quite what was committed.
+fn commit() -> Result<String> {
+    let mut command = std::process::Command::new("git");
+    command.current_dir(workspace()).args(["describe", "--always", "--dirty", "--exclude", "*"]);
+    Ok(shell::output(&mut command)?.trim().to_owned())
 }

@@ -19,6 +19,7 @@ use ecep_proto::api::reply::Nothing;
 use ecep_proto::api::{ContainerMigrate, ContainerPreflight, FleetContainerList, MigrationHistory};
 
 use super::Stack;
+use crate::lab::Device;
 use crate::{shell, wait};
 
 /// A client waits this long for one answer: longer than any interruption that is promised.
@@ -67,13 +68,7 @@ impl Stack {
         destination: &DeviceId,
         mode: MigrationMode,
     ) -> Result<OperationId> {
-        let request = MigrateContainer {
-            container: container.clone(),
-            destination: destination.clone(),
-            mode,
-            bytes_per_second: None,
-            operation: None,
-        };
+        let request = to_move(container, destination, mode);
         Ok(self.operator().ask::<ContainerMigrate>(&request)?.operation)
     }
 
@@ -108,22 +103,51 @@ impl Stack {
     /// # Errors
     /// The system refuses.
     pub fn route_through(&self, number: u8) -> Result<Route> {
-        let (pool, via) = (self.lab().address_pool(), self.lab().device(number).address().to_string());
-        shell::run("ip", ["route", "replace", &pool, "via", &via])?;
-        Ok(Route { pool })
+        Route::add(self.lab().address_pool(), self.lab().device(number))
+    }
+}
+
+/// The order to move a container, with nothing said that can be left out.
+pub fn to_move(container: &ContainerId, destination: &DeviceId, mode: MigrationMode) -> MigrateContainer {
+    MigrateContainer {
+        container: container.clone(),
+        destination: destination.clone(),
+        mode,
+        bytes_per_second: None,
+        operation: None,
     }
 }
 
 /// A route of this machine.
 #[derive(Debug)]
 pub struct Route {
-    pool: String,
+    network: String,
+}
+
+impl Route {
+    /// Leads to a network, written `address/bits`, through a device.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn add(network: String, via: &Device) -> Result<Self> {
+        let route = Self { network };
+        route.lead_through(via)?;
+        Ok(route)
+    }
+
+    /// Leads through that device from now on.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn lead_through(&self, via: &Device) -> Result<()> {
+        shell::run("ip", ["route", "replace", &self.network, "via", &via.address().to_string()]).map(drop)
+    }
 }
 
 impl Drop for Route {
     fn drop(&mut self) {
         // It goes with the lab's bridge, too.
-        let _ = shell::run("ip", ["route", "del", &self.pool]);
+        let _ = shell::run("ip", ["route", "del", &self.network]);
     }
 }
 
@@ -156,7 +180,7 @@ impl Counting {
             while !stopped.load(Ordering::Relaxed) {
                 let start = Instant::now();
                 writer.write_all(b"POST /add HTTP/1.1\r\nHost: counter\r\nContent-Length: 0\r\n\r\n")?;
-                let now = answer(&mut reader).context("the connection was lost")?;
+                let now = read_answer(&mut reader).context("the connection was lost")?;
                 let wait = start.elapsed();
                 longest = longest.max(wait);
                 waited.fetch_max(wait.as_millis().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -203,7 +227,11 @@ impl Counting {
     }
 }
 
-fn answer(reader: &mut BufReader<TcpStream>) -> Result<u64> {
+/// Reads one answer of a counter over HTTP.
+///
+/// # Errors
+/// The connection was closed, or it is no number.
+pub fn read_answer(reader: &mut BufReader<TcpStream>) -> Result<u64> {
     let mut length = 0;
     loop {
         let mut line = String::new();
