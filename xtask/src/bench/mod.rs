@@ -2,6 +2,7 @@
 //! device to the other, in all ways by turns. What it measures is what a person at the other end of the connection notices.
 //! Every move has a container of its own, which is then alone on the devices.
 
+mod carry;
 mod cells;
 mod cpu;
 mod goals;
@@ -9,16 +10,18 @@ mod link;
 mod ours;
 mod plain;
 mod plot;
+mod podman;
 mod polling;
 mod rows;
 mod serving;
 mod subject;
 mod wire;
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use ecep_proto::api::migration::MigrationMode;
 
 pub use cells::{Cell, Way, all, crossed};
@@ -26,15 +29,17 @@ pub use link::Link;
 pub use plot::write as write_plots;
 pub use rows::{Figures, Row};
 
+use crate::lab::Device;
 use crate::report::Report;
 use crate::stack::{Programs, Stack};
 use crate::{interrupt, shell, workspace};
 use cpu::Cpu;
 use ours::Ours;
 use plain::Plain;
+use podman::Podman;
 use polling::Polling;
 use serving::Serving;
-use subject::Subject;
+use subject::{Subject, milliseconds};
 use wire::Wire;
 
 /// What is to be measured.
@@ -69,14 +74,21 @@ fn measure(stack: &Stack, wanted: &Wanted, kept: &Figures, date: &str, commit: &
     crate::lab::copy_image(crate::lab::COUNTER_IMAGE, &devices[0], &devices[1])?;
     let cpus = devices.iter().map(Cpu::of).collect::<Result<Vec<_>>>()?;
     let _route = stack.route_through(1)?;
-    let bench = Bench { stack, cpus: &cpus, plain: Plain::prepare(stack.lab(), &cpus)? };
+    let mut ways = wanted.ways.clone();
+    if ways.contains(&Way::Podman) && !podman::is_installed() {
+        eprintln!("podman is not installed: skipped");
+        ways.retain(|way| *way != Way::Podman);
+    }
+    let is_asked = ways.contains(&Way::Podman);
+    let podman = is_asked.then(|| Podman::prepare(stack.lab(), &cpus)).transpose()?;
+    let bench = Bench { stack, cpus: &cpus, plain: Plain::prepare(stack.lab(), &cpus)?, podman };
     let mut figures = Figures::default();
     if wanted.serving {
         let serving = serving::measure(stack, wanted.rounds)?;
         figures.serving = Some(Serving { date: date.into(), commit: commit.into(), ..serving });
     }
     for cell in &wanted.cells {
-        let rows = wanted.ways.iter().map(|way| {
+        let rows = ways.iter().map(|way| {
             let rounds = cells::rounds(*way, cell.link, wanted.rounds, kept.row(*cell, *way).is_some());
             (Row::new(*cell, *way, date, commit), rounds)
         });
@@ -96,6 +108,7 @@ struct Bench<'a> {
     stack: &'a Stack,
     cpus: &'a [Cpu],
     plain: Plain<'a>,
+    podman: Option<Podman<'a>>,
 }
 
 impl Bench<'_> {
@@ -107,7 +120,10 @@ impl Bench<'_> {
             Way::Live => Box::new(Ours::create(self.stack, &row.cell, MigrationMode::Live, from)?),
             Way::Cold => Box::new(Ours::create(self.stack, &row.cell, MigrationMode::Cold, from)?),
             Way::Plain => Box::new(self.plain.create(&row.cell, from)?),
-            Way::Podman => bail!("Podman is not measured yet"),
+            Way::Podman => {
+                let podman = self.podman.as_ref().context("podman is not installed")?;
+                Box::new(podman.create(&row.cell, from)?)
+            }
         };
         let told = match self.once(row, subject.as_mut(), from, to) {
             Ok(()) => {
@@ -153,8 +169,14 @@ impl Bench<'_> {
     }
 }
 
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+/// Lets a baseline's network through the device's firewall, as the agent does for a tenant's.
+fn accept(device: &Device, subnet: Ipv4Addr) -> Result<()> {
+    let network = format!("{subnet}/24");
+    for end in ["-s", "-d"] {
+        let rule = ["-w", "-I", "DOCKER-USER", end, &network, "-j", "ACCEPT"];
+        shell::output(device.command("iptables").args(rule))?;
+    }
+    Ok(())
 }
 
 fn today() -> Result<String> {

@@ -4,16 +4,16 @@
 //! start, so that the open connection can go on (CRIU is told `tcp-established` by the lab's /etc/criu/runc.conf).
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 
+use super::carry::carry;
 use super::cells::Cell;
 use super::cpu::Cpu;
-use super::subject::{Subject, Took, await_filled, environment};
+use super::subject::{Subject, Took, await_filled, environment, milliseconds};
 use crate::lab::{self, Device, Lab};
 use crate::shell;
 use crate::stack::Route;
@@ -33,7 +33,7 @@ pub(super) struct Plain<'a> {
 impl<'a> Plain<'a> {
     /// Makes the network on every device. All of it goes with the lab.
     pub(super) fn prepare(lab: &'a Lab, cpus: &'a [Cpu]) -> Result<Self> {
-        let subnet = lab.spare_network();
+        let subnet = lab.spare_network(0);
         let [a, b, c, _] = subnet.octets();
         for device in lab.devices() {
             let network = format!("{subnet}/24");
@@ -41,8 +41,7 @@ impl<'a> Plain<'a> {
             device.run_docker(
                 ["network", "create", "--subnet", &network].into_iter().chain(options).chain([NETWORK]),
             )?;
-            let accept = ["-w", "-I", "DOCKER-USER", "-d", &network, "-j", "ACCEPT"];
-            shell::output(device.command("iptables").args(accept))?;
+            super::accept(device, subnet)?;
         }
         let address = Ipv4Addr::new(a, b, c, 10);
         Ok(Self { lab, cpus, address, route: Route::add(format!("{address}/32"), lab.device(1))? })
@@ -102,12 +101,12 @@ impl Subject for PlainContainer<'_> {
         // The engine fails on content that it has had before; a file that is never the same cures it.
         let nonce = fs::read_to_string("/proc/sys/kernel/random/uuid")?;
         fs::write(source.join(CHECKPOINT).join("nonce"), nonce)?;
-        self.plain.carry(from, &source, to_device, &destination)?;
+        carry(self.plain.cpus, (from, &source), (to_device, &destination), CHECKPOINT)?;
         self.plain.route.lead_through(to_device)?;
         to_device.run_docker(["start", "--checkpoint", CHECKPOINT, CONTAINER])?;
         self.at = to;
-        let ms = |since: Instant| u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Ok(Took { downtime_ms: ms(frozen), total_ms: ms(began), phases: Vec::new() })
+        let (downtime_ms, total_ms) = (milliseconds(frozen.elapsed()), milliseconds(began.elapsed()));
+        Ok(Took { downtime_ms, total_ms, phases: Vec::new() })
     }
 
     fn remove(&mut self) -> Result<()> {
@@ -115,29 +114,5 @@ impl Subject for PlainContainer<'_> {
             // Where there is none it is content too.
             device.run_docker(["rm", "--force", CONTAINER]).map(drop)
         })
-    }
-}
-
-impl Plain<'_> {
-    fn carry(&self, from: &Device, source: &Path, to: &Device, destination: &Path) -> Result<()> {
-        let listener = to.inside(|| Ok(TcpListener::bind((to.address(), 0))?))?;
-        let address = listener.local_addr()?;
-        let sender = from.inside(|| TcpStream::connect(address).context("cannot reach the destination"))?;
-        let (receiver, _) = listener.accept()?;
-        let mut unpack = to.command("tar");
-        unpack.args(["--extract", "--directory"]).arg(destination).stdin(OwnedFd::from(receiver));
-        let mut pack = from.command("tar");
-        pack.args(["--create", "--directory"]).arg(source).arg(CHECKPOINT).stdout(OwnedFd::from(sender));
-        let (mut packing, mut unpacking) = (pack.spawn()?, unpack.spawn()?);
-        // Our own end of the connection: its end is the archive's.
-        drop((pack, unpack));
-        self.cpus[usize::from(from.number()) - 1].count(packing.id())?;
-        self.cpus[usize::from(to.number()) - 1].count(unpacking.id())?;
-        let (packed, unpacked) = (packing.wait()?, unpacking.wait()?);
-        ensure!(
-            packed.success() && unpacked.success(),
-            "the checkpoint did not travel: {packed}, {unpacked}"
-        );
-        Ok(())
     }
 }

@@ -13,7 +13,7 @@ use crate::wait;
 pub(super) const LIMIT: Duration = Duration::from_secs(3600);
 
 /// Filling the largest container's memory takes some seconds on a busy machine.
-const FILL_LIMIT: Duration = Duration::from_secs(120);
+pub(super) const FILL_LIMIT: Duration = Duration::from_secs(120);
 
 /// A container that runs on a device.
 pub(super) trait Subject {
@@ -48,4 +48,9 @@ pub(super) fn await_filled(device: &Device, container: &str) -> Result<()> {
     wait::until("its memory is filled", FILL_LIMIT, || {
         Ok(device.run_docker(["logs", container])?.contains("ballast").then_some(()))
     })
+}
+
+/// A duration as the figures have it.
+pub(super) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
