@@ -77,7 +77,8 @@ struct MigrationArguments {
     #[arg(long, default_value_t = 3)]
     rounds: u32,
     /// Megabytes of memory of the containers.
-    #[arg(long, value_delimiter = ',', default_values_t = [4, 50, 200, 800])]
+    #[arg(long, value_delimiter = ',', default_values_t = [4, 50, 200, 800],
+        value_parser = clap::value_parser!(u32).range(1..))]
     megabytes: Vec<u32>,
     /// How much of it is written anew each second, in percent.
     #[arg(long, value_delimiter = ',', default_values_t = [5])]
@@ -108,13 +109,14 @@ impl MigrationArguments {
         let crossed = || bench::crossed(&self.megabytes, &self.rewritten, &self.links);
         let cells = if self.all { bench::all() } else { crossed() };
         let wanted = Wanted { cells, ways: self.ways, rounds: self.rounds, serving: !self.no_requests };
-        let mut figures = self.record.as_deref().map(Figures::read).transpose()?.unwrap_or_default();
-        let measured = bench::migration(&lab::default_data_root(), &wanted, &figures)?;
+        let kept = self.record.as_deref().map(Figures::read).transpose()?.unwrap_or_default();
+        let (mut figures, mut measured) = (kept.clone(), Figures::default());
+        bench::migration(&lab::default_data_root(), &wanted, &kept, |new| {
+            measured.take(new.clone());
+            figures.take(new);
+            self.record.iter().try_for_each(|file| figures.write(file))
+        })?;
         measured.print(self.json)?;
-        figures.take(measured);
-        if let Some(file) = &self.record {
-            figures.write(file)?;
-        }
         self.svg.iter().try_for_each(|folder| bench::write_plots(&figures, folder))
     }
 }

@@ -4,11 +4,13 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::lab::Device;
+use crate::shell;
 
 /// Where version 1 of the control groups keeps the account; some systems join it with the controller `cpu`.
 const VERSION_1: [&str; 2] = ["/sys/fs/cgroup/cpuacct", "/sys/fs/cgroup/cpu,cpuacct"];
@@ -54,6 +56,24 @@ impl Cpu {
             Err(error) if error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) => Ok(()),
             written => written.with_context(|| format!("cannot count process {pid}")),
         }
+    }
+
+    /// Runs a command of the device to its end, counted.
+    ///
+    /// # Errors
+    /// It fails, with what it said.
+    pub(super) fn run(&self, mut command: Command) -> Result<()> {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+        self.count(child.id())?;
+        let output = child.wait_with_output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.success(),
+            "a command failed ({}):\n{}",
+            output.status,
+            shell::last_lines(&said)
+        );
+        Ok(())
     }
 
     /// Processor time used so far.

@@ -55,20 +55,29 @@ pub struct Wanted {
     pub serving: bool,
 }
 
-/// Moves containers. `kept` are the figures of earlier runs.
+/// Moves containers. `kept` are the figures of earlier runs; `take` gets new ones as soon as a cell has them all.
 ///
 /// # Errors
 /// The platform does not come up, or somebody pressed Ctrl-C. A move that fails is told in its row.
-pub fn migration(data_root: &Path, wanted: &Wanted, kept: &Figures) -> Result<Figures> {
-    let (date, commit) = (today()?, commit()?);
+pub fn migration(
+    data_root: &Path,
+    wanted: &Wanted,
+    kept: &Figures,
+    mut take: impl FnMut(Figures) -> Result<()>,
+) -> Result<()> {
     let mut report = Report::new();
     let stack = Stack::start(&mut report, "bench", data_root, 2, Programs::build_release)?;
-    let figures = measure(&stack, wanted, kept, &date, &commit)?;
-    stack.take_down()?;
-    Ok(figures)
+    measure(&stack, wanted, kept, &mut take)?;
+    stack.take_down()
 }
 
-fn measure(stack: &Stack, wanted: &Wanted, kept: &Figures, date: &str, commit: &str) -> Result<Figures> {
+fn measure(
+    stack: &Stack,
+    wanted: &Wanted,
+    kept: &Figures,
+    take: &mut dyn FnMut(Figures) -> Result<()>,
+) -> Result<()> {
+    let (date, commit) = (today()?, commit()?);
     let devices = stack.lab().devices();
     // Nobody's image travels while it is measured.
     crate::lab::copy_image(crate::lab::COUNTER_IMAGE, &devices[0], &devices[1])?;
@@ -82,25 +91,25 @@ fn measure(stack: &Stack, wanted: &Wanted, kept: &Figures, date: &str, commit: &
     let is_asked = ways.contains(&Way::Podman);
     let podman = is_asked.then(|| Podman::prepare(stack.lab(), &cpus)).transpose()?;
     let bench = Bench { stack, cpus: &cpus, plain: Plain::prepare(stack.lab(), &cpus)?, podman };
-    let mut figures = Figures::default();
     if wanted.serving {
         let serving = serving::measure(stack, wanted.rounds)?;
-        figures.serving = Some(Serving { date: date.into(), commit: commit.into(), ..serving });
+        let serving = Serving { date: date.clone(), commit: commit.clone(), ..serving };
+        take(Figures { rows: Vec::new(), serving: Some(serving) })?;
     }
     for cell in &wanted.cells {
         let rows = ways.iter().map(|way| {
             let rounds = cells::rounds(*way, cell.link, wanted.rounds, kept.row(*cell, *way).is_some());
-            (Row::new(*cell, *way, date, commit), rounds)
+            (Row::new(*cell, *way, &date, &commit), rounds)
         });
-        let mut rows: Vec<(Row, u32)> = rows.collect();
+        let mut rows: Vec<(Row, u32)> = rows.filter(|(_, rounds)| *rounds > 0).collect();
         for round in 0..wanted.rounds {
             for (row, _) in rows.iter_mut().filter(|(_, rounds)| round < *rounds) {
                 bench.round(row, round)?;
             }
         }
-        figures.rows.extend(rows.into_iter().filter(|(_, rounds)| *rounds > 0).map(|(row, _)| row));
+        take(Figures { rows: rows.into_iter().map(|(row, _)| row).collect(), serving: None })?;
     }
-    Ok(figures)
+    Ok(())
 }
 
 /// What moves need.
@@ -114,29 +123,34 @@ struct Bench<'a> {
 impl Bench<'_> {
     /// Moves one container once; to and fro by turns.
     fn round(&self, row: &mut Row, round: u32) -> Result<()> {
-        interrupt::check()?;
         let (from, to) = if round.is_multiple_of(2) { (1, 2) } else { (2, 1) };
-        let mut subject: Box<dyn Subject + '_> = match row.way {
-            Way::Live => Box::new(Ours::create(self.stack, &row.cell, MigrationMode::Live, from)?),
-            Way::Cold => Box::new(Ours::create(self.stack, &row.cell, MigrationMode::Cold, from)?),
-            Way::Plain => Box::new(self.plain.create(&row.cell, from)?),
-            Way::Podman => {
-                let podman = self.podman.as_ref().context("podman is not installed")?;
-                Box::new(podman.create(&row.cell, from)?)
-            }
-        };
-        let told = match self.once(row, subject.as_mut(), from, to) {
-            Ok(()) => {
-                format!("longest wait {:?} ms", row.longest_wait_ms.last().copied().unwrap_or_default())
-            }
+        let moved = self.subject(row, from).and_then(|mut subject| {
+            let moved = self.once(row, subject.as_mut(), from, to);
+            subject.remove().and(moved)
+        });
+        interrupt::check()?;
+        let told = match moved {
+            Ok(()) => format!("longest wait {} ms", row.longest_wait_ms.last().copied().unwrap_or_default()),
             Err(error) => {
-                interrupt::check()?;
+                let told = format!("FAILED: {error:#}");
                 row.failures.push(format!("{error:#}"));
-                format!("FAILED: {error:#}")
+                told
             }
         };
         eprintln!("{}, {}, round {round}: {told}", row.cell, row.way);
-        subject.remove()
+        Ok(())
+    }
+
+    fn subject(&self, row: &Row, at: u8) -> Result<Box<dyn Subject + '_>> {
+        Ok(match row.way {
+            Way::Live => Box::new(Ours::create(self.stack, &row.cell, MigrationMode::Live, at)?),
+            Way::Cold => Box::new(Ours::create(self.stack, &row.cell, MigrationMode::Cold, at)?),
+            Way::Plain => Box::new(self.plain.create(&row.cell, at)?),
+            Way::Podman => {
+                let podman = self.podman.as_ref().context("podman is not installed")?;
+                Box::new(podman.create(&row.cell, at)?)
+            }
+        })
     }
 
     fn once(&self, row: &mut Row, subject: &mut dyn Subject, from: u8, to: u8) -> Result<()> {

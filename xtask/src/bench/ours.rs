@@ -1,9 +1,11 @@
 //! Our own ways, as a stock client orders and follows them.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use ecep_proto::api::container::CreateContainer;
+use ecep_proto::api::label;
 use ecep_proto::api::migration::{MigrationMode, MigrationState, MigrationView};
 use ecep_proto::api::name::ContainerId;
 
@@ -11,6 +13,9 @@ use super::cells::Cell;
 use super::subject::{LIMIT, Subject, Took, await_filled, environment};
 use crate::stack::{Stack, to_move};
 use crate::{lab, wait};
+
+/// The devices have tried out before whether they can; this is only the question.
+const READY_LIMIT: Duration = Duration::from_secs(120);
 
 /// A container of the platform.
 pub(super) struct Ours<'a> {
@@ -26,10 +31,19 @@ impl<'a> Ours<'a> {
         let mut order = CreateContainer::new("bench".parse()?, lab::COUNTER_IMAGE);
         order.env.extend(environment(cell).map(|(name, value)| (name.to_owned(), value)));
         let (container, address) = stack.create(at, &order, LIMIT)?;
-        let ours = Self { stack, container, address, mode };
-        await_filled(stack.lab().device(at), ours.container.as_str())?;
-        stack.await_movable(&ours.container, 3 - at, LIMIT)?;
+        let mut ours = Self { stack, container, address, mode };
+        if let Err(error) = ours.await_ready(at) {
+            ours.remove()?;
+            return Err(error);
+        }
         Ok(ours)
+    }
+
+    fn await_ready(&self, at: u8) -> Result<()> {
+        let device = self.stack.lab().device(at);
+        let label = format!("label={}={}", label::CONTAINER, self.container);
+        await_filled(device, &device.run_docker(["ps", "--quiet", "--filter", &label])?)?;
+        self.stack.await_movable(&self.container, 3 - at, READY_LIMIT)
     }
 
     /// Its id.

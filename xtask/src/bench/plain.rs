@@ -49,7 +49,8 @@ impl<'a> Plain<'a> {
 
     /// Creates a container on device `at`.
     pub(super) fn create(&self, cell: &Cell, at: u8) -> Result<PlainContainer<'_>> {
-        let container = PlainContainer { plain: self, cell: *cell, at };
+        let mut container = PlainContainer { plain: self, cell: *cell, at };
+        container.remove()?;
         let device = self.lab.device(at);
         container.create(device)?;
         device.run_docker(["start", CONTAINER])?;
@@ -111,7 +112,7 @@ impl Subject for PlainContainer<'_> {
 
     fn remove(&mut self) -> Result<()> {
         self.plain.lab.devices().iter().try_for_each(|device| {
-            // Where there is none it is content too.
+            // It is content where there is none, too.
             device.run_docker(["rm", "--force", CONTAINER]).map(drop)
         })
     }

@@ -173,7 +173,8 @@ fn draw(svg: &mut String, way: Way, points: &[(f64, f64, f64)]) -> Result<()> {
         let beside = if way.is_baseline() { y - 10.0 } else { y + 19.0 };
         writeln!(
             svg,
-            "<text x=\"{x:.1}\" y=\"{beside:.1}\" text-anchor=\"middle\" font-size=\"12\" fill=\"{colour}\">{seconds:.2}</text>"
+            "<text x=\"{x:.1}\" y=\"{beside:.1}\" text-anchor=\"middle\" font-size=\"12\" fill=\"{colour}\" \
+             stroke=\"#ffffff\" stroke-width=\"3\" paint-order=\"stroke\">{seconds:.2}</text>"
         )?;
     }
     Ok(())

@@ -68,19 +68,24 @@ impl<'a> Podman<'a> {
     /// Starts a container on device `at`.
     pub(super) fn create(&self, cell: &Cell, at: u8) -> Result<PodmanContainer<'_>> {
         let device = self.lab.device(at);
+        let mut container = PodmanContainer { podman: self, at };
+        container.remove()?;
         let mut command = podman(device)?;
-        command.args(["run", "--detach", "--name", CONTAINER, "--network", NETWORK]);
+        // Podman would raise limits, which not every machine lets it.
+        command.args(["run", "--ulimit", "host", "--detach", "--name", CONTAINER, "--network", NETWORK]);
         command.args(["--ip", &self.address.to_string(), "--cgroup-parent", &format!("/{}", device.name())]);
         for (name, value) in environment(cell) {
             command.args(["--env", &format!("{name}={value}")]);
         }
-        shell::output(command.args(["--pull", "never", &format!("docker.io/{}", lab::COUNTER_IMAGE)]))?;
+        // By its id, because how Podman completes a name depends on its settings.
+        let image = shell::output(podman(device)?.args(["images", "--quiet"]))?;
+        shell::output(command.arg(image.trim()))?;
         self.route.lead_through(device)?;
         wait::until("its memory is filled", super::subject::FILL_LIMIT, || {
             let log = shell::output(podman(device)?.args(["logs", CONTAINER]))?;
             Ok(log.contains("ballast").then_some(()))
         })?;
-        Ok(PodmanContainer { podman: self, at })
+        Ok(container)
     }
 }
 
@@ -117,6 +122,12 @@ pub(super) struct PodmanContainer<'a> {
     at: u8,
 }
 
+impl PodmanContainer<'_> {
+    fn cpu(&self, number: u8) -> &Cpu {
+        &self.podman.cpus[usize::from(number) - 1]
+    }
+}
+
 impl Subject for PodmanContainer<'_> {
     fn address(&self) -> Ipv4Addr {
         self.podman.address
@@ -129,12 +140,13 @@ impl Subject for PodmanContainer<'_> {
         let mut checkpoint = podman(from)?;
         // Random memory does not get smaller by being compressed, only later.
         checkpoint.args(["container", "checkpoint", "--tcp-established", "--compress", "none", "--export"]);
-        shell::output(checkpoint.arg(source.join(EXPORT)).arg(CONTAINER))?;
+        checkpoint.arg(source.join(EXPORT)).arg(CONTAINER);
+        self.cpu(self.at).run(checkpoint)?;
         carry(self.podman.cpus, (from, &source), (to_device, &destination), EXPORT)?;
         self.podman.route.lead_through(to_device)?;
         let mut restore = podman(to_device)?;
-        restore.args(["container", "restore", "--tcp-established", "--import"]);
-        shell::output(restore.arg(destination.join(EXPORT)))?;
+        restore.args(["container", "restore", "--tcp-established", "--import"]).arg(destination.join(EXPORT));
+        self.cpu(to).run(restore)?;
         self.at = to;
         let took = milliseconds(began.elapsed());
         Ok(Took { downtime_ms: took, total_ms: took, phases: Vec::new() })

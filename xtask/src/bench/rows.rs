@@ -114,12 +114,14 @@ impl Figures {
         written.with_context(|| format!("cannot write {}", file.display()))
     }
 
-    /// Takes newer figures in: a row that has any replaces the one of its kind.
+    /// Takes newer figures in: a row replaces the one of its kind, unless all its rounds failed.
     pub fn take(&mut self, newer: Self) {
         for row in newer.rows {
-            if !row.longest_wait_ms.is_empty() {
-                self.rows.retain(|old| !old.is_of(row.cell, row.way));
-                self.rows.push(row);
+            let kept = self.rows.iter().position(|old| old.is_of(row.cell, row.way));
+            match kept {
+                Some(_) if row.longest_wait_ms.is_empty() => {}
+                Some(kept) => self.rows[kept] = row,
+                None => self.rows.push(row),
             }
         }
         self.rows.sort_by_key(|row| {
@@ -180,7 +182,7 @@ impl Figures {
                 megabyte(&row.bytes_during),
                 median(&row.cpu_source_ms),
                 median(&row.cpu_destination_ms),
-                row.longest_wait_ms.len(),
+                told_rounds(row),
                 row.date
             )?;
         }
@@ -190,6 +192,13 @@ impl Figures {
     fn json(&self) -> Result<String> {
         let told = Told { figures: self, slopes: goals::slopes(self), goals: goals::goals(self) };
         Ok(serde_json::to_string_pretty(&told)?)
+    }
+}
+
+fn told_rounds(row: &Row) -> String {
+    match (row.longest_wait_ms.len(), row.failures.len()) {
+        (good, 0) => good.to_string(),
+        (good, failed) => format!("{good}, {failed} failed"),
     }
 }
 
