@@ -9,7 +9,7 @@ An error is printed as {"error": URI, "message": ..., "details": {...}} and ends
 router that does not let us join. Status 2: the router is out of reach, or does not answer in time.
 
 With --follow an order is followed to its end: each event of the operation is printed as {"event": {...}}, and the last
-line is the answer.
+line is the answer. So is a move (ecep.container.migrate); its last event says how it ended.
 """
 
 import argparse
@@ -22,6 +22,8 @@ import uuid
 from autobahn.asyncio.component import Component
 from autobahn.wamp.exception import ApplicationError
 from autobahn.wamp.types import SubscribeOptions
+
+MIGRATE = "ecep.container.migrate"
 
 
 def parse_arguments():
@@ -68,10 +70,11 @@ async def follow(session, procedure, arguments):
     """An order is answered within a few seconds, done or not; events tell the rest."""
     operation = arguments.setdefault("operation", f"op-{uuid.uuid4().hex}")
     events = asyncio.Queue()
-    device = procedure.split(".")[2]
+    is_move = procedure == MIGRATE
+    topic = "ecep.migration" if is_move else f"ecep.device.{procedure.split('.')[2]}.operation"
     await session.subscribe(
         lambda **event: events.put_nowait(event),
-        f"ecep.device.{device}.operation",
+        topic,
         options=SubscribeOptions(match="exact"),
     )
     answer = await session.call(procedure, **arguments)
@@ -80,6 +83,9 @@ async def follow(session, procedure, arguments):
         if event["operation"] != operation:
             continue
         show({"event": event})
+        if is_move and event["state"] != "running":
+            show(answer)
+            return 0
         if event["state"] == "failed":
             error = event["error"]
             return show_error(error["uri"], error["message"], error.get("details", {}))

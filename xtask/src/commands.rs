@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use xtask::bench::{Figures, Link, Wanted, Way};
 use xtask::lab::{self, Lab};
 use xtask::stack::Programs;
 use xtask::{bench, demo, generate, interrupt, setup, suite};
@@ -51,21 +52,73 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum BenchCommand {
-    /// Moves of containers of several sizes, one way beside the other in one run.
-    Migration {
-        /// The figures as JSON on stdout, instead of a table.
-        #[arg(long)]
-        json: bool,
-        /// Rounds of each row.
-        #[arg(long, default_value_t = 5)]
-        rounds: u32,
-        /// Megabytes of memory of the containers.
-        #[arg(long, value_delimiter = ',', default_values_t = [4, 50, 200])]
-        megabytes: Vec<u32>,
-        /// How much of it is written anew each second, in percent.
-        #[arg(long, value_delimiter = ',', default_values_t = [0, 5, 20])]
-        rewritten: Vec<u32>,
+    /// Moves of containers of several sizes over several links, one way beside the other in one run.
+    Migration(MigrationArguments),
+    /// Tables and plots of figures that were kept.
+    Plots {
+        /// The figures.
+        #[arg(long, default_value = KEPT)]
+        record: PathBuf,
+        /// The folder for the plots.
+        #[arg(long, default_value = "docs/plots")]
+        svg: PathBuf,
     },
+}
+
+/// Where the figures that the documentation shows are kept.
+const KEPT: &str = "docs/measured/migration.json";
+
+#[derive(Debug, Args)]
+struct MigrationArguments {
+    /// The figures as JSON on stdout, instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Rounds of each row.
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    /// Megabytes of memory of the containers.
+    #[arg(long, value_delimiter = ',', default_values_t = [4, 50, 200, 800],
+        value_parser = clap::value_parser!(u32).range(1..))]
+    megabytes: Vec<u32>,
+    /// How much of it is written anew each second, in percent.
+    #[arg(long, value_delimiter = ',', default_values_t = [5])]
+    rewritten: Vec<u32>,
+    /// The links between the devices: unlimited, Mbit/s, or paper (11.45 up, 24.2 down).
+    #[arg(long, value_delimiter = ',', default_values_t = [Link::Unlimited])]
+    links: Vec<Link>,
+    /// The ways to move them.
+    #[arg(long, value_delimiter = ',', default_values_t = Way::ALL)]
+    ways: Vec<Way>,
+    /// The whole matrix, which takes hours: 0, 5 and 20 % rewritten, 200 MB over all links.
+    #[arg(long, conflicts_with_all = ["megabytes", "rewritten", "links"])]
+    all: bool,
+    /// Do not count a container's requests beside a move.
+    #[arg(long)]
+    no_requests: bool,
+    /// Keep the rows in this file, in place of those of the same kind; a baseline over a slow link that is there already is
+    /// not measured again.
+    #[arg(long)]
+    record: Option<PathBuf>,
+    /// Draw plots into this folder.
+    #[arg(long)]
+    svg: Option<PathBuf>,
+}
+
+impl MigrationArguments {
+    fn run(self) -> Result<()> {
+        let crossed = || bench::crossed(&self.megabytes, &self.rewritten, &self.links);
+        let cells = if self.all { bench::all() } else { crossed() };
+        let wanted = Wanted { cells, ways: self.ways, rounds: self.rounds, serving: !self.no_requests };
+        let kept = self.record.as_deref().map(Figures::read).transpose()?.unwrap_or_default();
+        let (mut figures, mut measured) = (kept.clone(), Figures::default());
+        bench::migration(&lab::default_data_root(), &wanted, &kept, |new| {
+            measured.take(new.clone());
+            figures.take(new);
+            self.record.iter().try_for_each(|file| figures.write(file))
+        })?;
+        measured.print(self.json)?;
+        self.svg.iter().try_for_each(|folder| bench::write_plots(&figures, folder))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -123,9 +176,11 @@ impl Arguments {
                     return Ok(ExitCode::FAILURE);
                 }
             }
-            Command::Bench(BenchCommand::Migration { json, rounds, megabytes, rewritten }) => {
-                let rows = bench::migration(&lab::default_data_root(), rounds, &megabytes, &rewritten)?;
-                bench::print(&rows, json)?;
+            Command::Bench(BenchCommand::Migration(arguments)) => arguments.run()?,
+            Command::Bench(BenchCommand::Plots { record, svg }) => {
+                let figures = Figures::read(&record)?;
+                figures.print(false)?;
+                bench::write_plots(&figures, &svg)?;
             }
             Command::Lab(LabCommand::Up { devices, name, dir }) => {
                 lab_up(devices, &name, dir.unwrap_or_else(lab::default_data_root))?;

@@ -27,7 +27,7 @@ use tokio::{
 
 use super::{
     Shared, files,
-    journal::{Journal, Record, SourceRecord},
+    journal::{Before, Journal, Record, SourceRecord},
     progress::Progress,
     saving,
     step::{Attempts, Why, advise, say, text_of, unwritten},

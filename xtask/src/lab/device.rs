@@ -4,13 +4,16 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::json;
 
 use super::plan::{Plan, TOKEN_VARIABLE};
@@ -88,6 +91,11 @@ impl Device {
         &self.name
     }
 
+    /// The file that stands for its network namespace.
+    pub fn network_namespace(&self) -> &Path {
+        &self.netns
+    }
+
     /// Its address on the lab's bridge.
     pub fn address(&self) -> Ipv4Addr {
         self.address
@@ -112,6 +120,23 @@ impl Device {
     /// Where runc keeps the state of the engine's containers.
     pub fn exec_root(&self) -> PathBuf {
         self.run_dir.join("exec")
+    }
+
+    /// Does something in the device's network: sockets that are made there stay there, whoever has them afterwards.
+    ///
+    /// # Errors
+    /// The system does not let us in, or the work fails.
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let network = fs::File::open(&self.netns)?;
+        // Of a thread that ends, because a thread that went in would have to find its way back.
+        let inside = thread::scope(|scope| {
+            let worker = scope.spawn(|| {
+                move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))?;
+                work()
+            });
+            worker.join()
+        });
+        inside.map_err(|_| anyhow!("what was to be done inside {} panicked", self.name))?
     }
 
     /// A command that runs inside the device: its network, its mounts, its engine as `DOCKER_HOST`. The program must be

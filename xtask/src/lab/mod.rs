@@ -118,6 +118,13 @@ impl Lab {
         format!("10.{}.{}.0/17", 128 + subnet / 2, 128 * (subnet % 2))
     }
 
+    /// Networks of 256 addresses out of [`Lab::address_pool`], for containers of nobody: from 0 on its last ones, which a
+    /// tenant would get only after seven others.
+    pub fn spare_network(&self, number: u8) -> Ipv4Addr {
+        let [_, _, subnet, _] = self.plan.cloud_address().octets();
+        Ipv4Addr::new(10, 128 + subnet / 2, 128 * (subnet % 2) + 127 - number % 16, 0)
+    }
+
     /// A folder for the cloud's data and logs. It is gone after the lab.
     pub fn data_dir(&self) -> &Path {
         &self.plan.data_dir

@@ -6,10 +6,11 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use ecep_proto::api::Procedure;
+use ecep_proto::api::migration::{MigrateContainer, MigrationView};
 use ecep_proto::api::name::DeviceId;
 use ecep_proto::api::operation::{OperationEvent, OperationReply};
 use ecep_proto::api::stats::StatsEvent;
+use ecep_proto::api::{ContainerMigrate, Procedure};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -71,7 +72,7 @@ impl Client {
 
     /// Calls by URI with whatever keyword arguments. The errors are those of [`Client::call`].
     pub fn call_raw(&self, uri: &str, arguments: &Map<String, Value>) -> Result<Value> {
-        let lines = self.run(&[], uri, arguments)?;
+        let lines = self.run(CALL_LIMIT, &[], uri, arguments)?;
         lines.into_iter().next_back().context("the client printed nothing")
     }
 
@@ -85,16 +86,30 @@ impl Client {
     where
         P: Procedure<Reply = OperationReply>,
     {
-        let mut lines = self.run(&["--follow"], &P::on(device), &keywords(request)?)?;
+        let mut lines = self.run(CALL_LIMIT, &["--follow"], &P::on(device), &keywords(request)?)?;
         let answer = lines.pop().context("the client printed nothing")?;
         let events = lines.into_iter().map(|mut line| typed(line["event"].take()));
         Ok((typed(answer)?, events.collect::<Result<_>>()?))
     }
 
-    fn run(&self, options: &[&str], uri: &str, arguments: &Map<String, Value>) -> Result<Vec<Value>> {
+    /// Orders a move and follows it to its end, within `limit`: how it stood then. The errors are those of [`Client::call`].
+    pub fn follow_move(&self, request: &MigrateContainer, limit: Duration) -> Result<MigrationView> {
+        let mut lines = self.run(limit, &["--follow"], ContainerMigrate::URI, &keywords(request)?)?;
+        lines.pop();
+        let mut last = lines.pop().context("the client printed no event")?;
+        typed(last["event"].take())
+    }
+
+    fn run(
+        &self,
+        limit: Duration,
+        options: &[&str],
+        uri: &str,
+        arguments: &Map<String, Value>,
+    ) -> Result<Vec<Value>> {
         let mut command = Command::new(setup::python_interpreter());
         command.arg(workspace().join("examples/call-python/call.py")).args(self.options());
-        command.args(["--timeout", &CALL_LIMIT.as_secs().to_string()]).args(options).arg(uri);
+        command.args(["--timeout", &limit.as_secs().to_string()]).args(options).arg(uri);
         command.args(arguments.iter().map(|(name, value)| format!("{name}:={value}")));
         let output = command.stdin(Stdio::null()).output().context("cannot run the Python client")?;
         let text = String::from_utf8_lossy(&output.stdout);

@@ -30,7 +30,7 @@ pub use client::{Client, Language, WampError, Watch};
 pub use cloud::http_client;
 pub use cloud::{Cloud, Refused};
 pub use containers::ask_counter;
-pub use moves::{Counting, Route};
+pub use moves::{Counting, Route, read_answer};
 pub use programs::Programs;
 pub use supervisor::Supervisor;
 

@@ -19,6 +19,7 @@ use ecep_proto::api::reply::Nothing;
 use ecep_proto::api::{ContainerMigrate, ContainerPreflight, FleetContainerList, MigrationHistory};
 
 use super::Stack;
+use crate::lab::Device;
 use crate::{shell, wait};
 
 /// A client waits this long for one answer: longer than any interruption that is promised.
@@ -102,22 +103,40 @@ impl Stack {
     /// # Errors
     /// The system refuses.
     pub fn route_through(&self, number: u8) -> Result<Route> {
-        let (pool, via) = (self.lab().address_pool(), self.lab().device(number).address().to_string());
-        shell::run("ip", ["route", "replace", &pool, "via", &via])?;
-        Ok(Route { pool })
+        Route::add(self.lab().address_pool(), self.lab().device(number))
     }
 }
 
 /// A route of this machine.
 #[derive(Debug)]
 pub struct Route {
-    pool: String,
+    network: String,
+}
+
+impl Route {
+    /// Leads to a network, written `address/bits`, through a device.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn add(network: String, via: &Device) -> Result<Self> {
+        let route = Self { network };
+        route.lead_through(via)?;
+        Ok(route)
+    }
+
+    /// Leads through that device from now on.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn lead_through(&self, via: &Device) -> Result<()> {
+        shell::run("ip", ["route", "replace", &self.network, "via", &via.address().to_string()]).map(drop)
+    }
 }
 
 impl Drop for Route {
     fn drop(&mut self) {
         // It goes with the lab's bridge, too.
-        let _ = shell::run("ip", ["route", "del", &self.pool]);
+        let _ = shell::run("ip", ["route", "del", &self.network]);
     }
 }
 
@@ -150,7 +169,7 @@ impl Counting {
             while !stopped.load(Ordering::Relaxed) {
                 let start = Instant::now();
                 writer.write_all(b"POST /add HTTP/1.1\r\nHost: counter\r\nContent-Length: 0\r\n\r\n")?;
-                let now = answer(&mut reader).context("the connection was lost")?;
+                let now = read_answer(&mut reader).context("the connection was lost")?;
                 let wait = start.elapsed();
                 longest = longest.max(wait);
                 waited.fetch_max(wait.as_millis().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -197,7 +216,11 @@ impl Counting {
     }
 }
 
-fn answer(reader: &mut BufReader<TcpStream>) -> Result<u64> {
+/// Reads one answer of a counter over HTTP.
+///
+/// # Errors
+/// The connection was closed, or it is no number.
+pub fn read_answer(reader: &mut BufReader<TcpStream>) -> Result<u64> {
     let mut length = 0;
     loop {
         let mut line = String::new();

@@ -67,7 +67,15 @@ impl Programs {
 
 /// The programs of the whole workspace, by name.
 fn build_rust(options: &[&str]) -> Result<HashMap<String, PathBuf>> {
-    let output = Command::new(env!("CARGO"))
+    let mut command = Command::new(env!("CARGO"));
+    // What `cargo run` tells us of ourselves. Some build scripts run anew whenever it changes, as it does between that and
+    // a person's own `cargo build`.
+    for (name, _) in std::env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|of| name.to_string_lossy().starts_with(of)) {
+            command.env_remove(name);
+        }
+    }
+    let output = command
         .current_dir(workspace())
         .args(["build", "--workspace", "--bins", "--message-format=json-render-diagnostics"])
         .args(options)
