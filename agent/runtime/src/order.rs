@@ -169,8 +169,8 @@ impl Orders {
         private.mode(0o700).recursive(true);
         private.create(&self.folder).map_err(at(&self.folder))?;
         check_safe(&self.folder)?;
-        // A leading dot is in no container id. What a crash left here is not an order yet.
-        let draft = self.folder.join(format!(".{id}"));
+        // What a crash left here is not an order yet.
+        let draft = self.draft(id);
         remove_tree(&draft)?;
         private.create(&draft).map_err(at(&draft))?;
         write(&draft.join(ORDER), order)?;
@@ -227,7 +227,15 @@ impl Orders {
     /// # Errors
     /// The file system refuses.
     pub fn clear(&self, id: &str) -> Result<(), OrderError> {
-        remove_tree(&self.home(id)?)
+        let home = self.home(id)?;
+        // Whoever laid an order may have been killed at it.
+        remove_tree(&self.draft(id))?;
+        remove_tree(&home)
+    }
+
+    /// Where an order is made. A leading dot is in no container id.
+    fn draft(&self, id: &str) -> PathBuf {
+        self.folder.join(format!(".{id}"))
     }
 
     /// Whether there is anything about this container: the one question asked for every ordinary container.
@@ -432,6 +440,16 @@ mod tests {
         assert_eq!(orders.progress(ID).unwrap(), Some(Progress::Claimed));
         assert!(matches!(orders.claim(ID), Err(OrderError::Spent(_))));
         assert!(matches!(orders.lay(ID, &order), Err(OrderError::Exists(_))));
+    }
+
+    /// An agent that was killed while it laid an order left something that nobody cleared.
+    #[test]
+    fn what_a_killed_agent_had_begun_to_lay_is_cleared() {
+        let (_folder, orders, order) = scene();
+        orders.lay(ID, &order).unwrap();
+        fs::rename(orders.home(ID).unwrap(), orders.draft(ID)).unwrap();
+        orders.clear(ID).unwrap();
+        assert_eq!(fs::read_dir(&orders.folder).unwrap().count(), 0);
     }
 
     /// Only the start that belongs to the restore is left out; a failed restore has none.
