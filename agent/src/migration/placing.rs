@@ -167,3 +167,28 @@ fn move_to(from: &Path, to: &Path) -> io::Result<()> {
         outcome => outcome,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// An engine that has begun the container's start has its output open: what it writes later must not go into a file that is gone.
+    #[test]
+    fn output_that_begins_anew_stays_open() {
+        let scene = tempfile::tempdir().unwrap();
+        let (arrived, log) = (scene.path().join("arrived"), scene.path().join("log"));
+        fs::create_dir_all(arrived.join(LOGS)).unwrap();
+        fs::write(arrived.join(GONE), serde_json::to_vec(&Gone::default()).unwrap()).unwrap();
+        fs::write(&log, "old, and longer than what comes\n").unwrap();
+        let mut engines = OpenOptions::new().append(true).open(&log).unwrap();
+        fs::write(arrived.join(LOGS).join("0"), "new\n").unwrap();
+        fs::write(arrived.join(LOGS).join("1"), "old\n").unwrap();
+        let places = Places { upper: None, merged: None, volumes: Vec::new(), log: Some(log.clone()) };
+        places.put_changes(&arrived, true).unwrap();
+        engines.write_all(b"later\n").unwrap();
+        assert_eq!(fs::read_to_string(&log).unwrap(), "new\nlater\n");
+        assert_eq!(fs::read_to_string(numbered(&log, 1)).unwrap(), "old\n");
+    }
+}
