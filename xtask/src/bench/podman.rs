@@ -71,8 +71,9 @@ impl<'a> Podman<'a> {
         let mut container = PodmanContainer { podman: self, at };
         container.remove()?;
         let mut command = podman(device)?;
-        // Podman would raise limits, which not every machine lets it.
-        command.args(["run", "--ulimit", "host", "--detach", "--name", CONTAINER, "--network", NETWORK]);
+        command.args(["run", "--detach", "--name", CONTAINER, "--network", NETWORK]);
+        // Podman would raise these, which not every machine lets it.
+        command.args(["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]);
         command.args(["--ip", &self.address.to_string(), "--cgroup-parent", &format!("/{}", device.name())]);
         for (name, value) in environment(cell) {
             command.args(["--env", &format!("{name}={value}")]);
