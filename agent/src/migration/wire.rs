@@ -72,6 +72,8 @@ pub(super) enum FromSource {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum FromDestination {
+    /// The control stream has arrived. Streams overtake each other, so nothing else is opened before.
+    Met,
     /// What it lacks.
     Wants {
         /// Whether it needs the image.

@@ -6,8 +6,8 @@
 //! - TCP on port 9000: each line that is sent raises the number and is answered with it, on the same connection.
 //! - A line of log every second.
 //!
-//! `BALLAST_MB` makes it hold so much memory, of random bytes; `BALLAST_REWRITTEN` is how much of that it writes anew each
-//! second, in percent.
+//! `BALLAST_MB` makes it hold so much memory, of random bytes; `BALLAST_REWRITTEN` is how much of that, always the same part, it
+//! writes anew each second, in percent.
 //!
 //! `HTTP_PORT` and `TCP_PORT` in the environment choose other ports; 0 takes any free one, and the log says which.
 #![allow(clippy::print_stdout, reason = "an application's standard output is its log")]
@@ -90,7 +90,8 @@ fn number(variable: &str) -> io::Result<usize> {
     }
 }
 
-/// Keeps memory in use, page after page written anew, so evenly that every second sees the same share.
+/// Keeps memory in use, and writes a part of it anew over and over, page after page, once each second. It is always the same part, as
+/// with programs that work on something: whoever looks twice finds that share changed, however long that took.
 fn hold(megabytes: usize, percent: usize) {
     let mut seed = u64::from(std::process::id()) | 1;
     let mut next = move || {
@@ -102,13 +103,13 @@ fn hold(megabytes: usize, percent: usize) {
     };
     let mut memory: Vec<u64> = (0..megabytes * MEGABYTE / 8).map(|_| next()).collect();
     println!("ballast {megabytes}");
+    let rewritten = memory.len() * percent.min(100) / 100;
     let mut at = 0;
     loop {
         thread::sleep(BALLAST_INTERVAL);
-        let words = memory.len() * percent / 100 / BALLAST_STEPS;
-        for _ in 0..words {
+        for _ in 0..rewritten / BALLAST_STEPS {
             memory[at] = next();
-            at = (at + 1) % memory.len();
+            at = (at + 1) % rewritten;
         }
         std::hint::black_box(&memory);
     }

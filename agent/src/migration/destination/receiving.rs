@@ -48,6 +48,7 @@ impl<E: Engine> Move<'_, E> {
             Some((Opening::Control, stream)) => self.control = Some(stream),
             _ => return Err("the source came without a control stream".to_owned()),
         }
+        self.tell(FromDestination::Met).await?;
         self.take_lot(Lot::Plan, streams).await?;
         let plan = self.read_plan().await?;
         let mobility = &self.shared.mobility;

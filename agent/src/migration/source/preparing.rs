@@ -55,6 +55,10 @@ impl<E: Engine> Move<'_, E> {
         tracing::info!(migration = %grant.migration, destination = %grant.destination, is_relayed, "the two ends have met");
         let control = self.open_on(&channel, Opening::Control).await?;
         self.line = Some(Line { channel, control, is_relayed });
+        match self.answer().await? {
+            FromDestination::Met => {}
+            other => return Err(unexpected(&other)),
+        }
 
         let path = self.journal.folder().join(PLAN);
         let text = serde_json::to_vec(&plan).map_err(|error| error.to_string())?;
