@@ -19,6 +19,8 @@ const NOT_ASKED: &str =
     "the engine did not ask the runtime to restore the container; was it created before `ecep-agent setup`?";
 /// Between two looks at whether the engine is at it. Nobody waits for it but the move.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// The same while the container stands still.
+const LOOK_CLOSELY: Duration = Duration::from_millis(1);
 /// An engine that starts many containers at once needs seconds.
 const AHEAD_WITHIN: Duration = Duration::from_secs(60);
 
@@ -81,31 +83,54 @@ fn begin(mobility: &Mobility, engine_id: &str, order: Order) -> Result<Starting,
 }
 
 impl Starting {
-    /// The images are complete.
+    /// The images are complete: the runtime restores the container, and the engine may still be at the rest of its start then.
+    /// Answers its first process.
     ///
     /// # Errors
     /// As [`restore`].
-    pub(crate) async fn go(self) -> Result<i32, String> {
-        Orders::from_environment().go(&self.engine_id).map_err(|error| error.to_string())?;
-        self.finish().await
+    pub(crate) async fn go(&self) -> Result<i32, String> {
+        let orders = Orders::from_environment();
+        orders.go(&self.engine_id).map_err(|error| error.to_string())?;
+        loop {
+            let has_ended = self.started.is_finished();
+            match orders.progress(&self.engine_id).map_err(|error| error.to_string())? {
+                Some(Progress::Finished(outcome)) => return self.told(outcome),
+                _ if has_ended => return Err("the engine gave its start up".to_owned()),
+                _ => sleep(LOOK_CLOSELY).await,
+            }
+        }
     }
 
-    async fn finish(self) -> Result<i32, String> {
-        let started = self.started.await.map_err(|error| error.to_string())?.map_err(EngineError::into_api);
+    /// Waits for the end of the engine's start. Answers the container's first process.
+    ///
+    /// # Errors
+    /// As [`restore`].
+    pub(crate) async fn finish(mut self) -> Result<i32, String> {
+        let started = (&mut self.started).await.map_err(|error| error.to_string())?;
+        let started = started.map_err(|error| error.into_api().message);
         let progress = Orders::from_environment().progress(&self.engine_id);
         match progress.map_err(|error| error.to_string())? {
-            Some(Progress::Finished(Outcome::Restored { pid, milliseconds })) => {
-                tracing::info!(engine_id = %self.engine_id, milliseconds, "restored by the runtime");
-                started.map_err(|error| error.message)?;
-                Ok(pid)
-            }
-            Some(Progress::Finished(Outcome::Failed { reason, log })) => {
-                tracing::warn!(engine_id = %self.engine_id, %reason, %log, "a restore failed");
-                Err(reason)
+            Some(Progress::Finished(outcome)) => {
+                let pid = self.told(outcome)?;
+                started.map(|()| pid)
             }
             Some(Progress::Waiting | Progress::Claimed) | None => {
-                started.map_err(|error| error.message)?;
+                started?;
                 Err(NOT_ASKED.to_owned())
+            }
+        }
+    }
+
+    /// How the runtime says it ended.
+    fn told(&self, outcome: Outcome) -> Result<i32, String> {
+        match outcome {
+            Outcome::Restored { pid, milliseconds } => {
+                tracing::debug!(engine_id = %self.engine_id, milliseconds, "restored by the runtime");
+                Ok(pid)
+            }
+            Outcome::Failed { reason, log } => {
+                tracing::warn!(engine_id = %self.engine_id, %reason, %log, "a restore failed");
+                Err(reason)
             }
         }
     }

@@ -64,8 +64,8 @@ impl Tracked {
         Ok(items)
     }
 
-    /// What has changed since, to be sent while it is frozen or stopped. `pid` is its first process, if it has one; small files
-    /// that are made for it lie in `scratch`.
+    /// Which files have changed since, to be sent while it is frozen or stopped. `pid` is its first process, if it has one; small
+    /// files that are made for it lie in `scratch`.
     pub(super) fn changes(&self, pid: Option<i32>, scratch: &Path) -> io::Result<Vec<Item>> {
         let restless: HashSet<u64> = self.restless.union(&mapped(pid)?).copied().collect();
         let since =
@@ -85,10 +85,13 @@ impl Tracked {
         let list = scratch.join(GONE);
         fs::write(&list, serde_json::to_vec(&gone)?)?;
         items.push(item(GONE, Source::File(list))?);
-        if let Some((log, before)) = &self.log {
-            items.extend(new_output(log, *before, scratch)?);
-        }
         Ok(items)
+    }
+
+    /// What it has written to its output since. Its engine writes that down a moment after the container has said it, so this is
+    /// asked for late.
+    pub(super) fn output(&self, scratch: &Path) -> io::Result<Vec<Item>> {
+        self.log.as_ref().map_or_else(|| Ok(Vec::new()), |(log, before)| new_output(log, *before, scratch))
     }
 }
 

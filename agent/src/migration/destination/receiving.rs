@@ -123,7 +123,8 @@ impl<E: Engine> Move<'_, E> {
         match starting {
             Some(starting) => {
                 let restored = starting.go().await;
-                self.shared.mobility.release(engine_id);
+                // What is left to the engine it does while the move is decided.
+                self.starting = Some(starting);
                 prove(restored?)?;
             }
             None => self.restore(plan, engine_id).await?,

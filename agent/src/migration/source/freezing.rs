@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ecep_channel::transfer::Item;
 use ecep_precopy::sent::Sent;
 use ecep_proto::api::migration::MigrationPhase;
 use ecep_runtime::{freezer, network};
@@ -46,10 +47,10 @@ const LEAD_LIMIT: Duration = Duration::from_millis(500);
 struct Saved {
     /// CRIU's images.
     images: PathBuf,
-    /// Its first process.
-    pid: i32,
     /// How many images of pages have gone already.
     sent: u32,
+    /// The files that have changed.
+    changes: Vec<Item>,
 }
 
 impl<E: Engine> Move<'_, E> {
@@ -59,10 +60,11 @@ impl<E: Engine> Move<'_, E> {
         let tracked = self.tracked.clone().ok_or("the container's files were not looked at")?;
         self.progress.phase(MigrationPhase::Freezing);
         self.frozen_at = Some(Instant::now());
-        let mut items = Vec::new();
-        let mut frozen = None;
+        let scratch = self.journal.folder().to_owned();
+        let mut items;
         if self.record.is_live() && before.was_running {
-            let Saved { images, pid, sent } = self.save(&before).await?;
+            let Saved { images, sent, changes } = self.save(&before, &tracked).await?;
+            items = changes;
             self.progress.phase(MigrationPhase::Sending);
             let (small, pages) = files::images(&images).map_err(text_of)?;
             let over = Arc::new(AtomicBool::new(true));
@@ -70,13 +72,15 @@ impl<E: Engine> Move<'_, E> {
                 self.send_pages(number, &images, &over).await?;
             }
             items.push(small);
-            frozen = Some(pid);
-        } else if before.was_running {
-            self.shared.engine.stop(&before.engine_id, STOP_GRACE).await.map_err(say)?;
+        } else {
+            if before.was_running {
+                self.shared.engine.stop(&before.engine_id, STOP_GRACE).await.map_err(say)?;
+            }
+            let (of, into) = (Arc::clone(&tracked), scratch.clone());
+            items = blocking(move || of.changes(None, &into)).await?;
         }
         self.progress.phase(MigrationPhase::Sending);
-        let scratch = self.journal.folder().to_owned();
-        items.extend(blocking(move || tracked.changes(frozen, &scratch)).await?);
+        items.extend(blocking(move || tracked.output(&scratch)).await?);
         self.send(Lot::State, items).await?;
         loop {
             match self.answer().await? {
@@ -91,7 +95,7 @@ impl<E: Engine> Move<'_, E> {
     }
 
     /// Freezes it, cuts it off and saves it, while its pages travel already.
-    async fn save(&mut self, before: &Before) -> Result<Saved, Why> {
+    async fn save(&mut self, before: &Before, tracked: &Arc<files::Tracked>) -> Result<Saved, Why> {
         let mobility = self.shared.mobility.clone();
         let tenant = self.grant().tenant.clone();
         let mut attempt = 1;
@@ -126,12 +130,15 @@ impl<E: Engine> Move<'_, E> {
                 let _ending = ending;
                 saving::save(&id, pid, &into)
             }));
+            let (of, scratch) = (Arc::clone(tracked), self.journal.folder().to_owned());
+            let changes = tokio::spawn(blocking(move || of.changes(Some(pid), &scratch)));
             let sent = self.send_growing(&folder.join(IMAGES), &over).await?;
             let Some(dump) = &mut self.dump else { return Err(GIVEN_UP.to_owned()) };
             let saved = dump.await;
             self.dump = None;
+            let changes = changes.await.map_err(|error| error.to_string())?;
             match saved.map_err(|error| error.to_string())? {
-                Ok(images) => return Ok(Saved { images, pid, sent }),
+                Ok(images) => return Ok(Saved { images, sent, changes: changes? }),
                 Err(saving::Failure { is_passing: true, .. }) if attempt < DUMP_ATTEMPTS => {
                     network::reconnect(pid).map_err(|error| error.to_string())?;
                     freezer::thaw(pid).map_err(|error| error.to_string())?;
