@@ -17,6 +17,8 @@ const ALWAYS_LEFT: u64 = 90_000;
 pub(super) struct Known<'a> {
     /// Bytes of the container's memory.
     pub memory_bytes: u64,
+    /// Whether it publishes ports.
+    pub has_ports: bool,
     /// Bytes a second that the line may carry.
     pub bytes_per_second: Option<u64>,
     /// What was asked for.
@@ -48,7 +50,7 @@ pub(super) fn limits(known: &Known<'_>) -> Limits {
 pub(super) fn downtime(known: &Known<'_>, rounds: &[Round]) -> Duration {
     let always = known.bytes_per_second.map_or(0.0, |rate| ALWAYS_LEFT as f64 / rate.max(1) as f64);
     let left = rounds::estimate(rounds, known.bytes_per_second) + Duration::from_secs_f64(always);
-    standing_still(known.memory_bytes, left)
+    standing_still(known.memory_bytes, known.has_ports, left)
 }
 
 /// How to go on where it would stand still for `downtime` after so many rounds.
@@ -95,7 +97,7 @@ mod tests {
     }
 
     fn known(memory_bytes: u64, options: &MigrationOptions) -> Known<'_> {
-        Known { memory_bytes, bytes_per_second: None, options }
+        Known { memory_bytes, has_ports: false, bytes_per_second: None, options }
     }
 
     fn decided(memory: u64, rounds: &[Round], options: &MigrationOptions) -> Course {
@@ -116,14 +118,14 @@ mod tests {
         let busy = rounds(&[200, 190]);
         match decided(200 * MB, &busy, &options(Some(900), OverDowntime::Refuse)) {
             Course::Stay(why) => {
-                for says in ["2750 ms", "after 2 rounds", "max_downtime_ms is 900", "move it cold"] {
+                for says in ["2480 ms", "after 2 rounds", "max_downtime_ms is 900", "move it cold"] {
                     assert!(why.contains(says), "{why}");
                 }
             }
             other => panic!("{other:?}"),
         }
         assert_eq!(decided(200 * MB, &busy, &options(Some(900), OverDowntime::Cold)), Course::GoCold);
-        assert_eq!(decided(200 * MB, &busy, &options(Some(2_750), OverDowntime::Refuse)), Course::Freeze);
+        assert_eq!(decided(200 * MB, &busy, &options(Some(2_480), OverDowntime::Refuse)), Course::Freeze);
     }
 
     /// What saving and restoring alone take is known before a page has gone: nobody's link is used for nothing.

@@ -26,6 +26,7 @@ pub(super) fn forecast(
         memory: needs.memory_bytes,
         files: needs.writable_bytes.saturating_add(volumes),
         image: image_bytes,
+        has_ports: !needs.ports.is_empty(),
     };
     let bytes_per_second = known_rate.unwrap_or(ASSUMED_RATE);
     let told = estimate::before_the_start(way, &load, bytes_per_second);

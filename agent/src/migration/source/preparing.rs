@@ -92,7 +92,7 @@ impl<E: Engine> Move<'_, E> {
         }
         if let (true, Some(pid)) = (self.record.is_live(), portrait.pid) {
             self.memory_bytes = plan.needs.memory_bytes;
-            match self.send_ahead(pid).await? {
+            match self.send_ahead(pid, !plan.needs.ports.is_empty()).await? {
                 Course::Freeze => self.await_readiness().await?,
                 Course::Stay(why) => return Err(why),
                 Course::GoCold => self.go_cold().await?,
@@ -109,10 +109,11 @@ impl<E: Engine> Move<'_, E> {
     }
 
     /// Sends the memory ahead while the container runs, and answers how to go on.
-    async fn send_ahead(&mut self, pid: i32) -> Result<Course, Why> {
+    async fn send_ahead(&mut self, pid: i32, has_ports: bool) -> Result<Course, Why> {
         let options = self.record.options.clone();
         let bytes_per_second = self.record.bytes_per_second;
-        let known = Known { memory_bytes: self.memory_bytes, bytes_per_second, options: &options };
+        let memory_bytes = self.memory_bytes;
+        let known = Known { memory_bytes, has_ports, bytes_per_second, options: &options };
         let course = ahead::course_at_once(&known);
         if course != Course::Freeze {
             return Ok(course);
