@@ -206,6 +206,29 @@ fn python(scene: &Scene) -> Result<()> {
     work.delete()
 }
 
+/// Whatever the kernel calls it: private, shared with another process, of a file without a name or with one, in huge pages.
+fn kinds_of_memory(scene: &Scene) -> Result<()> {
+    let work =
+        scene.create("Python, memory of every kind", &order("kinds", &["python3", "/srv/kinds.py"]))?;
+    let value = |number: u64| format!("{number:08},");
+    let client = Client::start(Line::open(work.address, PORT)?, move |line, number| {
+        let at = line.http("POST", "/", &value(number))?;
+        ensure!(at == (number * 9).to_string(), "after {number} values it has {at} bytes");
+        Ok(())
+    });
+    let (mut line, answers) = moved_under(&work, client)?;
+    let expected: String = (1..=answers).map(value).collect();
+    let found = line.http("GET", "/", "")?;
+    let kinds: Vec<&str> = found.lines().filter_map(|line| line.split(' ').next()).collect();
+    println!("{answers} values in memory that is {kinds:?}");
+    ensure!(kinds.starts_with(&["private", "shared", "memfd", "file", "huge"]), "it has {kinds:?}");
+    for line in found.lines() {
+        let (kind, kept) = line.split_once(' ').context("a line without a kind")?;
+        ensure!(kept == expected, "what is {kind} does not have exactly the {answers} values that it took");
+    }
+    work.delete()
+}
+
 fn redis(scene: &Scene) -> Result<()> {
     let command =
         ["redis-server", "--save", "", "--appendonly", "no", "--protected-mode", "no", "--bind", "0.0.0.0"];
@@ -436,8 +459,9 @@ fn names_during_a_move(scene: &Scene) -> Result<()> {
 
 type Case = fn(&Scene) -> Result<()>;
 
-const CASES: [(&str, Case); 8] = [
+const CASES: [(&str, Case); 9] = [
     ("python", python),
+    ("memory of every kind", kinds_of_memory),
     ("redis", redis),
     ("nginx", nginx),
     ("node", node),
