@@ -6,6 +6,7 @@
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -143,6 +144,20 @@ const EVERY_TIME: [(Moment, Harm); 29] = [
     (Moment::Restored, Harm::DestinationDiskFull),
 ];
 
+/// Those of the table that run every time with a container that publishes no ports: its start has begun at the destination when it is
+/// frozen, and has to be called off.
+const AHEAD: [(Moment, Harm); 9] = [
+    (Moment::Prepared, Harm::DestinationAgent),
+    (Moment::Saving, Harm::DestinationAgent),
+    (Moment::Saving, Harm::SourceAgent),
+    (Moment::Prepared, Harm::DestinationEngine),
+    (Moment::Saved, Harm::DestinationEngine),
+    (Moment::Restored, Harm::DestinationEngine),
+    (Moment::Sent, Harm::SourceEngine),
+    (Moment::Saved, Harm::Cable),
+    (Moment::Saving, Harm::DestinationDiskFull),
+];
+
 struct Scene {
     stack: Stack,
     container: ContainerId,
@@ -150,7 +165,7 @@ struct Scene {
 }
 
 impl Scene {
-    fn start(name: &str) -> Self {
+    fn start(name: &str, ports: &[PortMapping]) -> Self {
         let mut report = Report::new();
         let name = format!("{name}-{}", std::process::id());
         let root = lab::default_data_root();
@@ -164,7 +179,7 @@ impl Scene {
         )
         .unwrap();
         let order = CreateContainer {
-            ports: vec![PortMapping { container: PORT, host: Some(8090), protocol: Protocol::Tcp }],
+            ports: ports.to_vec(),
             restart: RestartPolicy::Always,
             ..CreateContainer::new("counter".parse().unwrap(), lab::COUNTER_IMAGE)
         };
@@ -306,8 +321,8 @@ fn decided(scene: &Scene, operation: &OperationId) -> Result<Option<MigrationVie
     Ok(Some(scene.stack.await_move(operation, Duration::ZERO)?))
 }
 
-fn walk(name: &str, cases: &[(Moment, Harm)]) {
-    let scene = Scene::start(name);
+fn walk(name: &str, ports: &[PortMapping], cases: &[(Moment, Harm)]) {
+    let scene = Scene::start(name, ports);
     let route = scene.stack.route_through(1).unwrap();
     let client = Counting::start(scene.address, PORT).unwrap();
     let mut failures = Vec::new();
@@ -339,16 +354,33 @@ fn walk(name: &str, cases: &[(Moment, Harm)]) {
     println!("one connection throughout: {answers} answers, longest wait {longest:?}");
 }
 
+/// The machine carries one stack at a time.
+static ONE_STACK: Mutex<()> = Mutex::new(());
+
+const PUBLISHED: [PortMapping; 1] =
+    [PortMapping { container: PORT, host: Some(8090), protocol: Protocol::Tcp }];
+
 /// The promise of a move: never two, never none, nothing lost, on one TCP connection, whoever dies.
 #[test]
 fn one_copy_serves_whoever_dies() {
-    walk("faults", &EVERY_TIME);
+    let _one = ONE_STACK.lock().unwrap_or_else(PoisonError::into_inner);
+    walk("faults", &PUBLISHED, &EVERY_TIME);
 }
 
-/// Every moment with every harm.
+/// The same promise where the destination's engine is at the start before the freeze.
 #[test]
-#[ignore = "takes ten minutes; `cargo xtask test --all` runs it"]
+fn one_copy_serves_whoever_dies_in_a_start_that_waits() {
+    let _one = ONE_STACK.lock().unwrap_or_else(PoisonError::into_inner);
+    walk("ahead", &[], &AHEAD);
+}
+
+/// Every moment with every harm, with ports and without.
+#[test]
+#[ignore = "takes twenty minutes; `cargo xtask test --all` runs it"]
 fn the_whole_table() {
+    let _one = ONE_STACK.lock().unwrap_or_else(PoisonError::into_inner);
     let all = Moment::ALL.into_iter().flat_map(|moment| Harm::ALL.map(|harm| (moment, harm)));
-    walk("table", &all.collect::<Vec<_>>());
+    let all: Vec<_> = all.collect();
+    walk("table", &PUBLISHED, &all);
+    walk("table-ahead", &[], &all);
 }
