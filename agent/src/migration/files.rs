@@ -21,6 +21,9 @@ use crate::engine::docker::mobility::Portrait;
 /// Output files that an engine keeps of a container: `x-json.log`, `x-json.log.1`, ….
 pub(super) const MAX_LOGS: usize = 16;
 
+/// The end of the output, in the scratch folder.
+const TAIL_FILE: &str = "log-tail";
+
 /// Where a container's files are, and what they were when they went.
 pub(super) struct Tracked {
     upper: Option<(PathBuf, Manifest)>,
@@ -149,11 +152,11 @@ fn new_output(log: &Path, before: Output, scratch: &Path) -> io::Result<Vec<Item
     if now.inode != before.inode || now.length < before.length {
         return logs(log);
     }
-    let path = scratch.join(LOG_TAIL);
+    let path = scratch.join(TAIL_FILE);
     let mut file = File::open(log)?;
     file.seek(SeekFrom::Start(before.length))?;
     io::copy(&mut file.take(now.length - before.length), &mut File::create(&path)?)?;
-    Ok(vec![item(LOG_TAIL, Source::File(path))?])
+    Ok(vec![item(&format!("{LOG_TAIL}/{}", before.length), Source::File(path))?])
 }
 
 fn output(log: &Path) -> io::Result<Output> {

@@ -72,11 +72,7 @@ impl Places {
         }
         if let Some(log) = &self.log {
             put_logs(arrived, log, is_starting)?;
-            let tail = arrived.join(LOG_TAIL);
-            if tail.is_file() {
-                let mut out = OpenOptions::new().append(true).create(true).open(log)?;
-                io::copy(&mut File::open(tail)?, &mut out)?;
-            }
+            put_tail(&arrived.join(LOG_TAIL), log)?;
         }
         Ok(written)
     }
@@ -94,6 +90,25 @@ fn put_logs(arrived: &Path, log: &Path, is_open: bool) -> io::Result<()> {
         } else {
             move_to(&file, &numbered(log, number))?;
         }
+    }
+    Ok(())
+}
+
+/// The end of the output takes the place of all that is there from its beginning on.
+fn put_tail(folder: &Path, log: &Path) -> io::Result<()> {
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let begins = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        let begins: u64 = begins.ok_or_else(|| io::Error::other("the output's end has no beginning"))?;
+        let mut out = OpenOptions::new().append(true).create(true).open(log)?;
+        if out.metadata()?.len() < begins {
+            return Err(io::Error::other("the output's end came without what is before it"));
+        }
+        out.set_len(begins)?;
+        io::copy(&mut File::open(entry.path())?, &mut out)?;
     }
     Ok(())
 }
@@ -173,6 +188,20 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+
+    /// A line that was written while the output was on its way had gone with it already: it came twice.
+    #[test]
+    fn output_that_was_written_on_the_way_is_not_doubled() {
+        let scene = tempfile::tempdir().unwrap();
+        let (arrived, log) = (scene.path().join("arrived"), scene.path().join("log"));
+        fs::create_dir_all(arrived.join(LOG_TAIL)).unwrap();
+        fs::write(arrived.join(GONE), serde_json::to_vec(&Gone::default()).unwrap()).unwrap();
+        fs::write(&log, "one\ntwo\n").unwrap();
+        fs::write(arrived.join(LOG_TAIL).join("4"), "two\nthree\n").unwrap();
+        let places = Places { upper: None, merged: None, volumes: Vec::new(), log: Some(log.clone()) };
+        places.put_changes(&arrived, false).unwrap();
+        assert_eq!(fs::read_to_string(&log).unwrap(), "one\ntwo\nthree\n");
+    }
 
     /// An engine that has begun the container's start has its output open: what it writes later must not go into a file that is gone.
     #[test]

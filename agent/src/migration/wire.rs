@@ -109,7 +109,8 @@ pub(super) const UPPER: &str = "upper";
 pub(super) const VOLUMES: &str = "volumes";
 /// The output, the youngest file first.
 pub(super) const LOGS: &str = "logs";
-/// What was written to the youngest since.
+/// What was written to the youngest since: one file, whose name is where it begins. More may have gone with the files than was
+/// there when they were looked at.
 pub(super) const LOG_TAIL: &str = "log-tail";
 /// What is gone of the writable layer and the volumes since: [`Gone`].
 pub(super) const GONE: &str = "gone.json";
