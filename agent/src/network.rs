@@ -73,11 +73,16 @@ impl<E: Engine> Networks<E> {
     /// A container was started here: it gets the others' names, and its bridge the switches if it is new. The rules are there
     /// already.
     pub async fn started(&self) {
+        self.bridge_is_there().await;
+        self.introduce(&*self.table.lock().await).await;
+    }
+
+    /// A tenant's bridge may be new here: it gets the switches, or what waits on it for a container on the move would be lost.
+    pub async fn bridge_is_there(&self) {
         let current = self.table.lock().await;
         if let Err(error) = system::set_switches(bridges(&current)).await {
             tracing::warn!(%error, "the tenants' bridges cannot be set up");
         }
-        self.introduce(&current).await;
     }
 
     /// The engine is there, or back: it may have changed the firewall. Without a table what an earlier agent set up stays.

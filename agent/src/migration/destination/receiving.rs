@@ -181,6 +181,7 @@ impl<E: Engine> Move<'_, E> {
                 return Err(format!("another container of the tenant has the address {address}"));
             }
             self.shared.engine.ensure_network(&subnet).await.map_err(say)?;
+            self.shared.networks.bridge_is_there().await;
             creation::join_network(&mut body, plan.name(), &AssignedAddress { address, subnet });
         }
         let host = body.host_config.get_or_insert_default();
