@@ -19,8 +19,6 @@ const NOT_ASKED: &str =
     "the engine did not ask the runtime to restore the container; was it created before `ecep-agent setup`?";
 /// Between two looks at whether the engine is at it. Nobody waits for it but the move.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// The same while the container stands still.
-const LOOK_CLOSELY: Duration = Duration::from_millis(1);
 /// An engine that starts many containers at once needs seconds.
 const AHEAD_WITHIN: Duration = Duration::from_secs(60);
 
@@ -83,29 +81,21 @@ fn begin(mobility: &Mobility, engine_id: &str, order: Order) -> Result<Starting,
 }
 
 impl Starting {
-    /// The images are complete: the runtime restores the container, and the engine may still be at the rest of its start then.
-    /// Answers its first process.
+    /// The images are complete. Waits for the end of the engine's start: an engine that is killed before that does not know the
+    /// container as running when it is back, and cannot start it once more.
     ///
     /// # Errors
     /// As [`restore`].
-    pub(crate) async fn go(&self) -> Result<i32, String> {
-        let orders = Orders::from_environment();
-        orders.go(&self.engine_id).map_err(|error| error.to_string())?;
-        loop {
-            let has_ended = self.started.is_finished();
-            match orders.progress(&self.engine_id).map_err(|error| error.to_string())? {
-                Some(Progress::Finished(outcome)) => return self.told(outcome),
-                _ if has_ended => return Err("the engine gave its start up".to_owned()),
-                _ => sleep(LOOK_CLOSELY).await,
-            }
-        }
+    pub(crate) async fn go(self) -> Result<i32, String> {
+        Orders::from_environment().go(&self.engine_id).map_err(|error| error.to_string())?;
+        self.finish().await
     }
 
     /// Waits for the end of the engine's start. Answers the container's first process.
     ///
     /// # Errors
     /// As [`restore`].
-    pub(crate) async fn finish(mut self) -> Result<i32, String> {
+    async fn finish(mut self) -> Result<i32, String> {
         let started = (&mut self.started).await.map_err(|error| error.to_string())?;
         let started = started.map_err(|error| error.into_api().message);
         let progress = Orders::from_environment().progress(&self.engine_id);

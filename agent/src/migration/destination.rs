@@ -35,7 +35,7 @@ use super::{
 };
 use crate::{
     engine::{Engine, EngineError, engine_name},
-    restoring::{self, Starting},
+    restoring,
 };
 
 /// A lot is never larger than what the disk holds, which the pre-flight has looked at.
@@ -67,8 +67,6 @@ struct Move<'a, E> {
     /// Where the container was reached before this device began to wait for it.
     awaited: Option<Place>,
     progress: Progress,
-    /// The engine's start of the copy, where it is not waited for yet.
-    starting: Option<Starting>,
 }
 
 /// Does its part of a move, to the end.
@@ -89,7 +87,6 @@ pub(super) async fn run<E: Engine>(
         authority: Authority { control: shared.control.clone(), grant: grant.clone(), generation },
         control: None,
         awaited: None,
-        starting: None,
         progress: Progress::start(&grant.migration, shared.control.clone()),
     };
     let Some((mut machine, mut action)) = begun else {
@@ -189,13 +186,6 @@ impl<E: Engine> Move<'_, E> {
         let plan = self.record.plan.clone().ok_or("the plan is lost")?;
         let engine_id = self.record.engine_id.clone().ok_or("the container's id is lost")?;
         let (mobility, grant) = (self.shared.mobility.clone(), self.grant().clone());
-        if let Some(starting) = self.starting.take() {
-            let started = starting.finish().await;
-            mobility.release(&engine_id);
-            if let Err(why) = started {
-                tracing::warn!(migration = %grant.migration, %why, "the engine did not bring its start of a container to its end");
-            }
-        }
         let portrait = match mobility.portrait(&grant.tenant, &engine_id, false).await {
             // Somebody deleted it at the engine itself.
             Err(EngineError::NotFound(_)) => return Ok(()),

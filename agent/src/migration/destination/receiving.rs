@@ -123,8 +123,7 @@ impl<E: Engine> Move<'_, E> {
         match starting {
             Some(starting) => {
                 let restored = starting.go().await;
-                // What is left to the engine it does while the move is decided.
-                self.starting = Some(starting);
+                self.shared.mobility.release(engine_id);
                 prove(restored?)?;
             }
             None => self.restore(plan, engine_id).await?,
