@@ -43,7 +43,7 @@ pub(crate) async fn start_ahead(
     let since = Instant::now();
     loop {
         match orders.progress(engine_id).map_err(|error| error.to_string())? {
-            Some(Progress::Claimed) => {
+            Some(Progress::Claimed) if orders.is_ready(engine_id).map_err(|error| error.to_string())? => {
                 tracing::info!(
                     engine_id,
                     milliseconds = since.elapsed().as_millis(),
@@ -51,7 +51,9 @@ pub(crate) async fn start_ahead(
                 );
                 return Ok(starting);
             }
-            Some(Progress::Waiting) if !starting.started.is_finished() && since.elapsed() < AHEAD_WITHIN => {
+            Some(Progress::Waiting | Progress::Claimed)
+                if !starting.started.is_finished() && since.elapsed() < AHEAD_WITHIN =>
+            {
                 sleep(LOOK_EVERY).await;
             }
             // It has ended, or is ended by this.

@@ -2,7 +2,7 @@
 //! mount of an overlay whose upper layer they are of (the kernel's filesystems/overlayfs): then whiteouts and opaque folders
 //! are done, not copied.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -19,20 +19,33 @@ const OPAQUE: &str = "trusted.overlay.opaque";
 /// The kernel's longest list of attribute names, and its longest attribute.
 const MAX_XATTR: usize = 64 * 1024;
 
+/// Those that say where the rest of something is, in layers below: what has them cannot be done through the mount (of kernels
+/// with `redirect_dir` or `metacopy`).
+const ELSEWHERE: [&str; 2] = ["trusted.overlay.redirect", "trusted.overlay.metacopy"];
+
 /// What the changes are put into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Into {
+pub enum Into<'a> {
     /// A folder, as it is.
     Folder,
-    /// The mount of an overlay; the changes are of its upper layer.
-    Overlay,
+    /// The mount of an overlay; the changes are of its upper layer, which is this one.
+    Overlay(&'a Path),
+}
+
+impl Into<'_> {
+    fn below(self, name: &OsStr) -> Option<PathBuf> {
+        match self {
+            Self::Folder => None,
+            Self::Overlay(upper) => Some(upper.join(name)),
+        }
+    }
 }
 
 /// Puts the part of a tree into a folder that has the rest, in place of what is there. `part` is used up by it.
 ///
 /// # Errors
 /// The disk refuses; some of it is in place then.
-pub fn changes(part: &Path, target: &Path, into: Into) -> io::Result<()> {
+pub fn changes(part: &Path, target: &Path, into: Into<'_>) -> io::Result<()> {
     make_room(part, target, into)?;
     copy(part, target)
 }
@@ -58,31 +71,66 @@ pub fn removals(gone: &[PathBuf], target: &Path) -> io::Result<()> {
 }
 
 /// Removes from the target what the part's files take the place of.
-fn make_room(part: &Path, target: &Path, into: Into) -> io::Result<()> {
+fn make_room(part: &Path, target: &Path, into: Into<'_>) -> io::Result<()> {
     for child in fs::read_dir(part)? {
         let child = child?;
         let (from, to) = (child.path(), target.join(child.file_name()));
+        let upper = into.below(&child.file_name());
         let metadata = from.symlink_metadata()?;
+        if let Some(place) = &upper {
+            refuse_elsewhere(&from, place)?;
+        }
         if !metadata.is_dir() {
             remove(&to)?;
-            if into == Into::Overlay && is_whiteout(&metadata) {
+            if upper.is_some() && is_whiteout(&metadata) {
                 fs::remove_file(&from)?;
             }
             continue;
         }
-        let overlays = overlay_attributes(&from)?;
-        let hides = into == Into::Overlay && overlays.iter().any(|name| name.as_bytes() == OPAQUE.as_bytes());
+        // One that hides what is below it already has the rest of the part's; one that does not has only what it must not have.
+        let hides = match &upper {
+            Some(upper) => is_opaque(&from)? && !is_opaque(upper)?,
+            None => false,
+        };
         if hides || to.symlink_metadata().is_ok_and(|there| !there.is_dir()) {
             remove(&to)?;
         }
-        make_room(&from, &to, into)?;
+        make_room(&from, &to, upper.as_deref().map_or(Into::Folder, Into::Overlay))?;
     }
-    if into == Into::Overlay {
+    if into != Into::Folder {
         for name in overlay_attributes(part)? {
             sys::lremovexattr(part, name.as_c_str())?;
         }
     }
     Ok(())
+}
+
+fn refuse_elsewhere(from: &Path, place: &Path) -> io::Result<()> {
+    for name in overlay_attributes(from)? {
+        if ELSEWHERE.iter().any(|elsewhere| name.as_bytes() == elsewhere.as_bytes()) {
+            return Err(io::Error::other(format!(
+                "{} was renamed or changed in a way that only its own kernel's overlay understands; move the container again, or \
+                 cold",
+                place.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a folder of an upper layer hides what is below it; one that is not there does not.
+fn is_opaque(folder: &Path) -> io::Result<bool> {
+    let mut value = [0; 4];
+    match sys::lgetxattr(folder, OPAQUE, value.as_mut_slice()) {
+        Ok(length) => Ok(value.get(..length) == Some(b"y")),
+        Err(
+            rustix::io::Errno::NODATA
+            | rustix::io::Errno::NOENT
+            | rustix::io::Errno::NOTDIR
+            | rustix::io::Errno::OPNOTSUPP,
+        ) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn overlay_attributes(path: &Path) -> io::Result<Vec<CString>> {
@@ -231,11 +279,28 @@ mod tests {
         let one = listing(&merged);
         let copied = Command::new("cp").arg("-a").args([at("one"), at("part")]).status().unwrap();
         assert!(copied.success());
-        let two = changes(&at("part"), &at("two-merged"), Into::Overlay).map(|()| listing(&at("two-merged")));
+        let upper = at("two");
+        let put = |part: &str| changes(&at(part), &at("two-merged"), Into::Overlay(&upper));
+        let two = put("part").map(|()| listing(&at("two-merged")));
+        // Later one file of a folder that was made anew changes: the others that are in it stay.
+        write(&merged, &["anew/other"]);
+        let more = Command::new("cp").arg("-a").args([at("one"), at("more")]).status().unwrap();
+        assert!(more.success());
+        let both = put("more").and_then(|()| {
+            fs::write(merged.join("anew/new"), "changed")?;
+            let copied = Command::new("cp").arg("-a").args([at("one"), at("later")]).status()?;
+            assert!(copied.success());
+            fs::remove_file(at("later").join("anew/other"))?;
+            put("later")?;
+            Ok((listing(&merged), listing(&at("two-merged"))))
+        });
         for name in ["one-merged", "two-merged"] {
             assert!(Command::new("umount").arg(at(name)).status().unwrap().success());
         }
         assert_eq!(one, two.unwrap());
+        let (source, destination) = both.unwrap();
+        assert_eq!(source, destination);
+        assert!(destination.iter().any(|line| line.starts_with("anew/other")));
         assert!(
             one.iter().any(|line| line.starts_with("anew/new"))
                 && !one.iter().any(|line| line.contains("removed"))

@@ -26,13 +26,15 @@ const ORDER: &str = "order.json";
 const CLAIMED: &str = "claimed.json";
 const RESULT: &str = "result.json";
 const STARTED: &str = "started";
+const READY: &str = "ready";
 const GO: &str = "go";
 const OFF: &str = "off";
 
-/// Between two looks for `go`: the container stands still meanwhile.
+/// Between two looks for `go`: the container stands still at the end of it.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
-/// An agent that has ended comes back and calls the restore off; one that never does must not hold the engine for ever.
-const WAIT_LIMIT: Duration = Duration::from_secs(30 * 60);
+/// An agent that has ended comes back and calls the restore off; one that never does must not hold the engine for ever. What is left of
+/// a large container may come for hours over a slow line.
+const WAIT_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What to restore, and in which state to leave it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -200,6 +202,14 @@ impl Orders {
         Ok(Some(if claimed { Progress::Claimed } else { Progress::Waiting }))
     }
 
+    /// Whether the runtime has done all that it can before the images are complete.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn is_ready(&self, id: &str) -> Result<bool, OrderError> {
+        exists(&self.home(id)?.join(READY))
+    }
+
     /// The images of an order that waits are complete.
     ///
     /// # Errors
@@ -330,6 +340,10 @@ impl Claim {
     /// It was called off, or the agent does not come back.
     pub fn wait(&self) -> Result<(), OrderError> {
         let start = Instant::now();
+        if self.order.waits {
+            let ready = self.home.join(READY);
+            fs::write(&ready, "").map_err(at(&ready))?;
+        }
         while self.order.waits && !exists(&self.home.join(GO))? {
             // Cleared is called off, too.
             if exists(&self.home.join(OFF))? || !exists(&self.home)? || start.elapsed() > WAIT_LIMIT {
@@ -497,6 +511,9 @@ mod tests {
             orders.lay(ID, &order).unwrap();
             let claim = orders.claim(ID).unwrap();
             let waiting = thread::spawn(move || claim.wait().is_ok());
+            while !orders.is_ready(ID).unwrap() {
+                thread::yield_now();
+            }
             assert!(!waiting.is_finished(), "it was told nothing yet");
             tell(&orders, ID).unwrap();
             assert_eq!(waiting.join().unwrap(), expected);

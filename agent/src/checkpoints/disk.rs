@@ -32,7 +32,9 @@ const UPPER: &str = "upper";
 pub(super) struct Record {
     pub view: CheckpointView,
     pub image_id: String,
-    /// The OCI runtime of the container, as its engine names it.
+    /// The OCI runtime of the container, as its engine names it. None in those of before there was this field, which our runtime
+    /// cannot restore any more.
+    #[serde(default)]
     pub runtime: String,
     /// The volumes' places inside the container, in the order of their numbers.
     pub volumes: Vec<String>,

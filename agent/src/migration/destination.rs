@@ -271,6 +271,8 @@ impl<E: Engine> Move<'_, E> {
         let name = engine_name(&self.grant().container);
         if let Some(engine_id) = &self.record.engine_id {
             restoring::call_off(engine_id)?;
+            // The engine is asked for it again, or it could not be removed.
+            self.shared.mobility.release(engine_id);
         }
         for id in [self.record.engine_id.as_deref(), Some(name.as_str())].into_iter().flatten() {
             match self.shared.engine.remove(id, true).await {
@@ -280,7 +282,6 @@ impl<E: Engine> Move<'_, E> {
         }
         if let Some(engine_id) = &self.record.engine_id {
             restoring::clear(engine_id)?;
-            self.shared.mobility.release(engine_id);
         }
         for volume in &self.record.volumes {
             self.shared.mobility.remove_volume(volume).await.map_err(say)?;

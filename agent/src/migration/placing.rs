@@ -58,13 +58,15 @@ impl Places {
     /// its own: see [`flush`].
     pub(super) fn put_changes(&self, arrived: &Path, is_starting: bool) -> io::Result<Vec<PathBuf>> {
         let gone: Gone = serde_json::from_slice(&fs::read(arrived.join(GONE))?)?;
-        let (upper, into) = match is_starting {
-            true => (&self.merged, Into::Overlay),
-            false => (&self.upper, Into::Folder),
-        };
         let mut written = Vec::new();
-        if let Some(upper) = upper {
-            change(&arrived.join(UPPER), upper, into, &gone.upper, &mut written)?;
+        match (&self.upper, &self.merged) {
+            (Some(upper), Some(merged)) if is_starting => {
+                change(&arrived.join(UPPER), merged, Into::Overlay(upper), &gone.upper, &mut written)?;
+            }
+            (Some(upper), _) if !is_starting => {
+                change(&arrived.join(UPPER), upper, Into::Folder, &gone.upper, &mut written)?;
+            }
+            _ => return Err(io::Error::other("the engine does not say where the container's files are")),
         }
         for (number, place) in self.volumes.iter().enumerate() {
             let gone = gone.volumes.get(number).map(Vec::as_slice).unwrap_or_default();
@@ -135,7 +137,7 @@ pub(crate) fn flush_disk_of(path: &Path) -> io::Result<()> {
 fn change(
     part: &Path,
     target: &Path,
-    into: Into,
+    into: Into<'_>,
     gone: &[PathBuf],
     written: &mut Vec<PathBuf>,
 ) -> io::Result<()> {
@@ -198,7 +200,8 @@ mod tests {
         fs::write(arrived.join(GONE), serde_json::to_vec(&Gone::default()).unwrap()).unwrap();
         fs::write(&log, "one\ntwo\n").unwrap();
         fs::write(arrived.join(LOG_TAIL).join("4"), "two\nthree\n").unwrap();
-        let places = Places { upper: None, merged: None, volumes: Vec::new(), log: Some(log.clone()) };
+        let [upper, merged] = ["upper", "merged"].map(|name| Some(scene.path().join(name)));
+        let places = Places { upper, merged, volumes: Vec::new(), log: Some(log.clone()) };
         places.put_changes(&arrived, false).unwrap();
         assert_eq!(fs::read_to_string(&log).unwrap(), "one\ntwo\nthree\n");
     }
@@ -214,7 +217,8 @@ mod tests {
         let mut engines = OpenOptions::new().append(true).open(&log).unwrap();
         fs::write(arrived.join(LOGS).join("0"), "new\n").unwrap();
         fs::write(arrived.join(LOGS).join("1"), "old\n").unwrap();
-        let places = Places { upper: None, merged: None, volumes: Vec::new(), log: Some(log.clone()) };
+        let [upper, merged] = ["upper", "merged"].map(|name| Some(scene.path().join(name)));
+        let places = Places { upper, merged, volumes: Vec::new(), log: Some(log.clone()) };
         places.put_changes(&arrived, true).unwrap();
         engines.write_all(b"later\n").unwrap();
         assert_eq!(fs::read_to_string(&log).unwrap(), "new\nlater\n");

@@ -35,6 +35,9 @@ pub(super) fn options(order: &MigrateContainer) -> Result<MigrationOptions, ApiE
             return invalid(format!("{name} is of live moves only; leave it out of a cold one"));
         }
     }
+    if order.max_rounds == Some(1) && order.max_downtime_ms.is_some() {
+        return invalid("max_rounds is 1; only a second round tells what is written meanwhile, so use 2 or more with max_downtime_ms".to_owned());
+    }
     if order.over_downtime.is_some() && order.max_downtime_ms.is_none() {
         return invalid("over_downtime says what to do over max_downtime_ms; give that too".to_owned());
     }
@@ -71,6 +74,7 @@ mod tests {
             (json!({ "mode": "cold", "max_rounds": 1 }), "max_rounds is of live moves only"),
             (json!({ "mode": "cold", "max_downtime_ms": 1 }), "max_downtime_ms is of live moves only"),
             (json!({ "over_downtime": "cold" }), "give that too"),
+            (json!({ "max_rounds": 1, "max_downtime_ms": 900 }), "use 2 or more"),
         ] {
             let error = judged(&order).unwrap_err();
             assert_eq!(error.uri, ErrorKind::InvalidArgument, "{order}");

@@ -25,7 +25,7 @@ use crate::{engine::EngineError, network::network_name};
 const IMAGE_SECONDS: u64 = 3600;
 
 /// A start waits for the images of a container of gigabytes that come over a slow link; the runtime itself gives up before.
-const HELD_SECONDS: u64 = 3600;
+const HELD_SECONDS: u64 = 25 * 3600;
 
 /// What moves containers of one engine. Clones are the same.
 #[derive(Clone)]

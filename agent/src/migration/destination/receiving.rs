@@ -40,6 +40,7 @@ use crate::{
 const FIRST_CONTACT: Duration = Duration::from_secs(60 * 60);
 /// The control plane tells a network with its answer to the next report, or the one after it.
 const NETWORK_LIMIT: Duration = Duration::from_millis(4 * REPORT_EVERY_MS);
+
 impl<E: Engine> Move<'_, E> {
     /// Everything until the copy stands.
     pub(super) async fn receive(&mut self, streams: &mut Streams) -> Result<(), Why> {
@@ -187,6 +188,13 @@ impl<E: Engine> Move<'_, E> {
         // It gets its policy back when it is let out: until then the engine must not start it by itself.
         host.restart_policy = None;
         let has_runtime = self.shared.engine.has_runtime(RUNTIME_NAME).await;
+        if plan.is_live(self.grant()) && !has_runtime {
+            // It would be started afresh, beside the one that runs.
+            return Err(format!(
+                "the destination's engine does not say that it has the runtime {RUNTIME_NAME}; run `ecep-agent setup` there, or move \
+                 the container cold"
+            ));
+        }
         host.runtime = has_runtime.then(|| RUNTIME_NAME.to_owned());
         let policy = Policy::load(&self.shared.orders.policy_folder).map_err(|error| error.to_string())?;
         let body = policy.check(&tenant, body).map_err(|error| error.message)?;
@@ -243,6 +251,11 @@ impl<E: Engine> Move<'_, E> {
                 }),
             };
         let volumes = volumes.collect::<Result<_, _>>()?;
+        if portrait.upper.is_none() || portrait.merged.is_none() {
+            return Err("the destination's engine does not say where the container's files are; does it use another storage driver \
+                        than overlay2?"
+                .to_owned());
+        }
         Ok(Places { upper: portrait.upper, merged: portrait.merged, volumes, log })
     }
 
