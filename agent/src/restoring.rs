@@ -83,6 +83,14 @@ fn begin(mobility: &Mobility, engine_id: &str, order: Order) -> Result<Starting,
 }
 
 impl Starting {
+    /// Watches the engine's start while the images are not complete: it should not end before they are. Answers why it did.
+    pub(crate) async fn ended_early(&mut self) -> String {
+        let ended = self.end().await;
+        ended
+            .err()
+            .unwrap_or_else(|| "the engine started the container before its memory was there".to_owned())
+    }
+
     /// The images are complete. Waits for the end of the engine's start: an engine that is killed before that does not know the
     /// container as running when it is back, and cannot start it once more.
     ///
@@ -98,6 +106,10 @@ impl Starting {
     /// # Errors
     /// As [`restore`].
     async fn finish(mut self) -> Result<i32, String> {
+        self.end().await
+    }
+
+    async fn end(&mut self) -> Result<i32, String> {
         let started = (&mut self.started).await.map_err(|error| error.to_string())?;
         let started = started.map_err(|error| error.into_api().message);
         let progress = Orders::from_environment().progress(&self.engine_id);

@@ -52,10 +52,17 @@ struct Scene {
     stack: Stack,
     /// Of the engine of each device, in the order of their numbers.
     versions: Vec<String>,
-    live: ContainerId,
-    live_address: Ipv4Addr,
+    /// Moved live with a client each: one that publishes a port, and one whose start waits for its memory.
+    live: [Live; 2],
     cold: ContainerId,
     cold_address: Ipv4Addr,
+}
+
+/// A counter that is moved live.
+struct Live {
+    id: ContainerId,
+    address: Ipv4Addr,
+    is_published: bool,
 }
 
 /// How one step of the walk went.
@@ -64,8 +71,8 @@ struct Row {
     to: String,
     /// What the pre-flight said of a live move.
     preflight: String,
-    /// How long it stood still, and how long the client waited.
-    live: Result<(Duration, Duration)>,
+    /// How long each stood still, and how long its client waited.
+    live: Result<[(Duration, Duration); 2]>,
     /// How long it stood still.
     cold: Result<Duration>,
 }
@@ -95,9 +102,13 @@ impl Scene {
         let mut with_volume = counter("cold")?;
         with_volume.volumes =
             vec![VolumeMount { volume: "data".parse()?, target: "/data".into(), read_only: false }];
-        let (live, live_address) = stack.create(WALK[0], &with_port, LIMIT)?;
         let (cold, cold_address) = stack.create(WALK[0], &with_volume, LIMIT)?;
-        Ok(Self { stack, versions, live, live_address, cold, cold_address })
+        let live = |order: &CreateContainer| -> Result<Live> {
+            let (id, address) = stack.create(WALK[0], order, LIMIT)?;
+            Ok(Live { id, address, is_published: !order.ports.is_empty() })
+        };
+        let live = [live(&with_port)?, live(&counter("quiet")?)?];
+        Ok(Self { stack, versions, live, cold, cold_address })
     }
 
     fn version(&self, number: u8) -> String {
@@ -145,25 +156,25 @@ impl Scene {
 
     /// Moves it live, where the pre-flight says that this is possible; the outside client counts on over its one connection,
     /// and the container's log goes on from where it was.
-    fn move_live(&self, number: u8, client: &Counting) -> Result<(Duration, Duration)> {
+    fn move_live(&self, live: &Live, number: u8, client: &Counting) -> Result<(Duration, Duration)> {
         let first_line = |number: u8| -> Result<String> {
             let device = self.stack.lab().device(number);
-            let label = format!("label={}={}", label::CONTAINER, self.live);
+            let label = format!("label={}={}", label::CONTAINER, live.id);
             let id = device.run_docker(["ps", "--quiet", "--filter", &label])?;
             let log = device.run_docker(["logs", "--timestamps", &id])?;
             Ok(log.lines().next().unwrap_or_default().to_owned())
         };
-        let from = self.holder(&self.live)?;
+        let from = self.holder(&live.id)?;
         let before = first_line(from)?;
         ensure!(!before.is_empty(), "it has no log at the source");
         client.wait_on(LIMIT)?;
         client.take_longest_wait();
-        let stood_still = self.move_to(&self.live, number, MigrationMode::Live)?;
+        let stood_still = self.move_to(&live.id, number, MigrationMode::Live)?;
         client.wait_on(LIMIT)?;
         let waited = client.take_longest_wait();
         let after = first_line(number)?;
         ensure!(before == after, "its log began with {before:?}, and begins with {after:?} now");
-        for published in [number, from] {
+        for published in [number, from].into_iter().filter(|_| live.is_published) {
             let address = self.stack.lab().device(published).address();
             let answer = wait::until("its published port answers", LIMIT, || {
                 let url = format!("http://{address}:{PUBLISHED}/count");
@@ -177,7 +188,7 @@ impl Scene {
         device.start_engine()?;
         device.wait_ready()?;
         client.wait_on(LIMIT)?;
-        self.runs_only_on(&self.live, number)?;
+        self.runs_only_on(&live.id, number)?;
         Ok((stood_still, waited))
     }
 
@@ -216,7 +227,7 @@ impl Scene {
     /// What the pre-flight says of a live move there, once both ends have tried out what they can.
     fn preflight(&self, number: u8) -> Result<(Verdict, String)> {
         let answer = wait::until("both ends have tried it out", LIMIT, || {
-            let answer = self.stack.preflight(&self.live, self.stack.id(number))?;
+            let answer = self.stack.preflight(&self.live[0].id, self.stack.id(number))?;
             let is_tried = !answer.checks.iter().any(|check| check.text.contains("being tried out"));
             Ok(is_tried.then_some(answer))
         })?;
@@ -225,10 +236,12 @@ impl Scene {
         Ok((answer.verdict, reasons.join("; ")))
     }
 
-    fn step(&self, from: u8, to: u8, client: &Counting) -> Result<Row> {
+    fn step(&self, from: u8, to: u8, clients: &[Counting; 2]) -> Result<Row> {
         let (verdict, reasons) = self.preflight(to)?;
         let live = match verdict {
-            Verdict::Live => self.move_live(to, client),
+            Verdict::Live => self
+                .move_live(&self.live[0], to, &clients[0])
+                .and_then(|first| Ok([first, self.move_live(&self.live[1], to, &clients[1])?])),
             _ => Err(anyhow::anyhow!("the pre-flight says {verdict:?}: {reasons}")),
         };
         let cold = self.move_cold(to);
@@ -273,12 +286,14 @@ fn containers_move_between_engines_of_all_releases() {
 
     let scene = Scene::start().unwrap();
     let route = scene.stack.route_through(1).unwrap();
-    let client = Counting::start(scene.live_address, PORT).unwrap();
+    let clients = scene.live.each_ref().map(|live| Counting::start(live.address, PORT).unwrap());
     let mut failures = Vec::new();
-    println!("| from | to | pre-flight | live: stood still | live: the client waited | cold: stood still |");
-    println!("|---|---|---|---|---|---|");
+    println!(
+        "| from | to | pre-flight | live: stood still | its client waited | without ports: stood still | its client waited | cold: stood still |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
     for (from, to) in steps {
-        let row = match scene.step(from, to, &client) {
+        let row = match scene.step(from, to, &clients) {
             Ok(row) => row,
             Err(error) => {
                 failures.push(format!("from device {from} to {to}: {error:#}"));
@@ -287,8 +302,10 @@ fn containers_move_between_engines_of_all_releases() {
         };
         let seconds = |time: Duration| format!("{:.1} s", time.as_secs_f64());
         let live = match &row.live {
-            Ok((stood_still, waited)) => format!("{} | {}", seconds(*stood_still), seconds(*waited)),
-            Err(error) => format!("FAILED: {error:#} | "),
+            Ok(both) => both
+                .map(|(stood_still, waited)| format!("{} | {}", seconds(stood_still), seconds(waited)))
+                .join(" | "),
+            Err(error) => format!("FAILED: {error:#} | | | "),
         };
         let cold = match &row.cold {
             Ok(stood_still) => seconds(*stood_still),
@@ -299,18 +316,21 @@ fn containers_move_between_engines_of_all_releases() {
             scene.print_logs([from, to]);
             failures.push(format!("{} to {}: {error:#}", row.from, row.to));
             // The walk goes on from where both are.
-            let there = [&scene.live, &scene.cold].map(|container| scene.holder(container));
+            let there =
+                [&scene.live[0].id, &scene.live[1].id, &scene.cold].map(|container| scene.holder(container));
             if there.iter().any(|holder| holder.as_ref().ok() != Some(&to)) {
                 break;
             }
         }
     }
-    let counted = client.stop();
+    let counted = clients.map(Counting::stop);
     drop(route);
     scene.stack.take_down().unwrap();
     assert!(failures.is_empty(), "{failures:#?}");
-    let (answers, longest) = counted.unwrap();
-    println!(
-        "one connection throughout: {answers} answers, none lost, doubled or out of order; longest wait {longest:?}"
-    );
+    for counted in counted {
+        let (answers, longest) = counted.unwrap();
+        println!(
+            "one connection throughout: {answers} answers, none lost, doubled or out of order; longest wait {longest:?}"
+        );
+    }
 }

@@ -6,15 +6,19 @@
 //! other `create` of that container passes: neither after a failed restore nor after the restored process has ended may
 //! the engine start it afresh, without its state and without its isolation. The agent clears the folder at the end.
 
+mod claim;
+mod files;
+
 use std::fs::{self, DirBuilder};
 use std::io::{self, ErrorKind};
 use std::net::Ipv4Addr;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
+
+pub use claim::Claim;
+use files::{at, check_safe, exists, read, remove_tree, write};
 
 /// Where orders are laid. It is emptied by a reboot, as are the containers that they belong to.
 pub const STATE_DIR: &str = "/run/ecep/restore";
@@ -29,12 +33,6 @@ const STARTED: &str = "started";
 const READY: &str = "ready";
 const GO: &str = "go";
 const OFF: &str = "off";
-
-/// Between two looks for `go`: the container stands still at the end of it.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
-/// An agent that has ended comes back and calls the restore off; one that never does must not hold the engine for ever. What is left of
-/// a large container may come for hours over a slow line.
-const WAIT_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What to restore, and in which state to leave it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -320,49 +318,6 @@ impl Orders {
     }
 }
 
-/// An order that is being carried out.
-#[derive(Debug)]
-pub struct Claim {
-    home: PathBuf,
-    /// What was ordered.
-    pub order: Order,
-}
-
-impl Claim {
-    /// A folder for CRIU's log and for files that it reads.
-    pub fn work(&self) -> PathBuf {
-        self.home.join("work")
-    }
-
-    /// Waits until the images are complete, if the order says so.
-    ///
-    /// # Errors
-    /// It was called off, or the agent does not come back.
-    pub fn wait(&self) -> Result<(), OrderError> {
-        let start = Instant::now();
-        if self.order.waits {
-            let ready = self.home.join(READY);
-            fs::write(&ready, "").map_err(at(&ready))?;
-        }
-        while self.order.waits && !exists(&self.home.join(GO))? {
-            // Cleared is called off, too.
-            if exists(&self.home.join(OFF))? || !exists(&self.home)? || start.elapsed() > WAIT_LIMIT {
-                return Err(OrderError::CalledOff);
-            }
-            thread::sleep(LOOK_EVERY);
-        }
-        Ok(())
-    }
-
-    /// Tells the agent how it ended.
-    ///
-    /// # Errors
-    /// The file system refuses.
-    pub fn finish(&self, outcome: &Outcome) -> Result<(), OrderError> {
-        write(&self.home.join(RESULT), outcome)
-    }
-}
-
 fn read_order(path: &Path) -> Result<Order, OrderError> {
     let order: Order =
         read(path)?.ok_or_else(|| OrderError::Io { path: path.into(), error: ErrorKind::NotFound.into() })?;
@@ -370,54 +325,9 @@ fn read_order(path: &Path) -> Result<Order, OrderError> {
     Ok(order)
 }
 
-fn check_safe(folder: &Path) -> Result<(), OrderError> {
-    let is_safe = fs::symlink_metadata(folder).is_ok_and(|found| {
-        found.is_dir() && found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o022 == 0
-    });
-    if folder.is_absolute() && is_safe { Ok(()) } else { Err(OrderError::Unsafe(folder.into())) }
-}
-
-fn exists(path: &Path) -> Result<bool, OrderError> {
-    path.try_exists().map_err(at(path))
-}
-
-/// The file appears complete or not at all.
-fn write(path: &Path, content: &impl Serialize) -> Result<(), OrderError> {
-    let text =
-        serde_json::to_vec(content).map_err(|error| OrderError::Content { path: path.into(), error })?;
-    let draft = path.with_extension("new");
-    fs::write(&draft, text).map_err(at(&draft))?;
-    fs::rename(&draft, path).map_err(at(path))
-}
-
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, OrderError> {
-    match fs::read(path) {
-        Ok(text) => match serde_json::from_slice(&text) {
-            Ok(content) => Ok(Some(content)),
-            Err(error) => Err(OrderError::Content { path: path.into(), error }),
-        },
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(OrderError::Io { path: path.into(), error }),
-    }
-}
-
-fn remove_tree(folder: &Path) -> Result<(), OrderError> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(OrderError::Io { path: folder.into(), error })
-        }
-        _ => Ok(()),
-    }
-}
-
-fn at(path: &Path) -> impl FnOnce(io::Error) -> OrderError {
-    let path = path.to_owned();
-    move |error| OrderError::Io { path, error }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{os::unix::fs::PermissionsExt, thread};
 
     use super::*;
 

@@ -112,9 +112,17 @@ impl<E: Engine> Move<'_, E> {
         pool: Arc<Pool>,
         streams: &mut Streams,
     ) -> Result<(), Why> {
-        let starting = self.start_ahead(plan, engine_id).await?;
+        let mut starting = self.start_ahead(plan, engine_id).await?;
         self.tell(FromDestination::Ready).await?;
-        let state = self.take_state(Some(pool), streams).await?;
+        let taking = self.take_state(Some(pool), streams);
+        let state = match &mut starting {
+            // The source's container stands still: an engine that was killed meanwhile must not be found out at the end only.
+            Some(starting) => tokio::select! {
+                state = taking => state?,
+                why = starting.ended_early() => return Err(why),
+            },
+            None => taking.await?,
+        };
         self.tell(FromDestination::At(MigrationPhase::Restoring)).await?;
         let is_mounted = starting.is_some();
         self.complete_images(&state).map_err(text_of)?;
