@@ -16,6 +16,7 @@ use ecep_proto::id::RequestId;
 use ecep_proto::message::{Abort, Call, Message, Register};
 use ecep_proto::payload::Payload;
 use ecep_proto::value::{Dict, Value};
+use ecep_router_core::features::Features;
 use ecep_router_core::{Identity, MAX_PENDING_CALLS, SessionKey, abort};
 use tokio::sync::{mpsc, oneshot};
 
@@ -76,8 +77,14 @@ async fn run(hub: Arc<Hub>, seat: Seat, outbound: Arc<Outbound>, mut questions: 
         authprovider: "router".to_owned(),
     };
     let (key, joined) = oneshot::channel();
-    seat.tell(ToRealm::Join { outbound: outbound.clone(), gate: Arc::new(Gate::default()), identity, key })
-        .await;
+    seat.tell(ToRealm::Join {
+        outbound: outbound.clone(),
+        gate: Arc::new(Gate::default()),
+        identity,
+        features: Features::default(),
+        key,
+    })
+    .await;
     let Ok(session) = joined.await else { return };
     let mut pending = HashMap::new();
     let mut next = RequestId::FIRST;

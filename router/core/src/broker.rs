@@ -5,8 +5,9 @@
 use std::collections::{BTreeSet, HashMap};
 
 use ecep_proto::error::{LIMIT_EXCEEDED, NO_SUCH_SUBSCRIPTION};
-use ecep_proto::id::SubscriptionId;
+use ecep_proto::id::{PublicationId, SubscriptionId};
 use ecep_proto::message::{Event, Publish, Published, Subscribe, Subscribed, Unsubscribe, Unsubscribed};
+use ecep_proto::payload::Payload;
 use ecep_proto::uri::{Match, Uri};
 use ecep_proto::value::{Dict, Value};
 
@@ -15,6 +16,10 @@ use crate::options::{self, Failure};
 use crate::permissions::Action;
 use crate::realm::Context;
 use crate::session::SessionKey;
+
+/// What works of the broker's.
+pub(crate) const FEATURES: &[&str] =
+    &["pattern_based_subscription", "publisher_exclusion", "publisher_identification"];
 
 /// Subscriptions of one session. A dashboard has about ten, a client without patterns one for each device that it
 /// watches; each costs the router about a kilobyte.
@@ -138,21 +143,42 @@ impl Broker {
             details.insert("publisher_authid".into(), Value::from(publisher.identity.authid.as_str()));
             details.insert("publisher_authrole".into(), Value::from(publisher.identity.authrole.as_str()));
         }
-        for id in self.by_pattern.covering(topic.as_str()) {
+        let receives = |to: SessionKey| !(exclude_me && to == from);
+        self.deliver(cx, topic.as_str(), publication, &details, &message.payload, receives);
+        Ok(())
+    }
+
+    /// Delivers a meta event to whoever subscribes to it.
+    pub(crate) fn publish_meta(&self, cx: &mut Context, topic: &str, payload: &Payload) {
+        let publication = cx.ids.publication();
+        self.deliver(cx, topic, publication, &Dict::new(), payload, |_| true);
+    }
+
+    fn deliver(
+        &self,
+        cx: &mut Context,
+        topic: &str,
+        publication: PublicationId,
+        details: &Dict,
+        payload: &Payload,
+        receives: impl Fn(SessionKey) -> bool,
+    ) {
+        for id in self.by_pattern.covering(topic) {
             let Some(subscription) = self.subscriptions.get(&id) else { continue };
             let receivers: Vec<SessionKey> =
-                subscription.subscribers.iter().copied().filter(|to| !(exclude_me && *to == from)).collect();
+                subscription.subscribers.iter().copied().filter(|to| receives(*to)).collect();
             if receivers.is_empty() {
                 continue;
             }
             let mut details = details.clone();
             if subscription.kind != Match::Exact {
-                details.insert("topic".into(), Value::from(topic.as_str()));
+                details.insert("topic".into(), Value::from(topic));
             }
-            let event = Event { subscription: id, publication, details, payload: message.payload.clone() };
-            cx.broadcast(receivers, event);
+            cx.broadcast(
+                receivers,
+                Event { subscription: id, publication, details, payload: payload.clone() },
+            );
         }
-        Ok(())
     }
 
     pub(crate) fn forget(&mut self, session: SessionKey) {

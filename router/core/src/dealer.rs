@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ecep_proto::error::{
     CANCELED, LIMIT_EXCEEDED, NO_SUCH_PROCEDURE, NO_SUCH_REGISTRATION, OPTION_NOT_ALLOWED,
-    PROCEDURE_ALREADY_EXISTS, SESSION_COUNT, TIMEOUT,
+    PROCEDURE_ALREADY_EXISTS, TIMEOUT,
 };
 use ecep_proto::id::{RegistrationId, RequestId};
 use ecep_proto::message::{
@@ -25,6 +25,9 @@ use crate::permissions::Action;
 use crate::profile::{self, Outcome, Profile};
 use crate::realm::Context;
 use crate::session::SessionKey;
+
+/// What works of the dealer's.
+pub(crate) const FEATURES: &[&str] = &["caller_identification"];
 
 /// Registrations of one session. An agent has about a dozen, a program one for each of its procedures; each costs
 /// the router about half a kilobyte.
@@ -171,11 +174,6 @@ impl Dealer {
         let timeout = options::number(&message.options, "timeout")?.filter(|milliseconds| *milliseconds > 0);
         let procedure = options::uri(message.procedure, Match::Exact, cx.strictness)?;
         cx.permit(from, Action::Call, Match::Exact, procedure.as_str())?;
-        if procedure.as_str() == SESSION_COUNT {
-            let count = session_count(cx, &message.payload);
-            cx.send(from, CallResult { request: message.request, details: Dict::new(), payload: count });
-            return Ok(());
-        }
         if self.by_caller.range(of_session(from, RequestId::FIRST)).count() >= MAX_PENDING_CALLS {
             let text = format!(
                 "{MAX_PENDING_CALLS} calls of this session wait for their answers already: wait for some of them first"
@@ -345,16 +343,4 @@ where
     Id: Copy,
 {
     (session, first)..(SessionKey(session.0 + 1), first)
-}
-
-/// `wamp.session.count`: of all sessions, or of those whose role is in the list that the caller gave.
-fn session_count(cx: &Context, payload: &Payload) -> Payload {
-    let filter = payload.args().first().and_then(Value::as_list);
-    let counts =
-        |authrole: &str| filter.is_none_or(|roles| roles.iter().any(|role| role.as_str() == Some(authrole)));
-    let count = match filter {
-        None => cx.sessions.len(),
-        Some(_) => cx.sessions.iter().filter(|(_, session)| counts(&session.identity.authrole)).count(),
-    };
-    Payload::of(count as u64)
 }

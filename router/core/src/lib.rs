@@ -12,14 +12,17 @@
 
 mod broker;
 mod dealer;
+pub mod features;
 pub mod greeting;
 mod ids;
 mod matcher;
+mod meta;
 mod options;
 pub mod permissions;
 pub mod profile;
 mod realm;
 mod session;
+mod welcome;
 
 pub use broker::MAX_SUBSCRIPTIONS;
 pub use dealer::{MAX_PENDING_CALLS, MAX_REGISTRATIONS};

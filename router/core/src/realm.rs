@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use ecep_proto::error::{
     CLOSE_GOODBYE_AND_OUT, CLOSE_KILLED, CLOSE_SYSTEM_SHUTDOWN, NO_SUCH_ROLE, NOT_AUTHORIZED,
-    PAYLOAD_SIZE_EXCEEDED, PROTOCOL_VIOLATION, UNAVAILABLE,
+    PAYLOAD_SIZE_EXCEEDED, PROTOCOL_VIOLATION, RESERVED_PREFIX, UNAVAILABLE,
 };
 use ecep_proto::id::RequestId;
 use ecep_proto::message::{Call, Error, Goodbye, Message, Welcome};
@@ -17,12 +17,14 @@ use ecep_proto::value::{Dict, Value};
 
 use crate::broker::Broker;
 use crate::dealer::Dealer;
+use crate::features::Features;
 use crate::greeting::abort;
 use crate::ids::GlobalIds;
 use crate::options::Failure;
 use crate::permissions::{Action, Grants, Role};
 use crate::profile::{self, Profile};
 use crate::session::{Identity, Session, SessionKey, Sessions};
+use crate::{meta, welcome};
 
 /// What a realm is made from.
 #[derive(Clone, Debug)]
@@ -45,6 +47,8 @@ pub enum Input {
         session: SessionKey,
         /// Who it is.
         identity: Identity,
+        /// What it can do.
+        features: Features,
     },
     /// A message came from a session.
     Received {
@@ -117,12 +121,21 @@ pub enum Output {
 /// One realm.
 #[derive(Debug)]
 pub struct Realm {
-    config: RealmConfig,
-    sessions: Sessions,
-    broker: Broker,
-    dealer: Dealer,
+    pub(crate) config: RealmConfig,
+    pub(crate) sessions: Sessions,
+    pub(crate) broker: Broker,
+    pub(crate) dealer: Dealer,
     ids: GlobalIds,
     outputs: VecDeque<Output>,
+    /// Meta events that wait until the input is handled.
+    news: Vec<News>,
+}
+
+/// A meta event: the router itself publishes it.
+#[derive(Debug)]
+pub(crate) struct News {
+    pub(crate) topic: &'static str,
+    pub(crate) payload: Payload,
 }
 
 /// What broker and dealer work with while they handle one input.
@@ -132,6 +145,7 @@ pub(crate) struct Context<'a> {
     pub(crate) ids: &'a mut GlobalIds,
     pub(crate) strictness: Strictness,
     outputs: &'a mut VecDeque<Output>,
+    news: &'a mut Vec<News>,
 }
 
 impl Context<'_> {
@@ -141,6 +155,11 @@ impl Context<'_> {
 
     pub(crate) fn broadcast(&mut self, to: Vec<SessionKey>, message: impl Into<Message>) {
         self.outputs.push_back(Output::Broadcast { to, message: message.into() });
+    }
+
+    /// Publishes a meta event once the input is handled.
+    pub(crate) fn announce(&mut self, topic: &'static str, payload: Payload) {
+        self.news.push(News { topic, payload });
     }
 
     pub(crate) fn send_error(
@@ -185,6 +204,7 @@ impl Realm {
             dealer: Dealer::default(),
             ids: GlobalIds::new(seed),
             outputs: VecDeque::new(),
+            news: Vec::new(),
         }
     }
 
@@ -201,8 +221,13 @@ impl Realm {
 
     /// Takes what happened. Messages of sessions that have left are ignored.
     pub fn handle(&mut self, now: Instant, input: Input) {
+        self.take(now, input);
+        self.publish_news(now);
+    }
+
+    fn take(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Join { session, identity } => self.join(session, identity),
+            Input::Join { session, identity, features } => self.join(session, identity, features),
             Input::Received { session, message } => self.received(now, session, message),
             Input::Malformed { session, reason } => self.violation(now, session, &reason),
             Input::TooLarge { session, message } => self.too_large(now, session, &message),
@@ -231,15 +256,24 @@ impl Realm {
     pub fn handle_timeout(&mut self, now: Instant) {
         let (_, dealer, mut cx) = self.parts(now);
         dealer.end_overdue(&mut cx);
+        self.publish_news(now);
     }
 
-    fn parts(&mut self, now: Instant) -> (&mut Broker, &mut Dealer, Context<'_>) {
+    fn publish_news(&mut self, now: Instant) {
+        for News { topic, payload } in std::mem::take(&mut self.news) {
+            let (broker, _, mut cx) = self.parts(now);
+            broker.publish_meta(&mut cx, topic, &payload);
+        }
+    }
+
+    pub(crate) fn parts(&mut self, now: Instant) -> (&mut Broker, &mut Dealer, Context<'_>) {
         let cx = Context {
             now,
             sessions: &mut self.sessions,
             ids: &mut self.ids,
             strictness: self.config.strictness,
             outputs: &mut self.outputs,
+            news: &mut self.news,
         };
         (&mut self.broker, &mut self.dealer, cx)
     }
@@ -248,7 +282,7 @@ impl Realm {
         self.outputs.push_back(Output::Send { to, message: message.into() });
     }
 
-    fn join(&mut self, key: SessionKey, identity: Identity) {
+    fn join(&mut self, key: SessionKey, identity: Identity, features: Features) {
         let Some(role) = self.config.roles.iter().find(|role| role.name == identity.authrole) else {
             let text = format!("realm {} has no role {:?}", self.config.name, identity.authrole);
             self.send(key, abort(NO_SUCH_ROLE, &text));
@@ -259,31 +293,15 @@ impl Realm {
             id: self.ids.session(),
             grants: Grants::new(role, &identity.authid),
             profile: role.profile,
+            features,
             identity,
             next_invocation: RequestId::FIRST,
         };
-        let welcome = Welcome { session: session.id, details: self.welcome_details(&session.identity) };
+        self.news.push(meta::sessions::joined(&session));
+        let welcome =
+            Welcome { session: session.id, details: welcome::details(&self.config.name, &session.identity) };
         self.sessions.insert(key, session);
         self.send(key, welcome);
-    }
-
-    /// Only what works is announced.
-    fn welcome_details(&self, identity: &Identity) -> Dict {
-        let role = |features: &[&str]| {
-            let features = features.iter().map(|name| ((*name).to_owned(), Value::Bool(true))).collect();
-            Value::Map(Dict::from([("features".into(), Value::Map(features))]))
-        };
-        let broker = role(&["pattern_based_subscription", "publisher_exclusion", "publisher_identification"]);
-        let dealer = role(&["caller_identification"]);
-        Dict::from([
-            ("agent".into(), Value::from(concat!("ecep-router/", env!("CARGO_PKG_VERSION")))),
-            ("authid".into(), Value::from(identity.authid.as_str())),
-            ("authmethod".into(), Value::from(identity.authmethod.as_str())),
-            ("authprovider".into(), Value::from(identity.authprovider.as_str())),
-            ("authrole".into(), Value::from(identity.authrole.as_str())),
-            ("realm".into(), Value::from(self.config.name.as_str())),
-            ("roles".into(), Value::Map(Dict::from([("broker".into(), broker), ("dealer".into(), dealer)]))),
-        ])
     }
 
     fn received(&mut self, now: Instant, from: SessionKey, message: Message) {
@@ -296,6 +314,9 @@ impl Realm {
             Message::Publish(message) => broker.publish(&mut cx, from, message),
             Message::Subscribe(message) => broker.subscribe(&mut cx, from, message),
             Message::Unsubscribe(message) => broker.unsubscribe(&mut cx, from, &message),
+            Message::Call(message) if message.procedure.starts_with(RESERVED_PREFIX) => {
+                meta::call(self, now, from, message)
+            }
             Message::Call(message) => dealer.call(&mut cx, from, message),
             Message::Register(message) => dealer.register(&mut cx, from, message),
             Message::Unregister(message) => dealer.unregister(&mut cx, from, &message),
@@ -322,6 +343,7 @@ impl Realm {
         match (done, request) {
             (Ok(()), _) => {}
             (Err(Failure::Refused { error, message }), Some(request)) => {
+                let (_, _, mut cx) = self.parts(now);
                 cx.send_error(from, code, request, error.to_owned(), Payload::of(message));
             }
             (Err(Failure::Refused { message, .. } | Failure::Violation(message)), _) => {
@@ -376,7 +398,8 @@ impl Realm {
     }
 
     fn forget(&mut self, now: Instant, session: SessionKey) {
-        if self.sessions.remove(session).is_some() {
+        if let Some(gone) = self.sessions.remove(session) {
+            self.news.push(meta::sessions::left(&gone));
             let (broker, dealer, mut cx) = self.parts(now);
             broker.forget(session);
             dealer.forget(&mut cx, session);

@@ -8,6 +8,7 @@ use ecep_proto::message::*;
 use ecep_proto::payload::Payload;
 use ecep_proto::uri::Strictness;
 use ecep_proto::value::{Dict, Value};
+use ecep_router_core::features::Features;
 use ecep_router_core::permissions::Role;
 use ecep_router_core::{Identity, Input, Output, Realm, RealmConfig, SessionKey};
 
@@ -56,7 +57,7 @@ impl World {
             authmethod: "ticket".into(),
             authprovider: "static".into(),
         };
-        self.input(Input::Join { session: key, identity });
+        self.input(Input::Join { session: key, identity, features: Features::default() });
         match self.receive(name) {
             Message::Welcome(welcome) => welcome.session.get(),
             other => panic!("{name} got {other:?} instead of WELCOME"),
@@ -75,7 +76,7 @@ impl World {
             authmethod: "ticket".into(),
             authprovider: "static".into(),
         };
-        self.input(Input::Join { session: key, identity });
+        self.input(Input::Join { session: key, identity, features: Features::default() });
         self.receive(name)
     }
 
