@@ -162,10 +162,10 @@ impl RealmTask {
                     let mut encoded = Encoded::default();
                     self.deliver(now, cause, to, &message, &mut encoded);
                 }
-                Output::Broadcast { to, message } => {
+                Output::Broadcast { to, except, message } => {
                     let mut encoded = Encoded::default();
-                    for to in to {
-                        self.deliver(now, cause, to, &message, &mut encoded);
+                    for to in to.iter().filter(|to| Some(**to) != except) {
+                        self.deliver(now, cause, *to, &message, &mut encoded);
                     }
                 }
                 Output::Close { session } => {

@@ -3,14 +3,16 @@
 //! Owns the sessions and the queue of outputs; broker and dealer work on both through [`Context`].
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use ecep_proto::error::{
     CLOSE_GOODBYE_AND_OUT, CLOSE_KILLED, CLOSE_SYSTEM_SHUTDOWN, NO_SUCH_ROLE, NOT_AUTHORIZED,
-    PAYLOAD_SIZE_EXCEEDED, PROTOCOL_VIOLATION, RESERVED_PREFIX, UNAVAILABLE,
+    PAYLOAD_SIZE_EXCEEDED, PROTOCOL_VIOLATION, UNAVAILABLE,
 };
 use ecep_proto::id::RequestId;
 use ecep_proto::message::{Call, Error, Goodbye, Message, Welcome};
+use ecep_proto::meta::RESERVED_PREFIX;
 use ecep_proto::payload::Payload;
 use ecep_proto::uri::{Match, Strictness};
 use ecep_proto::value::{Dict, Value};
@@ -107,7 +109,9 @@ pub enum Output {
     /// Send the same message to many.
     Broadcast {
         /// To whom.
-        to: Vec<SessionKey>,
+        to: Arc<[SessionKey]>,
+        /// Who of them does not get it.
+        except: Option<SessionKey>,
         /// What.
         message: Message,
     },
@@ -153,8 +157,13 @@ impl Context<'_> {
         self.outputs.push_back(Output::Send { to, message: message.into() });
     }
 
-    pub(crate) fn broadcast(&mut self, to: Vec<SessionKey>, message: impl Into<Message>) {
-        self.outputs.push_back(Output::Broadcast { to, message: message.into() });
+    pub(crate) fn broadcast(
+        &mut self,
+        to: Arc<[SessionKey]>,
+        except: Option<SessionKey>,
+        message: impl Into<Message>,
+    ) {
+        self.outputs.push_back(Output::Broadcast { to, except, message: message.into() });
     }
 
     /// Publishes a meta event once the input is handled.

@@ -1,19 +1,15 @@
 //! Session meta events and procedures.
 
+use ecep_proto::meta::{SESSION_ON_JOIN, SESSION_ON_LEAVE};
 use ecep_proto::payload::Payload;
 use ecep_proto::value::{Dict, Value};
 
 use crate::realm::News;
 use crate::session::{Session, Sessions};
 
-/// A session has joined.
-const ON_JOIN: &str = "wamp.session.on_join";
-/// A session has left.
-const ON_LEAVE: &str = "wamp.session.on_leave";
-
 /// Tells that a session has joined.
 pub(crate) fn joined(session: &Session) -> News {
-    News { topic: ON_JOIN, payload: Payload::of(Value::Map(details(session))) }
+    News { topic: SESSION_ON_JOIN, payload: Payload::of(Value::Map(details(session))) }
 }
 
 /// Tells that a session has left.
@@ -23,7 +19,7 @@ pub(crate) fn left(session: &Session) -> News {
         Value::from(session.identity.authid.as_str()),
         Value::from(session.identity.authrole.as_str()),
     ];
-    News { topic: ON_LEAVE, payload: Payload::new(args, Dict::new()) }
+    News { topic: SESSION_ON_LEAVE, payload: Payload::new(args, Dict::new()) }
 }
 
 /// `wamp.session.count`: of all sessions, or of those whose role is in the list that the caller gave.

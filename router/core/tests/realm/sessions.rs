@@ -67,7 +67,12 @@ fn welcome_announces_what_works() {
     let features = |role: &str| -> Vec<String> {
         roles[role].as_map().unwrap()["features"].as_map().unwrap().keys().cloned().collect()
     };
-    let broker = ["pattern_based_subscription", "publisher_exclusion", "publisher_identification"];
+    let broker = [
+        "pattern_based_subscription",
+        "publisher_exclusion",
+        "publisher_identification",
+        "subscriber_blackwhite_listing",
+    ];
     assert_eq!(features("broker"), broker);
     assert_eq!(features("dealer"), ["caller_identification"]);
     assert_eq!(welcome.details["authid"], "alice".into());

@@ -93,9 +93,9 @@ impl World {
         while let Some(output) = self.realm.poll_output() {
             match output {
                 Output::Send { to, message } => self.deliver(to, message),
-                Output::Broadcast { to, message } => {
-                    for to in to {
-                        self.deliver(to, message.clone());
+                Output::Broadcast { to, except, message } => {
+                    for to in to.iter().filter(|to| Some(**to) != except) {
+                        self.deliver(*to, message.clone());
                     }
                 }
                 Output::Close { session } => self.closed[session.0] = true,
