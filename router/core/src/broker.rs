@@ -19,6 +19,7 @@ pub(crate) const FEATURES: &[&str] = &[
     "pattern_based_subscription",
     "publisher_exclusion",
     "publisher_identification",
+    "session_meta_api",
     "subscriber_blackwhite_listing",
 ];
 

@@ -142,6 +142,22 @@ pub(crate) struct News {
     pub(crate) payload: Payload,
 }
 
+/// Why the router ends a session.
+#[derive(Debug)]
+pub(crate) struct Farewell {
+    /// A URI.
+    pub(crate) reason: String,
+    /// A sentence for people.
+    pub(crate) message: Option<String>,
+}
+
+impl Farewell {
+    fn goodbye(&self) -> Goodbye {
+        let message = self.message.iter().map(|text| ("message".to_owned(), Value::from(text.as_str())));
+        Goodbye { details: message.collect(), reason: self.reason.clone() }
+    }
+}
+
 /// What broker and dealer work with while they handle one input.
 pub(crate) struct Context<'a> {
     pub(crate) now: Instant,
@@ -369,10 +385,25 @@ impl Realm {
         }
     }
 
-    fn expel(&mut self, now: Instant, session: SessionKey, reason: &str) {
+    fn expel(&mut self, now: Instant, session: SessionKey, message: &str) {
         if self.sessions.get(session).is_some() {
-            self.send(session, goodbye(CLOSE_KILLED, reason));
-            self.close(now, session);
+            let farewell = Farewell { reason: CLOSE_KILLED.to_owned(), message: Some(message.to_owned()) };
+            self.end(now, session, &farewell);
+        }
+    }
+
+    /// Says good-bye to a session that is there.
+    pub(crate) fn end(&mut self, now: Instant, session: SessionKey, farewell: &Farewell) {
+        self.send(session, farewell.goodbye());
+        self.close(now, session);
+    }
+
+    /// The same where nobody is to hear of it: everybody else goes too.
+    pub(crate) fn end_silently(&mut self, now: Instant, session: SessionKey, farewell: &Farewell) {
+        self.send(session, farewell.goodbye());
+        self.outputs.push_back(Output::Close { session });
+        if self.sessions.remove(session).is_some() {
+            self.release(now, session);
         }
     }
 
@@ -408,28 +439,30 @@ impl Realm {
 
     fn forget(&mut self, now: Instant, session: SessionKey) {
         if let Some(gone) = self.sessions.remove(session) {
+            self.release(now, session);
             self.news.push(meta::sessions::left(&gone));
-            let (broker, dealer, mut cx) = self.parts(now);
-            broker.forget(session);
-            dealer.forget(&mut cx, session);
         }
+    }
+
+    /// Drops what a session that has gone had.
+    fn release(&mut self, now: Instant, session: SessionKey) {
+        let (broker, dealer, mut cx) = self.parts(now);
+        broker.forget(session);
+        dealer.forget(&mut cx, session);
     }
 
     fn shutdown(&mut self) {
         let keys: Vec<SessionKey> = self.sessions.iter().map(|(key, _)| key).collect();
+        let message = Some("the router shuts down".to_owned());
+        let farewell = Farewell { reason: CLOSE_SYSTEM_SHUTDOWN.to_owned(), message };
         for session in keys {
-            self.send(session, goodbye(CLOSE_SYSTEM_SHUTDOWN, "the router shuts down"));
+            self.send(session, farewell.goodbye());
             self.outputs.push_back(Output::Close { session });
             self.sessions.remove(session);
         }
         self.broker = Broker::default();
         self.dealer = Dealer::default();
     }
-}
-
-fn goodbye(reason: &str, message: &str) -> Goodbye {
-    let details = Dict::from([("message".to_owned(), Value::from(message))]);
-    Goodbye { details, reason: reason.to_owned() }
 }
 
 /// The id that an ERROR must name.

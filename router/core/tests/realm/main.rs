@@ -8,5 +8,6 @@ mod model;
 mod permissions;
 mod profile;
 mod publish_subscribe;
+mod session_meta;
 mod sessions;
 mod world;

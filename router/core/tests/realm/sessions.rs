@@ -71,10 +71,11 @@ fn welcome_announces_what_works() {
         "pattern_based_subscription",
         "publisher_exclusion",
         "publisher_identification",
+        "session_meta_api",
         "subscriber_blackwhite_listing",
     ];
     assert_eq!(features("broker"), broker);
-    assert_eq!(features("dealer"), ["caller_identification"]);
+    assert_eq!(features("dealer"), ["caller_identification", "session_meta_api"]);
     assert_eq!(welcome.details["authid"], "alice".into());
     assert_eq!(welcome.details["realm"], "test.realm".into());
 }
