@@ -12,6 +12,7 @@ use ecep_proto::id::SubscriptionId;
 
 use crate::matcher::PatternMap;
 use crate::session::SessionKey;
+pub(crate) use publish::{PublishOptions, publishable};
 use subscriptions::Subscription;
 
 /// What works of the broker's.

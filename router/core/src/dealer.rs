@@ -27,7 +27,7 @@ use crate::realm::Context;
 use crate::session::SessionKey;
 
 /// What works of the dealer's.
-pub(crate) const FEATURES: &[&str] = &["caller_identification", "session_meta_api"];
+pub(crate) const FEATURES: &[&str] = &["caller_identification", "session_meta_api", "testament_meta_api"];
 
 /// Registrations of one session. An agent has about a dozen, a program one for each of its procedures; each costs
 /// the router about half a kilobyte.

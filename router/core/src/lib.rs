@@ -22,10 +22,12 @@ pub mod permissions;
 pub mod profile;
 mod realm;
 mod session;
+mod size;
 mod welcome;
 
 pub use broker::MAX_SUBSCRIPTIONS;
 pub use dealer::{MAX_PENDING_CALLS, MAX_REGISTRATIONS};
 pub use greeting::abort;
+pub use meta::testaments::{MAX_TESTAMENT_BYTES, MAX_TESTAMENTS};
 pub use realm::{Input, Output, Realm, RealmConfig};
 pub use session::{Identity, SessionKey};

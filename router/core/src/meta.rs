@@ -3,6 +3,7 @@
 
 mod arguments;
 pub(crate) mod sessions;
+pub(crate) mod testaments;
 
 use std::time::Instant;
 

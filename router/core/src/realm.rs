@@ -321,6 +321,7 @@ impl Realm {
             features,
             identity,
             next_invocation: RequestId::FIRST,
+            testaments: None,
         };
         self.news.push(meta::sessions::joined(&session));
         let welcome =
@@ -438,8 +439,14 @@ impl Realm {
     }
 
     fn forget(&mut self, now: Instant, session: SessionKey) {
-        if let Some(gone) = self.sessions.remove(session) {
+        if let Some(mut gone) = self.sessions.remove(session) {
             self.release(now, session);
+            if let Some(testaments) = gone.testaments.take() {
+                let (broker, _, mut cx) = self.parts(now);
+                for testament in testaments.into_all() {
+                    broker.publish_testament(&mut cx, session, &gone, testament);
+                }
+            }
             self.news.push(meta::sessions::left(&gone));
         }
     }

@@ -10,6 +10,7 @@ use ecep_proto::value::{Dict, Value};
 
 use super::Broker;
 use super::filter::Filter;
+use crate::meta::testaments::Testament;
 use crate::options::{self, Failure};
 use crate::permissions::Action;
 use crate::realm::Context;
@@ -34,6 +35,16 @@ impl PublishOptions {
             filter: Filter::read(options)?,
         })
     }
+
+    /// These options, if the session may have them.
+    pub(crate) fn allowed(self, _: &Context, _: SessionKey) -> Result<Self, Failure> {
+        Ok(self)
+    }
+
+    /// What subscribers are told besides the event.
+    fn details(&self, publisher: &Session) -> Dict {
+        if self.disclose_me { disclosed(publisher) } else { Dict::new() }
+    }
 }
 
 /// Who gets an event, of those who subscribe.
@@ -55,23 +66,40 @@ impl Broker {
     ) -> Result<(), Failure> {
         let options = PublishOptions::read(&message.options)?;
         let acknowledge = options.acknowledge;
-        let topic = match check(cx, from, message.topic) {
-            Ok(topic) => topic,
+        let checked =
+            publishable(cx, from, message.topic).and_then(|topic| Ok((topic, options.allowed(cx, from)?)));
+        let (topic, options) = match checked {
+            Ok(checked) => checked,
             // "If the publication fails and acknowledge is not set, the publisher is not told."
             Err(Failure::Refused { .. }) if !acknowledge => return Ok(()),
             Err(failure) => return Err(failure),
         };
+        let Some(publisher) = cx.sessions.get(from) else { return Ok(()) };
+        let details = options.details(publisher);
         let publication = cx.ids.publication();
         if acknowledge {
             cx.send(from, Published { request: message.request, publication });
         }
-        let details = match cx.sessions.get(from) {
-            Some(publisher) if options.disclose_me => disclosed(publisher),
-            _ => Dict::new(),
-        };
         let audience = Audience { except: options.exclude_me.then_some(from), filter: options.filter };
         self.deliver(cx, topic.as_str(), publication, &details, &message.payload, &audience);
         Ok(())
+    }
+
+    /// Publishes what a session has left, if it still might.
+    pub(crate) fn publish_testament(
+        &mut self,
+        cx: &mut Context,
+        from: SessionKey,
+        publisher: &Session,
+        testament: Testament,
+    ) {
+        let Testament { topic, options, payload, .. } = testament;
+        if publisher.grants.allow(Action::Publish, Match::Exact, topic.as_str()) {
+            let publication = cx.ids.publication();
+            let details = options.details(publisher);
+            let audience = Audience { except: options.exclude_me.then_some(from), filter: options.filter };
+            self.deliver(cx, topic.as_str(), publication, &details, &payload, &audience);
+        }
     }
 
     /// Delivers a meta event to whoever subscribes to it.
@@ -109,7 +137,8 @@ impl Broker {
     }
 }
 
-fn check(cx: &Context, from: SessionKey, topic: String) -> Result<Uri, Failure> {
+/// Checks a topic that the session wants to publish to.
+pub(crate) fn publishable(cx: &Context, from: SessionKey, topic: String) -> Result<Uri, Failure> {
     let topic = options::uri(topic, Match::Exact, cx.strictness)?;
     options::unreserved(&topic)?;
     cx.permit(from, Action::Publish, Match::Exact, topic.as_str())?;

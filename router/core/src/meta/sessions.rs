@@ -5,15 +5,16 @@ use std::time::Instant;
 use ecep_proto::error::{CLOSE_KILLED, INVALID_URI, NO_SUCH_SESSION};
 use ecep_proto::id::SessionId;
 use ecep_proto::meta::{
-    SESSION_COUNT, SESSION_GET, SESSION_KILL, SESSION_KILL_ALL, SESSION_KILL_BY_AUTHID,
-    SESSION_KILL_BY_AUTHROLE, SESSION_LIST, SESSION_ON_JOIN, SESSION_ON_LEAVE,
+    SESSION_ADD_TESTAMENT, SESSION_COUNT, SESSION_FLUSH_TESTAMENTS, SESSION_GET, SESSION_KILL,
+    SESSION_KILL_ALL, SESSION_KILL_BY_AUTHID, SESSION_KILL_BY_AUTHROLE, SESSION_LIST, SESSION_ON_JOIN,
+    SESSION_ON_LEAVE,
 };
 use ecep_proto::payload::Payload;
 use ecep_proto::uri::{Strictness, Uri};
 use ecep_proto::value::{Dict, Value};
 
 use super::arguments::Arguments;
-use super::{nothing, unknown};
+use super::{nothing, testaments, unknown};
 use crate::options::Failure;
 use crate::realm::{Farewell, News, Realm};
 use crate::session::{Session, SessionKey, Sessions};
@@ -85,6 +86,8 @@ pub(super) fn answer(
             }
             Ok(Payload::of(victims.len() as u64))
         }
+        SESSION_ADD_TESTAMENT => testaments::add(&mut realm.parts(now).2, from, arguments),
+        SESSION_FLUSH_TESTAMENTS => testaments::flush(&mut realm.parts(now).2, from, arguments),
         other => Err(unknown(other)),
     }
 }

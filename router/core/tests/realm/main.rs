@@ -10,4 +10,5 @@ mod profile;
 mod publish_subscribe;
 mod session_meta;
 mod sessions;
+mod testaments;
 mod world;

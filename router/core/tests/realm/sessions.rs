@@ -75,7 +75,7 @@ fn welcome_announces_what_works() {
         "subscriber_blackwhite_listing",
     ];
     assert_eq!(features("broker"), broker);
-    assert_eq!(features("dealer"), ["caller_identification", "session_meta_api"]);
+    assert_eq!(features("dealer"), ["caller_identification", "session_meta_api", "testament_meta_api"]);
     assert_eq!(welcome.details["authid"], "alice".into());
     assert_eq!(welcome.details["realm"], "test.realm".into());
 }
