@@ -13,7 +13,7 @@ use ecep_proto::id::SubscriptionId;
 use crate::matcher::PatternMap;
 use crate::session::SessionKey;
 pub(crate) use publish::{PublishOptions, publishable};
-use subscriptions::Subscription;
+pub(crate) use subscriptions::Subscription;
 
 /// What works of the broker's.
 pub(crate) const FEATURES: &[&str] = &[
@@ -22,6 +22,8 @@ pub(crate) const FEATURES: &[&str] = &[
     "publisher_identification",
     "session_meta_api",
     "subscriber_blackwhite_listing",
+    "subscription_meta_api",
+    "subscription_revocation",
 ];
 
 /// Subscriptions of one session. A dashboard has about ten, a client without patterns one for each device that it

@@ -3,6 +3,7 @@
 
 mod arguments;
 pub(crate) mod sessions;
+mod subscriptions;
 pub(crate) mod testaments;
 
 use std::time::Instant;
@@ -32,6 +33,8 @@ pub(crate) fn call(realm: &mut Realm, now: Instant, from: SessionKey, message: C
     let arguments = Arguments(&message.payload);
     let payload = if procedure.starts_with("wamp.session.") {
         sessions::answer(realm, now, from, procedure, arguments)?
+    } else if procedure.starts_with("wamp.subscription.") {
+        subscriptions::answer(realm, now, procedure, arguments)?
     } else {
         return Err(unknown(procedure));
     };

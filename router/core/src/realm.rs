@@ -10,7 +10,7 @@ use ecep_proto::error::{
     CLOSE_GOODBYE_AND_OUT, CLOSE_KILLED, CLOSE_SYSTEM_SHUTDOWN, NO_SUCH_ROLE, NOT_AUTHORIZED,
     PAYLOAD_SIZE_EXCEEDED, PROTOCOL_VIOLATION, UNAVAILABLE,
 };
-use ecep_proto::id::RequestId;
+use ecep_proto::id::{RequestId, SessionId};
 use ecep_proto::message::{Call, Error, Goodbye, Message, Welcome};
 use ecep_proto::meta::RESERVED_PREFIX;
 use ecep_proto::payload::Payload;
@@ -18,6 +18,7 @@ use ecep_proto::uri::{Match, Strictness};
 use ecep_proto::value::{Dict, Value};
 
 use crate::broker::Broker;
+use crate::clock::WallClock;
 use crate::dealer::Dealer;
 use crate::features::Features;
 use crate::greeting::abort;
@@ -129,6 +130,7 @@ pub struct Realm {
     pub(crate) sessions: Sessions,
     pub(crate) broker: Broker,
     pub(crate) dealer: Dealer,
+    pub(crate) clock: WallClock,
     ids: GlobalIds,
     outputs: VecDeque<Output>,
     /// Meta events that wait until the input is handled.
@@ -164,6 +166,7 @@ pub(crate) struct Context<'a> {
     pub(crate) sessions: &'a mut Sessions,
     pub(crate) ids: &'a mut GlobalIds,
     pub(crate) strictness: Strictness,
+    pub(crate) clock: WallClock,
     outputs: &'a mut VecDeque<Output>,
     news: &'a mut Vec<News>,
 }
@@ -221,12 +224,13 @@ impl Context<'_> {
 
 impl Realm {
     /// An empty realm. Session and publication ids are drawn from the seed.
-    pub fn new(config: RealmConfig, seed: u64) -> Self {
+    pub fn new(config: RealmConfig, seed: u64, clock: WallClock) -> Self {
         Self {
             config,
             sessions: Sessions::default(),
             broker: Broker::default(),
             dealer: Dealer::default(),
+            clock,
             ids: GlobalIds::new(seed),
             outputs: VecDeque::new(),
             news: Vec::new(),
@@ -297,6 +301,7 @@ impl Realm {
             sessions: &mut self.sessions,
             ids: &mut self.ids,
             strictness: self.config.strictness,
+            clock: self.clock,
             outputs: &mut self.outputs,
             news: &mut self.news,
         };
@@ -403,8 +408,8 @@ impl Realm {
     pub(crate) fn end_silently(&mut self, now: Instant, session: SessionKey, farewell: &Farewell) {
         self.send(session, farewell.goodbye());
         self.outputs.push_back(Output::Close { session });
-        if self.sessions.remove(session).is_some() {
-            self.release(now, session);
+        if let Some(gone) = self.sessions.remove(session) {
+            self.release(now, session, gone.id);
         }
     }
 
@@ -440,7 +445,7 @@ impl Realm {
 
     fn forget(&mut self, now: Instant, session: SessionKey) {
         if let Some(mut gone) = self.sessions.remove(session) {
-            self.release(now, session);
+            self.release(now, session, gone.id);
             if let Some(testaments) = gone.testaments.take() {
                 let (broker, _, mut cx) = self.parts(now);
                 for testament in testaments.into_all() {
@@ -452,9 +457,9 @@ impl Realm {
     }
 
     /// Drops what a session that has gone had.
-    fn release(&mut self, now: Instant, session: SessionKey) {
+    fn release(&mut self, now: Instant, session: SessionKey, id: SessionId) {
         let (broker, dealer, mut cx) = self.parts(now);
-        broker.forget(session);
+        broker.forget(&mut cx, session, id);
         dealer.forget(&mut cx, session);
     }
 

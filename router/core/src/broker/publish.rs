@@ -121,7 +121,7 @@ impl Broker {
         self.by_pattern.covering_into(topic, &mut self.covering);
         for id in &self.covering {
             let Some(subscription) = self.subscriptions.get_mut(id) else { continue };
-            let mut to = subscription.subscribers();
+            let mut to = subscription.shared();
             if let Some(filter) = &audience.filter {
                 let passes =
                     |key: &SessionKey| cx.sessions.get(*key).is_some_and(|session| filter.passes(session));

@@ -10,5 +10,6 @@ mod profile;
 mod publish_subscribe;
 mod session_meta;
 mod sessions;
+mod subscription_meta;
 mod testaments;
 mod world;

@@ -73,6 +73,8 @@ fn welcome_announces_what_works() {
         "publisher_identification",
         "session_meta_api",
         "subscriber_blackwhite_listing",
+        "subscription_meta_api",
+        "subscription_revocation",
     ];
     assert_eq!(features("broker"), broker);
     assert_eq!(features("dealer"), ["caller_identification", "session_meta_api", "testament_meta_api"]);

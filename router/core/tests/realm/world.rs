@@ -10,7 +10,7 @@ use ecep_proto::uri::Strictness;
 use ecep_proto::value::{Dict, Value};
 use ecep_router_core::features::Features;
 use ecep_router_core::permissions::Role;
-use ecep_router_core::{Identity, Input, Output, Realm, RealmConfig, SessionKey};
+use ecep_router_core::{Identity, Input, Output, Realm, RealmConfig, SessionKey, WallClock};
 
 /// The role of clients that a test has no rules for.
 pub const FREE: &str = "free";
@@ -31,9 +31,11 @@ impl World {
 
     pub fn with_roles(roles: Vec<Role>) -> Self {
         let config = RealmConfig { name: "test.realm".into(), roles, strictness: Strictness::Loose };
+        let now = Instant::now();
+        let clock = WallClock { instant: now, since_epoch: Duration::ZERO };
         Self {
-            realm: Realm::new(config, 7),
-            now: Instant::now(),
+            realm: Realm::new(config, 7, clock),
+            now,
             keys: BTreeMap::new(),
             inboxes: Vec::new(),
             closed: Vec::new(),
@@ -47,6 +49,11 @@ impl World {
     }
 
     pub fn join_as(&mut self, name: &str, authid: &str, authrole: &str) -> u64 {
+        self.join_with(name, authid, authrole, Features::default())
+    }
+
+    /// A client joins that has announced what it can do.
+    pub fn join_with(&mut self, name: &str, authid: &str, authrole: &str, features: Features) -> u64 {
         let key = SessionKey(self.inboxes.len());
         self.inboxes.push(VecDeque::new());
         self.closed.push(false);
@@ -57,7 +64,7 @@ impl World {
             authmethod: "ticket".into(),
             authprovider: "static".into(),
         };
-        self.input(Input::Join { session: key, identity, features: Features::default() });
+        self.input(Input::Join { session: key, identity, features });
         match self.receive(name) {
             Message::Welcome(welcome) => welcome.session.get(),
             other => panic!("{name} got {other:?} instead of WELCOME"),
