@@ -4,6 +4,7 @@
 
 mod filter;
 mod publish;
+mod retained;
 mod subscriptions;
 
 use std::collections::{BTreeSet, HashMap};
@@ -13,10 +14,13 @@ use ecep_proto::id::SubscriptionId;
 use crate::matcher::PatternMap;
 use crate::session::SessionKey;
 pub(crate) use publish::{PublishOptions, publishable};
+use retained::Retained;
+pub use retained::{MAX_RETAINED_BYTES, MAX_RETAINED_EVENTS, MAX_RETAINED_OF_TOPIC, RetainedUse};
 pub(crate) use subscriptions::Subscription;
 
 /// What works of the broker's.
 pub(crate) const FEATURES: &[&str] = &[
+    "event_retention",
     "pattern_based_subscription",
     "publisher_exclusion",
     "publisher_identification",
@@ -36,6 +40,7 @@ pub(crate) struct Broker {
     by_pattern: PatternMap<SubscriptionId>,
     by_session: HashMap<SessionKey, BTreeSet<SubscriptionId>>,
     next_id: SubscriptionId,
+    retained: Retained,
     /// The subscriptions that cover a topic, while an event is delivered: kept for its memory only.
     covering: Vec<SubscriptionId>,
 }
@@ -47,7 +52,15 @@ impl Default for Broker {
             by_pattern: PatternMap::default(),
             by_session: HashMap::new(),
             next_id: SubscriptionId::FIRST,
+            retained: Retained::default(),
             covering: Vec::new(),
         }
+    }
+}
+
+impl Broker {
+    /// How much is retained.
+    pub(crate) fn retained(&self) -> RetainedUse {
+        self.retained.usage()
     }
 }

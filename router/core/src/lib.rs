@@ -26,7 +26,9 @@ mod session;
 mod size;
 mod welcome;
 
-pub use broker::MAX_SUBSCRIPTIONS;
+pub use broker::{
+    MAX_RETAINED_BYTES, MAX_RETAINED_EVENTS, MAX_RETAINED_OF_TOPIC, MAX_SUBSCRIPTIONS, RetainedUse,
+};
 pub use clock::WallClock;
 pub use dealer::{MAX_PENDING_CALLS, MAX_REGISTRATIONS};
 pub use greeting::abort;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ecep_proto::error::{
-    CLOSE_GOODBYE_AND_OUT, CLOSE_KILLED, CLOSE_SYSTEM_SHUTDOWN, NO_SUCH_ROLE, NOT_AUTHORIZED,
-    PAYLOAD_SIZE_EXCEEDED, PROTOCOL_VIOLATION, UNAVAILABLE,
+    CLOSE_GOODBYE_AND_OUT, CLOSE_KILLED, CLOSE_SYSTEM_SHUTDOWN, NO_SUCH_ROLE, NO_SUCH_SESSION,
+    NOT_AUTHORIZED, PAYLOAD_SIZE_EXCEEDED, PROTOCOL_VIOLATION, UNAVAILABLE,
 };
 use ecep_proto::id::{RequestId, SessionId};
 use ecep_proto::message::{Call, Error, Goodbye, Message, Welcome};
@@ -17,7 +17,7 @@ use ecep_proto::payload::Payload;
 use ecep_proto::uri::{Match, Strictness};
 use ecep_proto::value::{Dict, Value};
 
-use crate::broker::Broker;
+use crate::broker::{Broker, RetainedUse};
 use crate::clock::WallClock;
 use crate::dealer::Dealer;
 use crate::features::Features;
@@ -205,6 +205,12 @@ impl Context<'_> {
         self.send(to, message);
     }
 
+    /// The session of a client that is there; who has gone asks for nothing.
+    pub(crate) fn session(&self, key: SessionKey) -> Result<&Session, Failure> {
+        let gone = || Failure::refused(NO_SUCH_SESSION, "the session has gone");
+        self.sessions.get(key).ok_or_else(gone)
+    }
+
     pub(crate) fn permit(
         &self,
         from: SessionKey,
@@ -240,6 +246,11 @@ impl Realm {
     /// How many sessions have joined.
     pub fn session_count(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// How much is retained for whoever subscribes later.
+    pub fn retained(&self) -> RetainedUse {
+        self.broker.retained()
     }
 
     /// The sessions of this authid.
@@ -291,7 +302,7 @@ impl Realm {
     fn publish_news(&mut self, now: Instant) {
         for News { topic, payload } in std::mem::take(&mut self.news) {
             let (broker, _, mut cx) = self.parts(now);
-            broker.publish_meta(&mut cx, topic, &payload);
+            broker.publish_meta(&mut cx, topic, payload);
         }
     }
 

@@ -82,9 +82,10 @@ impl Broker {
         message: Subscribe,
     ) -> Result<(), Failure> {
         let kind = options::matching(&message.options)?;
-        let topic = options::uri(message.topic, kind, cx.strictness)?;
-        cx.permit(from, Action::Subscribe, kind, topic.as_str())?;
-        let known = self.by_pattern.get(kind, topic.as_str());
+        let get_retained = options::flag(&message.options, "get_retained")?;
+        let pattern = options::uri(message.topic, kind, cx.strictness)?;
+        cx.permit(from, Action::Subscribe, kind, pattern.as_str())?;
+        let known = self.by_pattern.get(kind, pattern.as_str());
         let of_session = self.by_session.get(&from);
         let is_new = known.is_none_or(|id| of_session.is_none_or(|ids| !ids.contains(&id)));
         if is_new && of_session.map_or(0, BTreeSet::len) >= MAX_SUBSCRIPTIONS {
@@ -98,8 +99,8 @@ impl Broker {
             None => {
                 let id = self.next_id;
                 self.next_id = id.next();
-                self.by_pattern.insert(kind, topic.as_str(), id);
-                self.subscriptions.insert(id, Subscription::new(kind, topic, cx.now));
+                self.by_pattern.insert(kind, pattern.as_str(), id);
+                self.subscriptions.insert(id, Subscription::new(kind, pattern.clone(), cx.now));
                 id
             }
         };
@@ -113,6 +114,9 @@ impl Broker {
                 self.announce(cx, SUBSCRIPTION_ON_CREATE, session, id);
             }
             self.announce(cx, SUBSCRIPTION_ON_SUBSCRIBE, session, id);
+        }
+        if get_retained {
+            self.send_retained(cx, from, id, kind, pattern.as_str());
         }
         Ok(())
     }

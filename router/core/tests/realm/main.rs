@@ -8,6 +8,7 @@ mod model;
 mod permissions;
 mod profile;
 mod publish_subscribe;
+mod retained;
 mod session_meta;
 mod sessions;
 mod subscription_meta;

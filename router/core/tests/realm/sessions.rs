@@ -68,6 +68,7 @@ fn welcome_announces_what_works() {
         roles[role].as_map().unwrap()["features"].as_map().unwrap().keys().cloned().collect()
     };
     let broker = [
+        "event_retention",
         "pattern_based_subscription",
         "publisher_exclusion",
         "publisher_identification",

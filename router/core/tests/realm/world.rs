@@ -10,7 +10,7 @@ use ecep_proto::uri::Strictness;
 use ecep_proto::value::{Dict, Value};
 use ecep_router_core::features::Features;
 use ecep_router_core::permissions::Role;
-use ecep_router_core::{Identity, Input, Output, Realm, RealmConfig, SessionKey, WallClock};
+use ecep_router_core::{Identity, Input, Output, Realm, RealmConfig, RetainedUse, SessionKey, WallClock};
 
 /// The role of clients that a test has no rules for.
 pub const FREE: &str = "free";
@@ -201,6 +201,21 @@ impl World {
             Message::Event(event) => event,
             other => panic!("{name} got {other:?} instead of EVENT"),
         }
+    }
+
+    /// The events that the client has got and not taken.
+    #[track_caller]
+    pub fn events(&mut self, name: &str) -> Vec<Event> {
+        let inbox = std::mem::take(&mut self.inboxes[self.keys[name].0]);
+        let event = |message| match message {
+            Message::Event(event) => event,
+            other => panic!("{name} got {other:?} instead of EVENT"),
+        };
+        inbox.into_iter().map(event).collect()
+    }
+
+    pub fn retained(&self) -> RetainedUse {
+        self.realm.retained()
     }
 
     #[track_caller]
