@@ -1,4 +1,5 @@
-//! The realms that are in use: started when the first session enters, gone when the last one has left.
+//! The realms that are in use: started when the first session enters. A realm of the platform is gone when the last one has left; one of
+//! the configuration stays, with the events that it retains.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,7 +37,7 @@ struct Running {
 #[derive(Debug)]
 struct Entry {
     inbox: Inbox,
-    /// How many seats there are. The last one to go takes the realm along.
+    /// How many seats there are. The last one to go takes a realm of the platform along.
     seats: usize,
 }
 
@@ -115,7 +116,8 @@ impl Hub {
         let inboxes: Vec<Inbox> = {
             let mut running = self.running();
             running.closed = true;
-            running.realms.values().map(|entry| entry.inbox.clone()).collect()
+            // Seats have their own way in: each realm ends when the last of them is given up.
+            std::mem::take(&mut running.realms).into_values().map(|entry| entry.inbox).collect()
         };
         for inbox in inboxes {
             // A realm that has ended needs no telling.
@@ -124,7 +126,7 @@ impl Hub {
     }
 }
 
-/// The right to be in a realm; the realm lives while somebody has one.
+/// The right to be in a realm; a realm of the platform lives while somebody has one.
 #[derive(Debug)]
 pub(crate) struct Seat {
     hub: Arc<Hub>,
@@ -149,7 +151,7 @@ impl Seat {
         self.inbox.bytes.clone().acquire_many_owned(bytes).await.ok()
     }
 
-    /// Leaves: the realm is told, and dropped if this was the last seat.
+    /// Leaves: the realm is told.
     pub(crate) async fn leave(self, session: SessionKey) {
         self.tell(ToRealm::Lost { session }).await;
     }
@@ -160,7 +162,8 @@ impl Drop for Seat {
         let mut running = self.hub.running();
         if let Some(entry) = running.realms.get_mut(&self.realm) {
             entry.seats -= 1;
-            if entry.seats == 0 {
+            let stays = self.hub.configured.contains_key(&self.realm);
+            if entry.seats == 0 && !stays {
                 running.realms.remove(&self.realm);
             }
         }

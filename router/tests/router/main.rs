@@ -5,6 +5,7 @@
 mod client;
 mod command_line;
 mod conformance;
+mod conformance_pubsub;
 mod interop;
 mod load;
 mod platform;
