@@ -15,6 +15,7 @@ use ecep_proto::id::{RegistrationId, RequestId};
 use ecep_proto::message::{
     Call, CallResult, Cancel, Error, Invocation, Register, Registered, Unregister, Unregistered, Yield,
 };
+use ecep_proto::meta::SESSION_COUNT;
 use ecep_proto::payload::Payload;
 use ecep_proto::uri::{Match, Uri};
 use ecep_proto::value::{Dict, Value};
@@ -155,7 +156,7 @@ impl Dealer {
             return Err(Failure::refused(NO_SUCH_REGISTRATION, text));
         }
         self.drop_registration(message.registration);
-        cx.send(from, Unregistered { request: message.request });
+        cx.send(from, Unregistered::answer(message.request));
         Ok(())
     }
 
