@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ecep_proto::codec::MAX_MESSAGE_BYTES;
 use ecep_proto::uri::{Match, Strictness};
-use ecep_router_core::permissions::{Action, Role, Rule};
+use ecep_router_core::permissions::{Action, Disclosure, Role, Rule};
 use ecep_router_core::profile::Profile;
 use serde::Deserialize;
 use thiserror::Error;
@@ -174,13 +174,21 @@ pub struct RealmConfig {
 }
 
 /// A role.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RoleConfig {
     /// Its name.
     pub name: String,
     /// `wamp_async`: speak the compatibility profile to its sessions.
     pub profile: Option<ProfileConfig>,
+    /// Whether callees learn who of this role calls: `on_request` (the default), `always` or `never`.
+    #[serde(default)]
+    pub disclose_caller: DisclosureConfig,
+    /// Whether subscribers learn who of this role publishes: `on_request` (the default), `always` or `never`.
+    #[serde(default)]
+    pub disclose_publisher: DisclosureConfig,
+    /// How far callees and subscribers can trust what this role sends, from 0; without it they are told nothing.
+    pub trustlevel: Option<u64>,
     /// What it may do; nothing without a rule.
     #[serde(default)]
     pub rule: Vec<RuleConfig>,
@@ -192,6 +200,19 @@ pub struct RoleConfig {
 pub enum ProfileConfig {
     /// As the crate `wamp_async` needs it.
     WampAsync,
+}
+
+/// Whether others learn who a session is.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DisclosureConfig {
+    /// If it asks for it (`disclose_me`), or its callee does.
+    #[default]
+    OnRequest,
+    /// Always.
+    Always,
+    /// Never; who asks for it is refused.
+    Never,
 }
 
 /// A rule.
@@ -325,7 +346,7 @@ impl Config {
                 ActionConfig::Subscribe,
             ],
         };
-        let role = RoleConfig { name: "anonymous".into(), profile: None, rule: vec![everything] };
+        let role = RoleConfig { name: "anonymous".into(), rule: vec![everything], ..RoleConfig::default() };
         RealmConfig {
             name: name.into(),
             anonymous_role: Some("anonymous".into()),
@@ -378,7 +399,24 @@ impl RoleConfig {
             Some(ProfileConfig::WampAsync) => Profile::WampAsync,
             None => Profile::Standard,
         };
-        Role { name: self.name.clone(), profile, rules: self.rule.iter().map(RuleConfig::rule).collect() }
+        Role {
+            name: self.name.clone(),
+            profile,
+            rules: self.rule.iter().map(RuleConfig::rule).collect(),
+            disclose_caller: self.disclose_caller.into(),
+            disclose_publisher: self.disclose_publisher.into(),
+            trustlevel: self.trustlevel,
+        }
+    }
+}
+
+impl From<DisclosureConfig> for Disclosure {
+    fn from(config: DisclosureConfig) -> Self {
+        match config {
+            DisclosureConfig::OnRequest => Self::OnRequest,
+            DisclosureConfig::Always => Self::Always,
+            DisclosureConfig::Never => Self::Never,
+        }
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) fn realm_config(name: &str) -> Option<RealmConfig> {
         let rule =
             |uri: &str, action| Rule { uri: uri.to_owned(), matching: Match::Exact, actions: vec![action] };
         let rules = vec![rule(Authenticate::URI, Action::Call), rule(EndSessions::URI, Action::Register)];
-        roles.push(Role { name: ROUTER.to_owned(), profile: Profile::Standard, rules });
+        roles.push(Role { name: ROUTER.to_owned(), rules, ..Role::default() });
     }
     Some(RealmConfig { name: name.to_owned(), roles, strictness: Strictness::Loose })
 }
@@ -45,7 +45,7 @@ fn platform_role(role: roles::Role, home: Home) -> Role {
         }],
     });
     let profile = if role.is_wamp_async() { Profile::WampAsync } else { Profile::Standard };
-    Role { name: role.as_str().to_owned(), profile, rules: rules.collect() }
+    Role { name: role.as_str().to_owned(), profile, rules: rules.collect(), ..Role::default() }
 }
 
 #[cfg(test)]

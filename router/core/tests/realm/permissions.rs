@@ -5,7 +5,6 @@ use ecep_proto::payload::Payload;
 use ecep_proto::uri::Match;
 use ecep_proto::value::Dict;
 use ecep_router_core::permissions::{Action, Role, Rule};
-use ecep_router_core::profile::Profile;
 
 use crate::world::{World, dict, text};
 
@@ -17,12 +16,12 @@ fn world() -> World {
     };
     let limited = Role {
         name: "limited".into(),
-        profile: Profile::Standard,
         rules: vec![
             rule("com.call", Match::Exact, &[Action::Call]),
             rule("com.own.{authid}.", Match::Prefix, &[Action::Register, Action::Publish]),
             rule("com.own..stats", Match::Wildcard, &[Action::Subscribe]),
         ],
+        ..Role::default()
     };
     let mut world = World::with_roles(vec![Role::unrestricted("free"), limited]);
     world.join_as("alice", "alice", "limited");
