@@ -15,7 +15,6 @@ use ecep_proto::id::{RegistrationId, RequestId};
 use ecep_proto::message::{
     Call, CallResult, Cancel, Error, Invocation, Register, Registered, Unregister, Unregistered, Yield,
 };
-use ecep_proto::meta::SESSION_COUNT;
 use ecep_proto::payload::Payload;
 use ecep_proto::uri::{Match, Uri};
 use ecep_proto::value::{Dict, Value};

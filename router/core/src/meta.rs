@@ -5,8 +5,9 @@ pub(crate) mod sessions;
 
 use std::time::Instant;
 
-use ecep_proto::error::{NO_SUCH_PROCEDURE, SESSION_COUNT};
+use ecep_proto::error::NO_SUCH_PROCEDURE;
 use ecep_proto::message::{Call, CallResult};
+use ecep_proto::meta::SESSION_COUNT;
 use ecep_proto::payload::Payload;
 use ecep_proto::uri::Match;
 use ecep_proto::value::Dict;

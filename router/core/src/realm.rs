@@ -7,10 +7,11 @@ use std::time::Instant;
 
 use ecep_proto::error::{
     CLOSE_GOODBYE_AND_OUT, CLOSE_KILLED, CLOSE_SYSTEM_SHUTDOWN, NO_SUCH_ROLE, NOT_AUTHORIZED,
-    PAYLOAD_SIZE_EXCEEDED, PROTOCOL_VIOLATION, RESERVED_PREFIX, UNAVAILABLE,
+    PAYLOAD_SIZE_EXCEEDED, PROTOCOL_VIOLATION, UNAVAILABLE,
 };
 use ecep_proto::id::RequestId;
 use ecep_proto::message::{Call, Error, Goodbye, Message, Welcome};
+use ecep_proto::meta::RESERVED_PREFIX;
 use ecep_proto::payload::Payload;
 use ecep_proto::uri::{Match, Strictness};
 use ecep_proto::value::{Dict, Value};
