@@ -14,6 +14,7 @@ mod broker;
 mod dealer;
 pub mod features;
 pub mod greeting;
+mod id_map;
 mod ids;
 mod matcher;
 mod meta;
@@ -25,7 +26,7 @@ mod session;
 mod welcome;
 
 pub use broker::MAX_SUBSCRIPTIONS;
-pub use dealer::{MAX_PENDING_CALLS, MAX_REGISTRATIONS};
+pub use dealer::{MAX_PENDING_CALLS, MAX_REGISTRATIONS, MAX_WAITING_CALLS};
 pub use greeting::abort;
 pub use realm::{Input, Output, Realm, RealmConfig};
 pub use session::{Identity, SessionKey};

@@ -69,7 +69,16 @@ fn welcome_announces_what_works() {
     };
     let broker = ["pattern_based_subscription", "publisher_exclusion", "publisher_identification"];
     assert_eq!(features("broker"), broker);
-    assert_eq!(features("dealer"), ["caller_identification"]);
+    let dealer = [
+        "call_canceling",
+        "call_timeout",
+        "caller_identification",
+        "pattern_based_registration",
+        "progressive_call_invocations",
+        "progressive_call_results",
+        "shared_registration",
+    ];
+    assert_eq!(features("dealer"), dealer);
     assert_eq!(welcome.details["authid"], "alice".into());
     assert_eq!(welcome.details["realm"], "test.realm".into());
 }
