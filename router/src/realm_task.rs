@@ -4,12 +4,12 @@
 //! that is ahead of the realm waits, and with it its client.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use ecep_proto::codec::Serializer;
 use ecep_proto::message::Message;
 use ecep_router_core::features::Features;
-use ecep_router_core::{Identity, Input, Output, Realm, RealmConfig, SessionKey};
+use ecep_router_core::{Identity, Input, Output, Realm, RealmConfig, SessionKey, WallClock};
 use slab::Slab;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
@@ -85,7 +85,9 @@ struct RealmTask {
 pub(crate) async fn run(config: RealmConfig, seed: u64, mut inbox: mpsc::Receiver<ToRealm>) {
     let name = config.name.clone();
     tracing::info!(realm = name, "realm starts");
-    let mut task = RealmTask { core: Realm::new(config, seed), clients: Slab::new() };
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let clock = WallClock { instant: Instant::now(), since_epoch };
+    let mut task = RealmTask { core: Realm::new(config, seed, clock), clients: Slab::new() };
     loop {
         let timeout = task.core.poll_timeout();
         let received = match timeout {
@@ -162,10 +164,10 @@ impl RealmTask {
                     let mut encoded = Encoded::default();
                     self.deliver(now, cause, to, &message, &mut encoded);
                 }
-                Output::Broadcast { to, message } => {
+                Output::Broadcast { to, except, message } => {
                     let mut encoded = Encoded::default();
-                    for to in to {
-                        self.deliver(now, cause, to, &message, &mut encoded);
+                    for to in to.iter().filter(|to| Some(**to) != except) {
+                        self.deliver(now, cause, *to, &message, &mut encoded);
                     }
                 }
                 Output::Close { session } => {

@@ -34,7 +34,9 @@ pub(crate) const FEATURES: &[&str] = &[
     "pattern_based_registration",
     "progressive_call_invocations",
     "progressive_call_results",
+    "session_meta_api",
     "shared_registration",
+    "testament_meta_api",
 ];
 
 /// Registrations of one session. An agent has about a dozen, a program one for each of its procedures; each costs

@@ -11,6 +11,7 @@
 //! - A payload is passed on unread, except where [`profile`] says otherwise.
 
 mod broker;
+mod clock;
 mod dealer;
 pub mod features;
 pub mod greeting;
@@ -23,10 +24,13 @@ pub mod permissions;
 pub mod profile;
 mod realm;
 mod session;
+mod size;
 mod welcome;
 
 pub use broker::MAX_SUBSCRIPTIONS;
+pub use clock::WallClock;
 pub use dealer::{MAX_PENDING_CALLS, MAX_REGISTRATIONS, MAX_WAITING_CALLS};
 pub use greeting::abort;
+pub use meta::testaments::{MAX_TESTAMENT_BYTES, MAX_TESTAMENTS};
 pub use realm::{Input, Output, Realm, RealmConfig};
 pub use session::{Identity, SessionKey};

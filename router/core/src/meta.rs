@@ -1,13 +1,15 @@
 //! The procedures that the router itself answers, `wamp.*` (specification, "WAMP Meta API"): which one a call means, and that the
 //! caller may call it.
 
+mod arguments;
 pub(crate) mod sessions;
+mod subscriptions;
+pub(crate) mod testaments;
 
 use std::time::Instant;
 
 use ecep_proto::error::NO_SUCH_PROCEDURE;
 use ecep_proto::message::{Call, CallResult};
-use ecep_proto::meta::SESSION_COUNT;
 use ecep_proto::payload::Payload;
 use ecep_proto::uri::Match;
 use ecep_proto::value::Dict;
@@ -16,6 +18,7 @@ use crate::options::{self, Failure};
 use crate::permissions::Action;
 use crate::realm::Realm;
 use crate::session::SessionKey;
+use arguments::Arguments;
 
 /// Answers a call of a meta procedure.
 ///
@@ -26,15 +29,25 @@ pub(crate) fn call(realm: &mut Realm, now: Instant, from: SessionKey, message: C
     let procedure = options::uri(message.procedure, Match::Exact, strictness)?;
     let (_, _, cx) = realm.parts(now);
     cx.permit(from, Action::Call, Match::Exact, procedure.as_str())?;
-    let payload = answer(realm, procedure.as_str(), &message.payload)?;
+    let procedure = procedure.as_str();
+    let arguments = Arguments(&message.payload);
+    let payload = if procedure.starts_with("wamp.session.") {
+        sessions::answer(realm, now, from, procedure, arguments)?
+    } else if procedure.starts_with("wamp.subscription.") {
+        subscriptions::answer(realm, now, procedure, arguments)?
+    } else {
+        return Err(unknown(procedure));
+    };
     let (_, _, mut cx) = realm.parts(now);
     cx.send(from, CallResult { request: message.request, details: Dict::new(), payload });
     Ok(())
 }
 
-fn answer(realm: &mut Realm, procedure: &str, arguments: &Payload) -> Result<Payload, Failure> {
-    match procedure {
-        SESSION_COUNT => Ok(sessions::count(&realm.sessions, arguments)),
-        other => Err(Failure::refused(NO_SUCH_PROCEDURE, format!("this router has no procedure {other}"))),
-    }
+fn unknown(procedure: &str) -> Failure {
+    Failure::refused(NO_SUCH_PROCEDURE, format!("this router has no procedure {procedure}"))
+}
+
+/// The answer of a procedure that has nothing to say.
+fn nothing() -> Payload {
+    Payload::default()
 }

@@ -3,13 +3,14 @@
 //! Owns the sessions and the queue of outputs; broker and dealer work on both through [`Context`].
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use ecep_proto::error::{
     CLOSE_GOODBYE_AND_OUT, CLOSE_KILLED, CLOSE_SYSTEM_SHUTDOWN, NO_SUCH_ROLE, NOT_AUTHORIZED,
     PAYLOAD_SIZE_EXCEEDED, PROTOCOL_VIOLATION,
 };
-use ecep_proto::id::RequestId;
+use ecep_proto::id::{RequestId, SessionId};
 use ecep_proto::message::{Error, Goodbye, Message, Welcome};
 use ecep_proto::meta::RESERVED_PREFIX;
 use ecep_proto::payload::Payload;
@@ -17,6 +18,7 @@ use ecep_proto::uri::{Match, Strictness};
 use ecep_proto::value::{Dict, Value};
 
 use crate::broker::Broker;
+use crate::clock::WallClock;
 use crate::dealer::Dealer;
 use crate::features::Features;
 use crate::greeting::abort;
@@ -108,7 +110,9 @@ pub enum Output {
     /// Send the same message to many.
     Broadcast {
         /// To whom.
-        to: Vec<SessionKey>,
+        to: Arc<[SessionKey]>,
+        /// Who of them does not get it.
+        except: Option<SessionKey>,
         /// What.
         message: Message,
     },
@@ -126,6 +130,7 @@ pub struct Realm {
     pub(crate) sessions: Sessions,
     pub(crate) broker: Broker,
     pub(crate) dealer: Dealer,
+    pub(crate) clock: WallClock,
     ids: GlobalIds,
     outputs: VecDeque<Output>,
     /// Meta events that wait until the input is handled.
@@ -139,12 +144,29 @@ pub(crate) struct News {
     pub(crate) payload: Payload,
 }
 
+/// Why the router ends a session.
+#[derive(Debug)]
+pub(crate) struct Farewell {
+    /// A URI.
+    pub(crate) reason: String,
+    /// A sentence for people.
+    pub(crate) message: Option<String>,
+}
+
+impl Farewell {
+    fn goodbye(&self) -> Goodbye {
+        let message = self.message.iter().map(|text| ("message".to_owned(), Value::from(text.as_str())));
+        Goodbye { details: message.collect(), reason: self.reason.clone() }
+    }
+}
+
 /// What broker and dealer work with while they handle one input.
 pub(crate) struct Context<'a> {
     pub(crate) now: Instant,
     pub(crate) sessions: &'a mut Sessions,
     pub(crate) ids: &'a mut GlobalIds,
     pub(crate) strictness: Strictness,
+    pub(crate) clock: WallClock,
     outputs: &'a mut VecDeque<Output>,
     news: &'a mut Vec<News>,
 }
@@ -154,8 +176,13 @@ impl Context<'_> {
         self.outputs.push_back(Output::Send { to, message: message.into() });
     }
 
-    pub(crate) fn broadcast(&mut self, to: Vec<SessionKey>, message: impl Into<Message>) {
-        self.outputs.push_back(Output::Broadcast { to, message: message.into() });
+    pub(crate) fn broadcast(
+        &mut self,
+        to: Arc<[SessionKey]>,
+        except: Option<SessionKey>,
+        message: impl Into<Message>,
+    ) {
+        self.outputs.push_back(Output::Broadcast { to, except, message: message.into() });
     }
 
     /// Publishes a meta event once the input is handled.
@@ -197,12 +224,13 @@ impl Context<'_> {
 
 impl Realm {
     /// An empty realm. Session and publication ids are drawn from the seed.
-    pub fn new(config: RealmConfig, seed: u64) -> Self {
+    pub fn new(config: RealmConfig, seed: u64, clock: WallClock) -> Self {
         Self {
             config,
             sessions: Sessions::default(),
             broker: Broker::default(),
             dealer: Dealer::default(),
+            clock,
             ids: GlobalIds::new(seed),
             outputs: VecDeque::new(),
             news: Vec::new(),
@@ -277,6 +305,7 @@ impl Realm {
             sessions: &mut self.sessions,
             ids: &mut self.ids,
             strictness: self.config.strictness,
+            clock: self.clock,
             outputs: &mut self.outputs,
             news: &mut self.news,
         };
@@ -301,6 +330,7 @@ impl Realm {
             features,
             identity,
             next_invocation: RequestId::FIRST,
+            testaments: None,
         };
         self.news.push(meta::sessions::joined(&session));
         let welcome =
@@ -362,10 +392,25 @@ impl Realm {
         }
     }
 
-    fn expel(&mut self, now: Instant, session: SessionKey, reason: &str) {
+    fn expel(&mut self, now: Instant, session: SessionKey, message: &str) {
         if self.sessions.get(session).is_some() {
-            self.send(session, goodbye(CLOSE_KILLED, reason));
-            self.close(now, session);
+            let farewell = Farewell { reason: CLOSE_KILLED.to_owned(), message: Some(message.to_owned()) };
+            self.end(now, session, &farewell);
+        }
+    }
+
+    /// Says good-bye to a session that is there.
+    pub(crate) fn end(&mut self, now: Instant, session: SessionKey, farewell: &Farewell) {
+        self.send(session, farewell.goodbye());
+        self.close(now, session);
+    }
+
+    /// The same where nobody is to hear of it: everybody else goes too.
+    pub(crate) fn end_silently(&mut self, now: Instant, session: SessionKey, farewell: &Farewell) {
+        self.send(session, farewell.goodbye());
+        self.outputs.push_back(Output::Close { session });
+        if let Some(gone) = self.sessions.remove(session) {
+            self.release(now, session, gone.id);
         }
     }
 
@@ -393,29 +438,37 @@ impl Realm {
     }
 
     fn forget(&mut self, now: Instant, session: SessionKey) {
-        if let Some(gone) = self.sessions.remove(session) {
+        if let Some(mut gone) = self.sessions.remove(session) {
+            self.release(now, session, gone.id);
+            if let Some(testaments) = gone.testaments.take() {
+                let (broker, _, mut cx) = self.parts(now);
+                for testament in testaments.into_all() {
+                    broker.publish_testament(&mut cx, session, &gone, testament);
+                }
+            }
             self.news.push(meta::sessions::left(&gone));
-            let (broker, dealer, mut cx) = self.parts(now);
-            broker.forget(session);
-            dealer.forget(&mut cx, session);
         }
+    }
+
+    /// Drops what a session that has gone had.
+    fn release(&mut self, now: Instant, session: SessionKey, id: SessionId) {
+        let (broker, dealer, mut cx) = self.parts(now);
+        broker.forget(&mut cx, session, id);
+        dealer.forget(&mut cx, session);
     }
 
     fn shutdown(&mut self) {
         let keys: Vec<SessionKey> = self.sessions.iter().map(|(key, _)| key).collect();
+        let message = Some("the router shuts down".to_owned());
+        let farewell = Farewell { reason: CLOSE_SYSTEM_SHUTDOWN.to_owned(), message };
         for session in keys {
-            self.send(session, goodbye(CLOSE_SYSTEM_SHUTDOWN, "the router shuts down"));
+            self.send(session, farewell.goodbye());
             self.outputs.push_back(Output::Close { session });
             self.sessions.remove(session);
         }
         self.broker = Broker::default();
         self.dealer = Dealer::default();
     }
-}
-
-fn goodbye(reason: &str, message: &str) -> Goodbye {
-    let details = Dict::from([("message".to_owned(), Value::from(message))]);
-    Goodbye { details, reason: reason.to_owned() }
 }
 
 /// The id that an ERROR must name.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use ecep_proto::id::{RequestId, SessionId};
 
 use crate::features::Features;
+use crate::meta::testaments::Testaments;
 use crate::permissions::Grants;
 use crate::profile::Profile;
 
@@ -35,6 +36,8 @@ pub(crate) struct Session {
     pub(crate) features: Features,
     /// Request ids of INVOCATIONs are counted for each callee, from 1.
     pub(crate) next_invocation: RequestId,
+    /// What is to be published when it has gone.
+    pub(crate) testaments: Option<Box<Testaments>>,
 }
 
 /// The sessions of a realm.

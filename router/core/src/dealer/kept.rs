@@ -4,7 +4,9 @@
 use std::collections::VecDeque;
 
 use ecep_proto::payload::Payload;
-use ecep_proto::value::{Dict, Value};
+use ecep_proto::value::Dict;
+
+use crate::size;
 
 /// What the caller asked for. It holds for the whole call, however many pieces it comes in.
 #[derive(Clone, Debug, Default)]
@@ -32,23 +34,7 @@ pub(super) struct Kept {
     pub(super) weight: usize,
 }
 
-/// About how many bytes of memory a payload takes.
+/// What keeping a payload costs, with its place in the table.
 pub(super) fn weight(payload: &Payload) -> usize {
-    let args: usize = payload.args().iter().map(of_value).sum();
-    size_of::<Payload>() + args + payload.kwargs().map_or(0, of_dict)
-}
-
-fn of_dict(dict: &Dict) -> usize {
-    dict.iter().map(|(key, value)| size_of::<String>() + key.len() + of_value(value)).sum()
-}
-
-fn of_value(value: &Value) -> usize {
-    size_of::<Value>()
-        + match value {
-            Value::Str(text) => text.len(),
-            Value::Bytes(bytes) => bytes.len(),
-            Value::List(list) => list.iter().map(of_value).sum(),
-            Value::Map(map) => of_dict(map),
-            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Float(_) => 0,
-        }
+    size_of::<Kept>() + size::of_payload(payload)
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod calls;
+mod lists;
 mod model;
 mod permissions;
 mod profile;
@@ -13,5 +14,8 @@ mod rpc_pieces;
 mod rpc_progress;
 mod rpc_shared;
 mod rpc_timeout;
+mod session_meta;
 mod sessions;
+mod subscription_meta;
+mod testaments;
 mod world;

@@ -67,7 +67,15 @@ fn welcome_announces_what_works() {
     let features = |role: &str| -> Vec<String> {
         roles[role].as_map().unwrap()["features"].as_map().unwrap().keys().cloned().collect()
     };
-    let broker = ["pattern_based_subscription", "publisher_exclusion", "publisher_identification"];
+    let broker = [
+        "pattern_based_subscription",
+        "publisher_exclusion",
+        "publisher_identification",
+        "session_meta_api",
+        "subscriber_blackwhite_listing",
+        "subscription_meta_api",
+        "subscription_revocation",
+    ];
     assert_eq!(features("broker"), broker);
     let dealer = [
         "call_canceling",
@@ -76,7 +84,9 @@ fn welcome_announces_what_works() {
         "pattern_based_registration",
         "progressive_call_invocations",
         "progressive_call_results",
+        "session_meta_api",
         "shared_registration",
+        "testament_meta_api",
     ];
     assert_eq!(features("dealer"), dealer);
     assert_eq!(welcome.details["authid"], "alice".into());

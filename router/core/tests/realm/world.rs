@@ -10,7 +10,7 @@ use ecep_proto::uri::Strictness;
 use ecep_proto::value::{Dict, Value};
 use ecep_router_core::features::{Feature, Features};
 use ecep_router_core::permissions::Role;
-use ecep_router_core::{Identity, Input, Output, Realm, RealmConfig, SessionKey};
+use ecep_router_core::{Identity, Input, Output, Realm, RealmConfig, SessionKey, WallClock};
 
 /// The role of clients that a test has no rules for.
 pub const FREE: &str = "free";
@@ -31,9 +31,11 @@ impl World {
 
     pub fn with_roles(roles: Vec<Role>) -> Self {
         let config = RealmConfig { name: "test.realm".into(), roles, strictness: Strictness::Loose };
+        let now = Instant::now();
+        let clock = WallClock { instant: now, since_epoch: Duration::ZERO };
         Self {
-            realm: Realm::new(config, 7),
-            now: Instant::now(),
+            realm: Realm::new(config, 7, clock),
+            now,
             keys: BTreeMap::new(),
             inboxes: Vec::new(),
             closed: Vec::new(),
@@ -56,6 +58,7 @@ impl World {
         self.join_with(name, name, FREE, features)
     }
 
+    /// A client joins that has announced what it can do.
     pub fn join_with(&mut self, name: &str, authid: &str, authrole: &str, features: Features) -> u64 {
         let key = SessionKey(self.inboxes.len());
         self.inboxes.push(VecDeque::new());
@@ -103,9 +106,9 @@ impl World {
         while let Some(output) = self.realm.poll_output() {
             match output {
                 Output::Send { to, message } => self.deliver(to, message),
-                Output::Broadcast { to, message } => {
-                    for to in to {
-                        self.deliver(to, message.clone());
+                Output::Broadcast { to, except, message } => {
+                    for to in to.iter().filter(|to| Some(**to) != except) {
+                        self.deliver(*to, message.clone());
                     }
                 }
                 Output::Close { session } => self.closed[session.0] = true,
