@@ -29,11 +29,14 @@ use crate::session::SessionKey;
 /// What works of the dealer's.
 pub(crate) const FEATURES: &[&str] = &[
     "call_canceling",
+    "call_reroute",
     "call_timeout",
     "caller_identification",
     "pattern_based_registration",
     "progressive_call_invocations",
     "progressive_call_results",
+    "registration_meta_api",
+    "registration_revocation",
     "session_meta_api",
     "shared_registration",
     "testament_meta_api",

@@ -5,8 +5,13 @@ use std::collections::BTreeMap;
 use ecep_proto::error::{
     LIMIT_EXCEEDED, NO_AVAILABLE_CALLEE, NO_SUCH_REGISTRATION, OPTION_NOT_ALLOWED, PROCEDURE_ALREADY_EXISTS,
 };
-use ecep_proto::id::RegistrationId;
+use ecep_proto::id::{RegistrationId, SessionId};
 use ecep_proto::message::{Register, Registered, Unregister, Unregistered};
+use ecep_proto::meta::{
+    REGISTRATION_ON_CREATE, REGISTRATION_ON_DELETE, REGISTRATION_ON_REGISTER, REGISTRATION_ON_UNREGISTER,
+};
+use ecep_proto::payload::Payload;
+use ecep_proto::value::{Dict, Value};
 
 use super::policy::Policy;
 use super::registrations::Callee;
@@ -60,9 +65,15 @@ impl Dealer {
         }
         let registration =
             known.unwrap_or_else(|| self.registrations.create(kind, procedure, policy, cx.now));
+        if known.is_none()
+            && let Some(created) = self.registrations.get(registration)
+        {
+            announce(cx, REGISTRATION_ON_CREATE, id, Value::Map(created.details(registration, &cx.clock)));
+        }
         let seat = 0; // Given by the table.
         let callee = Callee { session: from, id, seat, disclose_caller, concurrency, running: 0 };
         self.registrations.add(registration, callee);
+        announce(cx, REGISTRATION_ON_REGISTER, id, Value::from(registration.get()));
         cx.send(from, Registered { request: message.request, registration });
         self.freed.push(registration);
         self.settle(cx);
@@ -127,13 +138,19 @@ impl Dealer {
     }
 
     /// Takes a registration away from a callee; false if it has none. The calls that it works on go on.
-    pub(crate) fn revoke(
+    pub(crate) fn remove_registration(
         &mut self,
         cx: &mut Context,
         id: RegistrationId,
         callee: SessionKey,
         reason: &str,
     ) -> bool {
+        let removed = self.revoke(cx, id, callee, reason);
+        self.settle(cx);
+        removed
+    }
+
+    fn revoke(&mut self, cx: &mut Context, id: RegistrationId, callee: SessionKey, reason: &str) -> bool {
         if !self.registrations.is_callee(callee, id) {
             return false;
         }
@@ -146,14 +163,14 @@ impl Dealer {
 
     /// Takes a callee out; the registration goes with the last one, and with it the calls that wait for one.
     pub(super) fn remove_callee(&mut self, cx: &mut Context, id: RegistrationId, session: SessionKey) {
-        if self.registrations.remove(id, session).is_none() {
-            return;
-        }
+        let Some(callee) = self.registrations.remove(id, session) else { return };
+        announce(cx, REGISTRATION_ON_UNREGISTER, callee.id, Value::from(id.get()));
         let is_last = self.registrations.get(id).is_some_and(|registration| registration.callees.is_empty());
         if is_last {
             let waiting =
                 self.registrations.get_mut(id).map(|registration| std::mem::take(&mut registration.waiting));
             self.registrations.delete(id);
+            announce(cx, REGISTRATION_ON_DELETE, callee.id, Value::from(id.get()));
             for key in waiting.into_iter().flat_map(BTreeMap::into_values) {
                 let text = "the last callee left before it had room for the call";
                 self.end(cx, key, NO_AVAILABLE_CALLEE, text);
@@ -162,4 +179,8 @@ impl Dealer {
             self.freed.push(id);
         }
     }
+}
+
+fn announce(cx: &mut Context, topic: &'static str, session: SessionId, about: Value) {
+    cx.announce(topic, Payload::new(vec![Value::from(session.get()), about], Dict::new()));
 }

@@ -7,8 +7,10 @@ use std::time::Instant;
 
 use ecep_proto::id::{RegistrationId, SessionId};
 use ecep_proto::uri::{Match, Uri};
+use ecep_proto::value::{Dict, Value};
 
 use super::policy::Policy;
+use crate::clock::WallClock;
 use crate::id_map::IdMap;
 use crate::ids::GlobalIds;
 use crate::matcher::PatternMap;
@@ -21,7 +23,7 @@ pub(crate) struct Registration {
     pub(crate) procedure: Uri,
     pub(crate) policy: Policy,
     /// When its first callee registered.
-    pub(crate) created: Instant,
+    created: Instant,
     /// In the order in which they registered.
     pub(crate) callees: Vec<Callee>,
     /// Where the search for the next callee begins.
@@ -34,6 +36,7 @@ pub(crate) struct Registration {
 #[derive(Debug)]
 pub(crate) struct Callee {
     pub(super) session: SessionKey,
+    /// For meta procedures and events.
     pub(crate) id: SessionId,
     /// Tells this part from an earlier one of the same session.
     pub(super) seat: u64,
@@ -110,6 +113,17 @@ impl Registration {
             None if self.callees.iter().any(untried) => Pick::Unfit,
             None => Pick::Nobody,
         }
+    }
+
+    /// What it is, for meta procedures and events.
+    pub(crate) fn details(&self, id: RegistrationId, clock: &WallClock) -> Dict {
+        Dict::from([
+            ("created".into(), Value::from(clock.iso_8601(self.created))),
+            ("id".into(), Value::from(id.get())),
+            ("invoke".into(), Value::from(self.policy.name())),
+            ("match".into(), Value::from(self.kind.name())),
+            ("uri".into(), Value::from(self.procedure.as_str())),
+        ])
     }
 
     pub(super) fn has_room(&self) -> bool {

@@ -243,30 +243,6 @@ fn what_can_not_be_registered() {
     }
 }
 
-/// A client that reconnects before its old connection is known to be dead gets its procedures back, if it asks for
-/// that; nobody else does.
-#[test]
-fn reregistration() {
-    let mut world = World::new();
-    world.join_as("old", "device", "free");
-    world.join_as("new", "device", "free");
-    world.join_as("thief", "other", "free");
-    world.register("old", "com.sum");
-    let force = || dict(&[("force_reregister", true.into())]);
-    let request = world.request();
-    world.send("thief", Register { request, options: force(), procedure: "com.sum".into() });
-    assert_eq!(world.error("thief").error, "wamp.error.procedure_already_exists");
-    world.send("new", Register { request, options: Dict::new(), procedure: "com.sum".into() });
-    assert_eq!(world.error("new").error, "wamp.error.procedure_already_exists");
-    world.send("new", Register { request, options: force(), procedure: "com.sum".into() });
-    assert!(matches!(world.receive("new"), Message::Registered(_)));
-    world.call("thief", "com.sum", Dict::new(), Payload::default());
-    world.invocation("new");
-    world.lose("old");
-    world.call("thief", "com.sum", Dict::new(), Payload::default());
-    world.invocation("new");
-}
-
 /// A call that its callee can't take is answered; so is a result that its caller can't take.
 #[test]
 fn too_large() {

@@ -79,11 +79,14 @@ fn welcome_announces_what_works() {
     assert_eq!(features("broker"), broker);
     let dealer = [
         "call_canceling",
+        "call_reroute",
         "call_timeout",
         "caller_identification",
         "pattern_based_registration",
         "progressive_call_invocations",
         "progressive_call_results",
+        "registration_meta_api",
+        "registration_revocation",
         "session_meta_api",
         "shared_registration",
         "testament_meta_api",
