@@ -15,6 +15,7 @@ mod clock;
 mod dealer;
 pub mod features;
 pub mod greeting;
+mod id_map;
 mod ids;
 mod matcher;
 mod meta;
@@ -30,7 +31,7 @@ pub use broker::{
     MAX_RETAINED_BYTES, MAX_RETAINED_EVENTS, MAX_RETAINED_OF_TOPIC, MAX_SUBSCRIPTIONS, RetainedUse,
 };
 pub use clock::WallClock;
-pub use dealer::{MAX_PENDING_CALLS, MAX_REGISTRATIONS};
+pub use dealer::{MAX_PENDING_CALLS, MAX_REGISTRATIONS, MAX_WAITING_CALLS};
 pub use greeting::abort;
 pub use meta::testaments::{MAX_TESTAMENT_BYTES, MAX_TESTAMENTS};
 pub use realm::{Input, Output, Realm, RealmConfig};

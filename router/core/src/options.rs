@@ -71,6 +71,11 @@ pub(crate) fn uri(text: String, kind: Match, strictness: Strictness) -> Result<U
     Uri::pattern(text, kind, strictness).map_err(|error| Failure::refused(INVALID_URI, error.to_string()))
 }
 
+/// Checks a topic or procedure.
+pub(crate) fn check_uri(text: &str, strictness: Strictness) -> Result<(), Failure> {
+    uri(text.to_owned(), Match::Exact, strictness).map(drop)
+}
+
 /// Checks a URI that only the router may use if it begins with `wamp.`.
 pub(crate) fn unreserved(uri: &Uri) -> Result<(), Failure> {
     if uri.as_str().starts_with(RESERVED_PREFIX) {

@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use ecep_proto::error::{
     CLOSE_GOODBYE_AND_OUT, CLOSE_KILLED, CLOSE_SYSTEM_SHUTDOWN, NO_SUCH_ROLE, NO_SUCH_SESSION,
-    NOT_AUTHORIZED, PAYLOAD_SIZE_EXCEEDED, PROTOCOL_VIOLATION, UNAVAILABLE,
+    NOT_AUTHORIZED, PAYLOAD_SIZE_EXCEEDED, PROTOCOL_VIOLATION,
 };
 use ecep_proto::id::{RequestId, SessionId};
-use ecep_proto::message::{Call, Error, Goodbye, Message, Welcome};
+use ecep_proto::message::{Error, Goodbye, Message, Welcome};
 use ecep_proto::meta::RESERVED_PREFIX;
 use ecep_proto::payload::Payload;
 use ecep_proto::uri::{Match, Strictness};
@@ -259,6 +259,11 @@ impl Realm {
         of_authid.map(|(key, _)| key).collect()
     }
 
+    /// Panics if the realm's tables do not agree with each other: for tests, after each input.
+    pub fn check(&self) {
+        self.dealer.check();
+    }
+
     /// Takes what happened. Messages of sessions that have left are ignored.
     pub fn handle(&mut self, now: Instant, input: Input) {
         self.take(now, input);
@@ -272,9 +277,8 @@ impl Realm {
             Input::Malformed { session, reason } => self.violation(now, session, &reason),
             Input::TooLarge { session, message } => self.too_large(now, session, &message),
             Input::Stalled { callee, invocation } => {
-                let text = "the callee does not read its calls fast enough at the moment; try again in a few seconds";
                 let (_, dealer, mut cx) = self.parts(now);
-                dealer.undeliverable_invocation(&mut cx, callee, invocation, UNAVAILABLE, text);
+                dealer.stalled(&mut cx, callee, invocation);
             }
             Input::Expel { session, reason } => self.expel(now, session, &reason),
             Input::Lost { session } => self.forget(now, session),
@@ -364,10 +368,7 @@ impl Realm {
             Message::Unregister(message) => dealer.unregister(&mut cx, from, &message),
             Message::Yield(message) => dealer.result(&mut cx, from, message),
             Message::Error(message) => dealer.error(&mut cx, from, message),
-            Message::Cancel(message) => {
-                dealer.cancel(&mut cx, from, &message);
-                Ok(())
-            }
+            Message::Cancel(message) => dealer.cancel(&mut cx, from, &message),
             Message::Goodbye(_) => {
                 cx.send(from, Goodbye { details: Dict::new(), reason: CLOSE_GOODBYE_AND_OUT.to_owned() });
                 self.close(now, from);
@@ -429,15 +430,8 @@ impl Realm {
         let (_, dealer, mut cx) = self.parts(now);
         let text = "the answer is larger than this session takes";
         match message {
-            Message::Invocation(message) => {
-                let text = "the call is larger than its callee takes";
-                let error = PAYLOAD_SIZE_EXCEEDED;
-                dealer.undeliverable_invocation(&mut cx, session, message.request, error, text);
-            }
-            Message::CallResult(message) => {
-                let error = PAYLOAD_SIZE_EXCEEDED.to_owned();
-                cx.send_error(session, Call::CODE, message.request, error, Payload::of(text));
-            }
+            Message::Invocation(message) => dealer.too_large_call(&mut cx, session, message.request),
+            Message::CallResult(message) => dealer.too_large_result(&mut cx, session, message.request),
             Message::Error(message) if message.error != PAYLOAD_SIZE_EXCEEDED => {
                 let error = PAYLOAD_SIZE_EXCEEDED.to_owned();
                 cx.send_error(session, message.request_type, message.request, error, Payload::of(text));

@@ -52,6 +52,11 @@ impl Sessions {
         self.by_key.get(key.0)?.as_ref()
     }
 
+    /// What the session can do; nothing if it has left.
+    pub(crate) fn features(&self, key: SessionKey) -> Features {
+        self.get(key).map_or_else(Features::default, |session| session.features)
+    }
+
     /// The session of this id.
     pub(crate) fn key_of(&self, id: SessionId) -> Option<SessionKey> {
         self.by_id.get(&id).copied()

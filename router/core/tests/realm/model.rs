@@ -142,6 +142,8 @@ impl Run {
                     Message::Registered(message) => {
                         let registered = self.model.callees.insert(procedure, (client, message.registration));
                         assert_eq!(registered, None);
+                        self.told("wamp.registration.on_create");
+                        self.told("wamp.registration.on_register");
                     }
                     Message::Error(_) => assert!(self.model.callees.contains_key(&procedure)),
                     other => panic!("{other:?}"),
@@ -165,6 +167,8 @@ impl Run {
             Message::Unregistered(_) => {
                 assert_eq!(client, callee);
                 self.model.callees.remove(&procedure);
+                self.told("wamp.registration.on_unregister");
+                self.told("wamp.registration.on_delete");
             }
             Message::Error(_) => assert_ne!(client, callee),
             other => panic!("{other:?}"),
@@ -227,7 +231,12 @@ impl Run {
             assert_eq!((error.request, error.error.as_str()), (call.request, "wamp.error.canceled"));
         }
         self.end_subscriptions(client);
+        let before = self.model.callees.len();
         self.model.callees.retain(|_, (callee, _)| *callee != client);
+        for _ in self.model.callees.len()..before {
+            self.told("wamp.registration.on_unregister");
+            self.told("wamp.registration.on_delete");
+        }
         for call in self.model.waiting.iter_mut().flatten().filter(|call| call.caller == client) {
             call.caller = usize::MAX;
         }

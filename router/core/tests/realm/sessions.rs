@@ -78,7 +78,21 @@ fn welcome_announces_what_works() {
         "subscription_revocation",
     ];
     assert_eq!(features("broker"), broker);
-    assert_eq!(features("dealer"), ["caller_identification", "session_meta_api", "testament_meta_api"]);
+    let dealer = [
+        "call_canceling",
+        "call_reroute",
+        "call_timeout",
+        "caller_identification",
+        "pattern_based_registration",
+        "progressive_call_invocations",
+        "progressive_call_results",
+        "registration_meta_api",
+        "registration_revocation",
+        "session_meta_api",
+        "shared_registration",
+        "testament_meta_api",
+    ];
+    assert_eq!(features("dealer"), dealer);
     assert_eq!(welcome.details["authid"], "alice".into());
     assert_eq!(welcome.details["realm"], "test.realm".into());
 }

@@ -8,7 +8,7 @@ use ecep_proto::message::*;
 use ecep_proto::payload::Payload;
 use ecep_proto::uri::Strictness;
 use ecep_proto::value::{Dict, Value};
-use ecep_router_core::features::Features;
+use ecep_router_core::features::{Feature, Features};
 use ecep_router_core::permissions::Role;
 use ecep_router_core::{Identity, Input, Output, Realm, RealmConfig, RetainedUse, SessionKey, WallClock};
 
@@ -50,6 +50,12 @@ impl World {
 
     pub fn join_as(&mut self, name: &str, authid: &str, authrole: &str) -> u64 {
         self.join_with(name, authid, authrole, Features::default())
+    }
+
+    /// A client joins that has announced these features.
+    pub fn join_able(&mut self, name: &str, features: &[Feature]) -> u64 {
+        let features = features.iter().fold(Features::default(), |set, feature| set.with(*feature));
+        self.join_with(name, name, FREE, features)
     }
 
     /// A client joins that has announced what it can do.
@@ -108,6 +114,7 @@ impl World {
                 Output::Close { session } => self.closed[session.0] = true,
             }
         }
+        self.realm.check();
     }
 
     fn deliver(&mut self, to: SessionKey, message: Message) {
@@ -130,6 +137,10 @@ impl World {
     pub fn nothing(&mut self, name: &str) {
         let inbox = &self.inboxes[self.keys[name].0];
         assert!(inbox.is_empty(), "{name} got {inbox:?}");
+    }
+
+    pub fn has_mail(&self, name: &str) -> bool {
+        !self.inboxes[self.keys[name].0].is_empty()
     }
 
     pub fn is_closed(&self, name: &str) -> bool {
@@ -171,8 +182,13 @@ impl World {
 
     #[track_caller]
     pub fn register(&mut self, name: &str, procedure: &str) -> RegistrationId {
+        self.register_with(name, procedure, Dict::new())
+    }
+
+    #[track_caller]
+    pub fn register_with(&mut self, name: &str, procedure: &str, options: Dict) -> RegistrationId {
         let request = self.request();
-        self.send(name, Register { request, options: Dict::new(), procedure: procedure.into() });
+        self.send(name, Register { request, options, procedure: procedure.into() });
         match self.receive(name) {
             Message::Registered(message) if message.request == request => message.registration,
             other => panic!("{name} got {other:?} instead of REGISTERED"),
@@ -193,6 +209,12 @@ impl World {
 
     pub fn answer(&mut self, name: &str, request: RequestId, payload: Payload) {
         self.send(name, Yield { request, options: Dict::new(), payload });
+    }
+
+    /// Answers an INVOCATION by an ERROR of this URI.
+    pub fn fail(&mut self, name: &str, request: RequestId, error: &str, payload: Payload) {
+        let (request_type, details) = (Invocation::CODE, Dict::new());
+        self.send(name, Error { request_type, request, details, error: error.into(), payload });
     }
 
     #[track_caller]
@@ -224,6 +246,22 @@ impl World {
             Message::Invocation(invocation) => invocation,
             other => panic!("{name} got {other:?} instead of INVOCATION"),
         }
+    }
+
+    #[track_caller]
+    pub fn interrupt(&mut self, name: &str) -> Interrupt {
+        match self.receive(name) {
+            Message::Interrupt(interrupt) => interrupt,
+            other => panic!("{name} got {other:?} instead of INTERRUPT"),
+        }
+    }
+
+    /// The call was refused, or ended by the router or its callee; the error's URI.
+    #[track_caller]
+    pub fn failed(&mut self, name: &str, request: RequestId) -> String {
+        let error = self.error(name);
+        assert_eq!((error.request_type, error.request), (Call::CODE, request));
+        error.error
     }
 
     #[track_caller]
