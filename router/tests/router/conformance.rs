@@ -35,6 +35,8 @@ macro_rules! cases {
     ($($(#[$doc:meta])* $case:ident)*) => {
         cases!(@way websocket_json, TransportKind::WebSocket, Serializer::Json, $($(#[$doc])* $case)*);
         cases!(@way websocket_msgpack, TransportKind::WebSocket, Serializer::MsgPack, $($(#[$doc])* $case)*);
+        cases!(@way websocket_cbor, TransportKind::WebSocket, Serializer::Cbor, $($(#[$doc])* $case)*);
+        cases!(@way rawsocket_cbor, TransportKind::RawSocket, Serializer::Cbor, $($(#[$doc])* $case)*);
         cases!(@way rawsocket_json, TransportKind::RawSocket, Serializer::Json, $($(#[$doc])* $case)*);
         cases!(@way rawsocket_msgpack, TransportKind::RawSocket, Serializer::MsgPack, $($(#[$doc])* $case)*);
     };
@@ -313,7 +315,7 @@ async fn subprotocols_in_a_row() {
     let server = Server::open().await;
     for (offer, chosen) in [
         ("wamp.2.json,wamp.2.msgpack", "wamp.2.json"),
-        ("wamp.2.cbor, wamp.2.msgpack , wamp.2.json", "wamp.2.msgpack"),
+        ("wamp.2.ubjson, wamp.2.msgpack , wamp.2.json", "wamp.2.msgpack"),
     ] {
         let mut stream = TcpStream::connect(server.websocket).await.unwrap();
         let request = format!(
@@ -335,7 +337,7 @@ async fn subprotocols_in_a_row() {
 async fn rawsocket_handshakes() {
     let server = Server::open().await;
     for (handshake, expected) in [
-        ([0x7f, 0xf3, 0, 0], [0x7f, 0x10, 0, 0].as_slice()),
+        ([0x7f, 0xf4, 0, 0], [0x7f, 0x10, 0, 0].as_slice()),
         ([0x7f, 0xf1, 0, 1], &[0x7f, 0x30, 0, 0]),
         (*b"GET ", &[]),
     ] {
