@@ -4,6 +4,7 @@
 
 mod client;
 mod command_line;
+mod configuration;
 mod conformance;
 mod interop;
 mod load;
