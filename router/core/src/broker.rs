@@ -16,7 +16,7 @@ use crate::permissions::Action;
 use crate::realm::Context;
 use crate::session::SessionKey;
 
-/// Subscriptions of one session. A dashboard has about ten, a client without patterns one for each device that it
+/// Subscriptions of one session, if nothing else is configured. A dashboard has about ten, a client without patterns one for each device that it
 /// watches; each costs the router about a kilobyte.
 pub const MAX_SUBSCRIPTIONS: usize = 1024;
 
@@ -61,9 +61,10 @@ impl Broker {
         cx.permit(from, Action::Subscribe, kind, topic.as_str())?;
         let known = self.by_pattern.get(kind, topic.as_str());
         let is_new = known.is_none_or(|id| !self.by_session.contains(&(from, id)));
-        if is_new && self.count(from) >= MAX_SUBSCRIPTIONS {
+        if is_new && self.count(from) >= cx.limits.subscriptions {
             let text = format!(
-                "this session has {MAX_SUBSCRIPTIONS} subscriptions already: subscribe to a pattern instead"
+                "this session has {} subscriptions already (limits.max_subscriptions): subscribe to a pattern instead",
+                cx.limits.subscriptions
             );
             return Err(Failure::refused(LIMIT_EXCEEDED, text));
         }

@@ -26,11 +26,11 @@ use crate::profile::{self, Outcome, Profile};
 use crate::realm::Context;
 use crate::session::SessionKey;
 
-/// Registrations of one session. An agent has about a dozen, a program one for each of its procedures; each costs
+/// Registrations of one session, if nothing else is configured. An agent has about a dozen, a program one for each of its procedures; each costs
 /// the router about half a kilobyte.
 pub const MAX_REGISTRATIONS: usize = 1024;
 
-/// Calls of one session that wait for their answer. A dashboard has a few; each costs the router about a quarter of
+/// Calls of one session that wait for their answer, if nothing else is configured. A dashboard has a few; each costs the router about a quarter of
 /// a kilobyte, for as long as its callee keeps silent.
 pub const MAX_PENDING_CALLS: usize = 1024;
 
@@ -107,9 +107,11 @@ impl Dealer {
         let procedure = options::uri(message.procedure, kind, cx.strictness)?;
         options::unreserved(&procedure)?;
         cx.permit(from, Action::Register, kind, procedure.as_str())?;
-        if self.by_owner.range(of_session(from, RegistrationId::FIRST)).count() >= MAX_REGISTRATIONS {
-            let text =
-                format!("this session has {MAX_REGISTRATIONS} registrations already: unregister some first");
+        if self.by_owner.range(of_session(from, RegistrationId::FIRST)).count() >= cx.limits.registrations {
+            let text = format!(
+                "this session has {} registrations already (limits.max_registrations): unregister some first",
+                cx.limits.registrations
+            );
             return Err(Failure::refused(LIMIT_EXCEEDED, text));
         }
         if let Some(old) = self.by_procedure.get(&procedure).copied() {
@@ -176,9 +178,10 @@ impl Dealer {
             cx.send(from, CallResult { request: message.request, details: Dict::new(), payload: count });
             return Ok(());
         }
-        if self.by_caller.range(of_session(from, RequestId::FIRST)).count() >= MAX_PENDING_CALLS {
+        if self.by_caller.range(of_session(from, RequestId::FIRST)).count() >= cx.limits.pending_calls {
             let text = format!(
-                "{MAX_PENDING_CALLS} calls of this session wait for their answers already: wait for some of them first"
+                "{} calls of this session wait for their answers already (limits.max_pending_calls): wait for some of them first",
+                cx.limits.pending_calls
             );
             return Err(Failure::refused(LIMIT_EXCEEDED, text));
         }

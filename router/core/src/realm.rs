@@ -19,6 +19,7 @@ use crate::broker::Broker;
 use crate::dealer::Dealer;
 use crate::greeting::abort;
 use crate::ids::GlobalIds;
+use crate::limits::Limits;
 use crate::options::Failure;
 use crate::permissions::{Action, Grants, Role};
 use crate::profile::{self, Profile};
@@ -33,6 +34,8 @@ pub struct RealmConfig {
     pub roles: Vec<Role>,
     /// How URIs are checked.
     pub strictness: Strictness,
+    /// What one session may have at once.
+    pub limits: Limits,
 }
 
 /// What happened.
@@ -131,6 +134,7 @@ pub(crate) struct Context<'a> {
     pub(crate) sessions: &'a mut Sessions,
     pub(crate) ids: &'a mut GlobalIds,
     pub(crate) strictness: Strictness,
+    pub(crate) limits: Limits,
     outputs: &'a mut VecDeque<Output>,
 }
 
@@ -239,6 +243,7 @@ impl Realm {
             sessions: &mut self.sessions,
             ids: &mut self.ids,
             strictness: self.config.strictness,
+            limits: self.config.limits,
             outputs: &mut self.outputs,
         };
         (&mut self.broker, &mut self.dealer, cx)

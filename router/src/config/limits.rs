@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ecep_router_core::{MAX_PENDING_CALLS, MAX_REGISTRATIONS, MAX_SUBSCRIPTIONS};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,28 @@ pub struct Limits {
     /// How many messages may wait for a client that reads too slowly, before it is closed.
     #[schemars(range(min = 16, max = 16777216))]
     pub max_queue_messages: usize,
+    /// How many subscriptions a session may have. A dashboard has about ten, a client without patterns one for each
+    /// device that it watches; each costs the router about a kilobyte. Further ones are refused.
+    #[schemars(range(min = 1, max = 1048576))]
+    pub max_subscriptions: usize,
+    /// How many registrations a session may have. An agent has about a dozen, a program one for each of its procedures;
+    /// each costs the router about half a kilobyte. Further ones are refused.
+    #[schemars(range(min = 1, max = 1048576))]
+    pub max_registrations: usize,
+    /// How many calls of a session may wait for their answers. A dashboard has a few; each costs the router about a
+    /// quarter of a kilobyte, for as long as its callee keeps silent. Further ones are refused.
+    #[schemars(range(min = 1, max = 1048576))]
+    pub max_pending_calls: usize,
+}
+
+impl Limits {
+    pub(crate) fn of_session(&self) -> ecep_router_core::Limits {
+        ecep_router_core::Limits {
+            subscriptions: self.max_subscriptions,
+            registrations: self.max_registrations,
+            pending_calls: self.max_pending_calls,
+        }
+    }
 }
 
 impl Default for Limits {
@@ -42,6 +65,9 @@ impl Default for Limits {
             ping_interval_ms: 20_000,
             max_queue_bytes: 32 << 20,
             max_queue_messages: 65_536,
+            max_subscriptions: MAX_SUBSCRIPTIONS,
+            max_registrations: MAX_REGISTRATIONS,
+            max_pending_calls: MAX_PENDING_CALLS,
         }
     }
 }

@@ -7,6 +7,7 @@ mod command_line;
 mod configuration;
 mod conformance;
 mod interop;
+mod limits;
 mod load;
 mod platform;
 mod server;

@@ -9,7 +9,7 @@ use ecep_proto::payload::Payload;
 use ecep_proto::uri::Strictness;
 use ecep_proto::value::{Dict, Value};
 use ecep_router_core::permissions::Role;
-use ecep_router_core::{Identity, Input, Output, Realm, RealmConfig, SessionKey};
+use ecep_router_core::{Identity, Input, Limits, Output, Realm, RealmConfig, SessionKey};
 
 /// The role of clients that a test has no rules for.
 pub const FREE: &str = "free";
@@ -29,7 +29,12 @@ impl World {
     }
 
     pub fn with_roles(roles: Vec<Role>) -> Self {
-        let config = RealmConfig { name: "test.realm".into(), roles, strictness: Strictness::Loose };
+        let config = RealmConfig {
+            name: "test.realm".into(),
+            roles,
+            strictness: Strictness::Loose,
+            limits: Limits::default(),
+        };
         Self {
             realm: Realm::new(config, 7),
             now: Instant::now(),
