@@ -9,6 +9,7 @@ pub mod codec;
 pub mod error;
 pub mod id;
 pub mod message;
+pub mod meta;
 pub mod payload;
 pub mod rawsocket;
 pub mod uri;

@@ -8,7 +8,7 @@ use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
 use crate::error::DecodeError;
-use crate::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
+use crate::id::{MAX_ID, PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
 use crate::payload::Payload;
 use crate::value::{Dict, Value};
 
@@ -103,6 +103,8 @@ messages! {
         details: Dict,
         /// An error URI.
         reason: String,
+        /// What went wrong, for programs. Rarely used.
+        payload: Payload,
     }
     /// The router asks for proof.
     Challenge(4, "CHALLENGE") {
@@ -179,10 +181,12 @@ messages! {
         /// Which.
         subscription: SubscriptionId,
     }
-    /// The subscription is gone.
+    /// The subscription is gone: because the peer asked, or because the router took it back.
     Unsubscribed(35, "UNSUBSCRIBED") {
-        /// The UNSUBSCRIBE.
-        request: RequestId,
+        /// The UNSUBSCRIBE; none if the router took it back.
+        request: Option<RequestId>,
+        /// `subscription` and `reason`, if the router took it back.
+        details: Option<Dict>,
     }
     /// An event, on its way to a subscriber.
     Event(36, "EVENT") {
@@ -245,10 +249,12 @@ messages! {
         /// Which.
         registration: RegistrationId,
     }
-    /// The registration is gone.
+    /// The registration is gone: because the peer asked, or because the router took it back.
     Unregistered(67, "UNREGISTERED") {
-        /// The UNREGISTER.
-        request: RequestId,
+        /// The UNREGISTER; none if the router took it back.
+        request: Option<RequestId>,
+        /// `registration` and `reason`, if the router took it back.
+        details: Option<Dict>,
     }
     /// A call, on its way to the callee.
     Invocation(68, "INVOCATION") {
@@ -277,6 +283,34 @@ messages! {
         /// The result.
         payload: Payload,
     }
+}
+
+impl Unsubscribed {
+    /// The answer to an UNSUBSCRIBE.
+    pub const fn answer(request: RequestId) -> Self {
+        Self { request: Some(request), details: None }
+    }
+
+    /// Tells a subscriber that the router has taken its subscription back.
+    pub fn revoked(subscription: SubscriptionId, reason: &str) -> Self {
+        Self { request: None, details: Some(revocation("subscription", subscription.get(), reason)) }
+    }
+}
+
+impl Unregistered {
+    /// The answer to an UNREGISTER.
+    pub const fn answer(request: RequestId) -> Self {
+        Self { request: Some(request), details: None }
+    }
+
+    /// Tells a callee that the router has taken its registration back.
+    pub fn revoked(registration: RegistrationId, reason: &str) -> Self {
+        Self { request: None, details: Some(revocation("registration", registration.get(), reason)) }
+    }
+}
+
+fn revocation(what: &str, id: u64, reason: &str) -> Dict {
+    Dict::from([(what.to_owned(), id.into()), ("reason".to_owned(), reason.into())])
 }
 
 /// What is left of a message's list while it is read.
@@ -348,6 +382,37 @@ impl Element for Dict {
 
     fn write<S: SerializeSeq>(&self, seq: &mut S) -> Result<(), S::Error> {
         seq.serialize_element(self)
+    }
+}
+
+/// An element at the end of the list that may be absent.
+impl Element for Option<Dict> {
+    fn take(elements: &mut Elements, field: &'static str) -> Result<Self, DecodeError> {
+        if elements.rest.len() == 0 { Ok(None) } else { Dict::take(elements, field).map(Some) }
+    }
+
+    fn count(&self) -> usize {
+        usize::from(self.is_some())
+    }
+
+    fn write<S: SerializeSeq>(&self, seq: &mut S) -> Result<(), S::Error> {
+        self.as_ref().map_or(Ok(()), |dict| seq.serialize_element(dict))
+    }
+}
+
+/// 0 stands for none: the message answers no request.
+impl Element for Option<RequestId> {
+    fn take(elements: &mut Elements, field: &'static str) -> Result<Self, DecodeError> {
+        let value = elements.next(field)?;
+        match value.as_u64() {
+            Some(0) => Ok(None),
+            Some(number) if number <= MAX_ID => Ok(RequestId::new(number)),
+            _ => Err(elements.wrong(field, "an integer from 0 to 2^53", &value)),
+        }
+    }
+
+    fn write<S: SerializeSeq>(&self, seq: &mut S) -> Result<(), S::Error> {
+        seq.serialize_element(&self.map_or(0, RequestId::get))
     }
 }
 

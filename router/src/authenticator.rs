@@ -16,6 +16,7 @@ use ecep_proto::id::RequestId;
 use ecep_proto::message::{Abort, Call, Message, Register};
 use ecep_proto::payload::Payload;
 use ecep_proto::value::{Dict, Value};
+use ecep_router_core::features::Features;
 use ecep_router_core::{Identity, SessionKey, abort};
 use tokio::sync::{mpsc, oneshot};
 
@@ -82,8 +83,14 @@ async fn run(
         authprovider: "router".to_owned(),
     };
     let (key, joined) = oneshot::channel();
-    seat.tell(ToRealm::Join { outbound: outbound.clone(), gate: Arc::new(Gate::default()), identity, key })
-        .await;
+    seat.tell(ToRealm::Join {
+        outbound: outbound.clone(),
+        gate: Arc::new(Gate::default()),
+        identity,
+        features: Features::default(),
+        key,
+    })
+    .await;
     let Ok(session) = joined.await else { return };
     let mut pending = HashMap::new();
     let mut next = RequestId::FIRST;

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use ecep_proto::codec::Serializer;
 use ecep_proto::message::Message;
+use ecep_router_core::features::Features;
 use ecep_router_core::{Identity, Input, Output, Realm, RealmConfig, SessionKey};
 use slab::Slab;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -49,7 +50,13 @@ impl Gate {
 #[derive(Debug)]
 pub(crate) enum ToRealm {
     /// A client joins; its key is answered.
-    Join { outbound: Arc<Outbound>, gate: Arc<Gate>, identity: Identity, key: oneshot::Sender<SessionKey> },
+    Join {
+        outbound: Arc<Outbound>,
+        gate: Arc<Gate>,
+        identity: Identity,
+        features: Features,
+        key: oneshot::Sender<SessionKey>,
+    },
     /// A client sent a message.
     Received { session: SessionKey, message: Message, permit: OwnedSemaphorePermit },
     /// A client sent something else.
@@ -102,9 +109,9 @@ pub(crate) async fn run(config: RealmConfig, seed: u64, mut inbox: mpsc::Receive
 impl RealmTask {
     fn handle(&mut self, now: Instant, received: ToRealm) {
         match received {
-            ToRealm::Join { outbound, gate, identity, key } => {
+            ToRealm::Join { outbound, gate, identity, features, key } => {
                 let session = SessionKey(self.clients.insert(Client { outbound, gate }));
-                self.core.handle(now, Input::Join { session, identity });
+                self.core.handle(now, Input::Join { session, identity, features });
                 self.flush(now, Some(session));
                 if key.send(session).is_err() {
                     // The connection ended while it joined.
@@ -155,10 +162,10 @@ impl RealmTask {
                     let mut encoded = Encoded::default();
                     self.deliver(now, cause, to, &message, &mut encoded);
                 }
-                Output::Broadcast { to, message } => {
+                Output::Broadcast { to, except, message } => {
                     let mut encoded = Encoded::default();
-                    for to in to {
-                        self.deliver(now, cause, to, &message, &mut encoded);
+                    for to in to.iter().filter(|to| Some(**to) != except) {
+                        self.deliver(now, cause, *to, &message, &mut encoded);
                     }
                 }
                 Output::Close { session } => {

@@ -38,8 +38,12 @@ pub fn examples() -> Vec<Message> {
     vec![
         Hello { realm: "somerealm".into(), details: dict(&[("roles", Value::Map(none()))]) }.into(),
         Welcome { session: SessionId::new(9129137332).unwrap(), details: dict(&[("roles", broker)]) }.into(),
-        Abort { details: dict(&[("message", "no".into())]), reason: "wamp.error.no_such_realm".into() }
-            .into(),
+        Abort {
+            details: dict(&[("message", "no".into())]),
+            reason: "wamp.error.no_such_realm".into(),
+            payload: Payload::default(),
+        }
+        .into(),
         Challenge { method: "ticket".into(), extra: none() }.into(),
         Authenticate { signature: "secret".into(), extra: none() }.into(),
         Goodbye { details: none(), reason: "wamp.close.goodbye_and_out".into() }.into(),
@@ -57,7 +61,8 @@ pub fn examples() -> Vec<Message> {
             .into(),
         Subscribed { request, subscription }.into(),
         Unsubscribe { request, subscription }.into(),
-        Unsubscribed { request }.into(),
+        Unsubscribed::answer(request).into(),
+        Unsubscribed::revoked(subscription, "gone").into(),
         Event { subscription, publication, details: none(), payload: Payload::of(1_i64) }.into(),
         Call {
             request,
@@ -71,7 +76,8 @@ pub fn examples() -> Vec<Message> {
         Register { request, options: none(), procedure: "com.myapp.sum".into() }.into(),
         Registered { request, registration }.into(),
         Unregister { request, registration }.into(),
-        Unregistered { request }.into(),
+        Unregistered::answer(request).into(),
+        Unregistered::revoked(registration, "moved").into(),
         Invocation { request, registration, details: none(), payload: Payload::of("x") }.into(),
         Interrupt { request, options: none() }.into(),
         Yield { request, options: none(), payload: full() }.into(),

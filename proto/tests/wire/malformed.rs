@@ -117,6 +117,9 @@ fn reasons() {
         ("[48,1,{},7]", "CALL.procedure must be a string, not an integer"),
         ("[48,1,{},\"p\",{}]", "CALL.Arguments must be a list, not a dictionary"),
         ("[48,1,{},\"p\",[],[]]", "CALL.ArgumentsKw must be a dictionary, not a list"),
+        ("[35,9007199254740993]", "UNSUBSCRIBED.request must be an integer from 0 to 2^53"),
+        ("[67,0,1]", "UNREGISTERED.details must be a dictionary"),
+        ("[3,{},\"r\",[],{},1]", "ABORT has 1 elements too many"),
         ("[48,1,{},\"p\",[],{},1,2]", "CALL has 2 elements too many"),
     ] {
         let error = Serializer::Json.decode(json.as_bytes()).unwrap_err().to_string();

@@ -111,6 +111,15 @@ fn null_and_empty_are_nothing() {
     assert_eq!(&Serializer::Json.encode(&kwargs)[..], br#"[48,1,{},"p",[],{"a":1}]"#);
 }
 
+/// An ABORT may carry arguments for programs: crossbar sends some.
+#[test]
+fn abort_with_arguments() {
+    match Serializer::Json.decode(br#"[3,{},"wamp.error.no_such_realm",["why"],{"k":1}]"#) {
+        Ok(Message::Abort(abort)) => assert_eq!(abort.payload.args(), [Value::from("why")]),
+        other => panic!("{other:?}"),
+    }
+}
+
 /// MessagePack of JavaScript clients has an extension type for `undefined`: wampy sends it in options that it leaves out.
 #[test]
 fn undefined_is_null() {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ecep_proto::error::{
     CANCELED, LIMIT_EXCEEDED, NO_SUCH_PROCEDURE, NO_SUCH_REGISTRATION, OPTION_NOT_ALLOWED,
-    PROCEDURE_ALREADY_EXISTS, SESSION_COUNT, TIMEOUT,
+    PROCEDURE_ALREADY_EXISTS, TIMEOUT,
 };
 use ecep_proto::id::{RegistrationId, RequestId};
 use ecep_proto::message::{
@@ -26,7 +26,10 @@ use crate::profile::{self, Outcome, Profile};
 use crate::realm::Context;
 use crate::session::SessionKey;
 
-/// Registrations of one session, if nothing else is configured. An agent has about a dozen, a program one for each of its procedures; each costs
+/// What works of the dealer's.
+pub(crate) const FEATURES: &[&str] = &["caller_identification", "session_meta_api", "testament_meta_api"];
+
+/// Registrations of one session. An agent has about a dozen, a program one for each of its procedures; each costs
 /// the router about half a kilobyte.
 pub const MAX_REGISTRATIONS: usize = 1024;
 
@@ -154,7 +157,7 @@ impl Dealer {
             return Err(Failure::refused(NO_SUCH_REGISTRATION, text));
         }
         self.drop_registration(message.registration);
-        cx.send(from, Unregistered { request: message.request });
+        cx.send(from, Unregistered::answer(message.request));
         Ok(())
     }
 
@@ -173,11 +176,6 @@ impl Dealer {
         let timeout = options::number(&message.options, "timeout")?.filter(|milliseconds| *milliseconds > 0);
         let procedure = options::uri(message.procedure, Match::Exact, cx.strictness)?;
         cx.permit(from, Action::Call, Match::Exact, procedure.as_str())?;
-        if procedure.as_str() == SESSION_COUNT {
-            let count = session_count(cx, &message.payload);
-            cx.send(from, CallResult { request: message.request, details: Dict::new(), payload: count });
-            return Ok(());
-        }
         if self.by_caller.range(of_session(from, RequestId::FIRST)).count() >= cx.limits.pending_calls {
             let text = format!(
                 "{} calls of this session wait for their answers already (limits.max_pending_calls): wait for some of them first",
@@ -348,16 +346,4 @@ where
     Id: Copy,
 {
     (session, first)..(SessionKey(session.0 + 1), first)
-}
-
-/// `wamp.session.count`: of all sessions, or of those whose role is in the list that the caller gave.
-fn session_count(cx: &Context, payload: &Payload) -> Payload {
-    let filter = payload.args().first().and_then(Value::as_list);
-    let counts =
-        |authrole: &str| filter.is_none_or(|roles| roles.iter().any(|role| role.as_str() == Some(authrole)));
-    let count = match filter {
-        None => cx.sessions.len(),
-        Some(_) => cx.sessions.iter().filter(|(_, session)| counts(&session.identity.authrole)).count(),
-    };
-    Payload::of(count as u64)
 }

@@ -12,19 +12,24 @@
 
 mod broker;
 mod dealer;
+pub mod features;
 pub mod greeting;
 mod ids;
 mod limits;
 mod matcher;
+mod meta;
 mod options;
 pub mod permissions;
 pub mod profile;
 mod realm;
 mod session;
+mod size;
+mod welcome;
 
 pub use broker::MAX_SUBSCRIPTIONS;
 pub use dealer::{MAX_PENDING_CALLS, MAX_REGISTRATIONS};
 pub use greeting::abort;
 pub use limits::Limits;
+pub use meta::testaments::{MAX_TESTAMENT_BYTES, MAX_TESTAMENTS};
 pub use realm::{Input, Output, Realm, RealmConfig};
 pub use session::{Identity, SessionKey};

@@ -86,13 +86,19 @@ impl<V: Copy> PatternMap<V> {
     /// The values of all patterns that cover the URI: exact, then prefixes from the longest, then wildcards from
     /// the most selective.
     pub(crate) fn covering(&self, uri: &str) -> Vec<V> {
-        let mut found: Vec<V> = self.exact.get(uri).copied().into_iter().collect();
-        self.prefixes(uri, &mut found);
+        let mut found = Vec::new();
+        self.covering_into(uri, &mut found);
+        found
+    }
+
+    /// The same, added to a list that the caller has.
+    pub(crate) fn covering_into(&self, uri: &str, found: &mut Vec<V>) {
+        found.extend(self.exact.get(uri).copied());
+        self.prefixes(uri, found);
         if !self.wildcard.children.is_empty() {
             let components: Vec<&str> = uri.split('.').collect();
-            self.wildcard.collect(&components, &mut found);
+            self.wildcard.collect(&components, found);
         }
-        found
     }
 
     /// Each step looks at the greatest pattern that could still be a prefix, and shortens what it looks for to

@@ -3,7 +3,8 @@
 use ecep_proto::uri::{Match, Strictness, Uri};
 use ecep_proto::value::{Dict, Value};
 
-use ecep_proto::error::{INVALID_URI, RESERVED_PREFIX};
+use ecep_proto::error::INVALID_URI;
+use ecep_proto::meta::RESERVED_PREFIX;
 
 /// Why a request is not done.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ pub(crate) fn flag_or(options: &Dict, name: &str, default: bool) -> Result<bool,
     match options.get(name) {
         None | Some(Value::Null) => Ok(default),
         Some(Value::Bool(flag)) => Ok(*flag),
-        Some(other) => Err(wrong(name, "a boolean", other)),
+        Some(other) => Err(wrong(name, "a boolean", other.kind())),
     }
 }
 
@@ -43,7 +44,9 @@ pub(crate) fn flag_or(options: &Dict, name: &str, default: bool) -> Result<bool,
 pub(crate) fn number(options: &Dict, name: &str) -> Result<Option<u64>, Failure> {
     match options.get(name) {
         None | Some(Value::Null) => Ok(None),
-        Some(value) => value.as_u64().map(Some).ok_or_else(|| wrong(name, "an integer of 0 or more", value)),
+        Some(value) => {
+            value.as_u64().map(Some).ok_or_else(|| wrong(name, "an integer of 0 or more", value.kind()))
+        }
     }
 }
 
@@ -54,12 +57,13 @@ pub(crate) fn matching(options: &Dict) -> Result<Match, Failure> {
         Some(Value::Str(name)) => Match::from_name(name).ok_or_else(|| {
             Failure::Violation(format!("option match must be exact, prefix or wildcard, not {name:?}"))
         }),
-        Some(other) => Err(wrong("match", "a string", other)),
+        Some(other) => Err(wrong("match", "a string", other.kind())),
     }
 }
 
-fn wrong(name: &str, expected: &str, found: &Value) -> Failure {
-    Failure::Violation(format!("option {name} must be {expected}, not {}", found.kind()))
+/// The option is something else than it should be.
+pub(crate) fn wrong(name: &str, expected: &str, found: &str) -> Failure {
+    Failure::Violation(format!("option {name} must be {expected}, not {found}"))
 }
 
 /// Checks a topic, procedure or pattern.

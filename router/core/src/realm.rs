@@ -3,6 +3,7 @@
 //! Owns the sessions and the queue of outputs; broker and dealer work on both through [`Context`].
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use ecep_proto::error::{
@@ -11,12 +12,14 @@ use ecep_proto::error::{
 };
 use ecep_proto::id::RequestId;
 use ecep_proto::message::{Call, Error, Goodbye, Message, Welcome};
+use ecep_proto::meta::RESERVED_PREFIX;
 use ecep_proto::payload::Payload;
 use ecep_proto::uri::{Match, Strictness};
 use ecep_proto::value::{Dict, Value};
 
 use crate::broker::Broker;
 use crate::dealer::Dealer;
+use crate::features::Features;
 use crate::greeting::abort;
 use crate::ids::GlobalIds;
 use crate::limits::Limits;
@@ -24,6 +27,7 @@ use crate::options::Failure;
 use crate::permissions::{Action, Grants, Role};
 use crate::profile::{self, Profile};
 use crate::session::{Identity, Session, SessionKey, Sessions};
+use crate::{meta, welcome};
 
 /// What a realm is made from.
 #[derive(Clone, Debug)]
@@ -48,6 +52,8 @@ pub enum Input {
         session: SessionKey,
         /// Who it is.
         identity: Identity,
+        /// What it can do.
+        features: Features,
     },
     /// A message came from a session.
     Received {
@@ -106,7 +112,9 @@ pub enum Output {
     /// Send the same message to many.
     Broadcast {
         /// To whom.
-        to: Vec<SessionKey>,
+        to: Arc<[SessionKey]>,
+        /// Who of them does not get it.
+        except: Option<SessionKey>,
         /// What.
         message: Message,
     },
@@ -120,12 +128,37 @@ pub enum Output {
 /// One realm.
 #[derive(Debug)]
 pub struct Realm {
-    config: RealmConfig,
-    sessions: Sessions,
-    broker: Broker,
-    dealer: Dealer,
+    pub(crate) config: RealmConfig,
+    pub(crate) sessions: Sessions,
+    pub(crate) broker: Broker,
+    pub(crate) dealer: Dealer,
     ids: GlobalIds,
     outputs: VecDeque<Output>,
+    /// Meta events that wait until the input is handled.
+    news: Vec<News>,
+}
+
+/// A meta event: the router itself publishes it.
+#[derive(Debug)]
+pub(crate) struct News {
+    pub(crate) topic: &'static str,
+    pub(crate) payload: Payload,
+}
+
+/// Why the router ends a session.
+#[derive(Debug)]
+pub(crate) struct Farewell {
+    /// A URI.
+    pub(crate) reason: String,
+    /// A sentence for people.
+    pub(crate) message: Option<String>,
+}
+
+impl Farewell {
+    fn goodbye(&self) -> Goodbye {
+        let message = self.message.iter().map(|text| ("message".to_owned(), Value::from(text.as_str())));
+        Goodbye { details: message.collect(), reason: self.reason.clone() }
+    }
 }
 
 /// What broker and dealer work with while they handle one input.
@@ -136,6 +169,7 @@ pub(crate) struct Context<'a> {
     pub(crate) strictness: Strictness,
     pub(crate) limits: Limits,
     outputs: &'a mut VecDeque<Output>,
+    news: &'a mut Vec<News>,
 }
 
 impl Context<'_> {
@@ -143,8 +177,18 @@ impl Context<'_> {
         self.outputs.push_back(Output::Send { to, message: message.into() });
     }
 
-    pub(crate) fn broadcast(&mut self, to: Vec<SessionKey>, message: impl Into<Message>) {
-        self.outputs.push_back(Output::Broadcast { to, message: message.into() });
+    pub(crate) fn broadcast(
+        &mut self,
+        to: Arc<[SessionKey]>,
+        except: Option<SessionKey>,
+        message: impl Into<Message>,
+    ) {
+        self.outputs.push_back(Output::Broadcast { to, except, message: message.into() });
+    }
+
+    /// Publishes a meta event once the input is handled.
+    pub(crate) fn announce(&mut self, topic: &'static str, payload: Payload) {
+        self.news.push(News { topic, payload });
     }
 
     pub(crate) fn send_error(
@@ -189,6 +233,7 @@ impl Realm {
             dealer: Dealer::default(),
             ids: GlobalIds::new(seed),
             outputs: VecDeque::new(),
+            news: Vec::new(),
         }
     }
 
@@ -205,8 +250,13 @@ impl Realm {
 
     /// Takes what happened. Messages of sessions that have left are ignored.
     pub fn handle(&mut self, now: Instant, input: Input) {
+        self.take(now, input);
+        self.publish_news(now);
+    }
+
+    fn take(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Join { session, identity } => self.join(session, identity),
+            Input::Join { session, identity, features } => self.join(session, identity, features),
             Input::Received { session, message } => self.received(now, session, message),
             Input::Malformed { session, reason } => self.violation(now, session, &reason),
             Input::TooLarge { session, message } => self.too_large(now, session, &message),
@@ -235,9 +285,17 @@ impl Realm {
     pub fn handle_timeout(&mut self, now: Instant) {
         let (_, dealer, mut cx) = self.parts(now);
         dealer.end_overdue(&mut cx);
+        self.publish_news(now);
     }
 
-    fn parts(&mut self, now: Instant) -> (&mut Broker, &mut Dealer, Context<'_>) {
+    fn publish_news(&mut self, now: Instant) {
+        for News { topic, payload } in std::mem::take(&mut self.news) {
+            let (broker, _, mut cx) = self.parts(now);
+            broker.publish_meta(&mut cx, topic, &payload);
+        }
+    }
+
+    pub(crate) fn parts(&mut self, now: Instant) -> (&mut Broker, &mut Dealer, Context<'_>) {
         let cx = Context {
             now,
             sessions: &mut self.sessions,
@@ -245,6 +303,7 @@ impl Realm {
             strictness: self.config.strictness,
             limits: self.config.limits,
             outputs: &mut self.outputs,
+            news: &mut self.news,
         };
         (&mut self.broker, &mut self.dealer, cx)
     }
@@ -253,7 +312,7 @@ impl Realm {
         self.outputs.push_back(Output::Send { to, message: message.into() });
     }
 
-    fn join(&mut self, key: SessionKey, identity: Identity) {
+    fn join(&mut self, key: SessionKey, identity: Identity, features: Features) {
         let Some(role) = self.config.roles.iter().find(|role| role.name == identity.authrole) else {
             let text = format!("realm {} has no role {:?}", self.config.name, identity.authrole);
             self.send(key, abort(NO_SUCH_ROLE, &text));
@@ -264,31 +323,16 @@ impl Realm {
             id: self.ids.session(),
             grants: Grants::new(role, &identity.authid),
             profile: role.profile,
+            features,
             identity,
             next_invocation: RequestId::FIRST,
+            testaments: None,
         };
-        let welcome = Welcome { session: session.id, details: self.welcome_details(&session.identity) };
+        self.news.push(meta::sessions::joined(&session));
+        let welcome =
+            Welcome { session: session.id, details: welcome::details(&self.config.name, &session.identity) };
         self.sessions.insert(key, session);
         self.send(key, welcome);
-    }
-
-    /// Only what works is announced.
-    fn welcome_details(&self, identity: &Identity) -> Dict {
-        let role = |features: &[&str]| {
-            let features = features.iter().map(|name| ((*name).to_owned(), Value::Bool(true))).collect();
-            Value::Map(Dict::from([("features".into(), Value::Map(features))]))
-        };
-        let broker = role(&["pattern_based_subscription", "publisher_exclusion", "publisher_identification"]);
-        let dealer = role(&["caller_identification"]);
-        Dict::from([
-            ("agent".into(), Value::from(concat!("ecep-router/", env!("CARGO_PKG_VERSION")))),
-            ("authid".into(), Value::from(identity.authid.as_str())),
-            ("authmethod".into(), Value::from(identity.authmethod.as_str())),
-            ("authprovider".into(), Value::from(identity.authprovider.as_str())),
-            ("authrole".into(), Value::from(identity.authrole.as_str())),
-            ("realm".into(), Value::from(self.config.name.as_str())),
-            ("roles".into(), Value::Map(Dict::from([("broker".into(), broker), ("dealer".into(), dealer)]))),
-        ])
     }
 
     fn received(&mut self, now: Instant, from: SessionKey, message: Message) {
@@ -301,6 +345,9 @@ impl Realm {
             Message::Publish(message) => broker.publish(&mut cx, from, message),
             Message::Subscribe(message) => broker.subscribe(&mut cx, from, message),
             Message::Unsubscribe(message) => broker.unsubscribe(&mut cx, from, &message),
+            Message::Call(message) if message.procedure.starts_with(RESERVED_PREFIX) => {
+                meta::call(self, now, from, message)
+            }
             Message::Call(message) => dealer.call(&mut cx, from, message),
             Message::Register(message) => dealer.register(&mut cx, from, message),
             Message::Unregister(message) => dealer.unregister(&mut cx, from, &message),
@@ -327,6 +374,7 @@ impl Realm {
         match (done, request) {
             (Ok(()), _) => {}
             (Err(Failure::Refused { error, message }), Some(request)) => {
+                let (_, _, mut cx) = self.parts(now);
                 cx.send_error(from, code, request, error.to_owned(), Payload::of(message));
             }
             (Err(Failure::Refused { message, .. } | Failure::Violation(message)), _) => {
@@ -343,10 +391,25 @@ impl Realm {
         }
     }
 
-    fn expel(&mut self, now: Instant, session: SessionKey, reason: &str) {
+    fn expel(&mut self, now: Instant, session: SessionKey, message: &str) {
         if self.sessions.get(session).is_some() {
-            self.send(session, goodbye(CLOSE_KILLED, reason));
-            self.close(now, session);
+            let farewell = Farewell { reason: CLOSE_KILLED.to_owned(), message: Some(message.to_owned()) };
+            self.end(now, session, &farewell);
+        }
+    }
+
+    /// Says good-bye to a session that is there.
+    pub(crate) fn end(&mut self, now: Instant, session: SessionKey, farewell: &Farewell) {
+        self.send(session, farewell.goodbye());
+        self.close(now, session);
+    }
+
+    /// The same where nobody is to hear of it: everybody else goes too.
+    pub(crate) fn end_silently(&mut self, now: Instant, session: SessionKey, farewell: &Farewell) {
+        self.send(session, farewell.goodbye());
+        self.outputs.push_back(Output::Close { session });
+        if self.sessions.remove(session).is_some() {
+            self.release(now, session);
         }
     }
 
@@ -381,28 +444,37 @@ impl Realm {
     }
 
     fn forget(&mut self, now: Instant, session: SessionKey) {
-        if self.sessions.remove(session).is_some() {
-            let (broker, dealer, mut cx) = self.parts(now);
-            broker.forget(session);
-            dealer.forget(&mut cx, session);
+        if let Some(mut gone) = self.sessions.remove(session) {
+            self.release(now, session);
+            if let Some(testaments) = gone.testaments.take() {
+                let (broker, _, mut cx) = self.parts(now);
+                for testament in testaments.into_all() {
+                    broker.publish_testament(&mut cx, session, &gone, testament);
+                }
+            }
+            self.news.push(meta::sessions::left(&gone));
         }
+    }
+
+    /// Drops what a session that has gone had.
+    fn release(&mut self, now: Instant, session: SessionKey) {
+        let (broker, dealer, mut cx) = self.parts(now);
+        broker.forget(session);
+        dealer.forget(&mut cx, session);
     }
 
     fn shutdown(&mut self) {
         let keys: Vec<SessionKey> = self.sessions.iter().map(|(key, _)| key).collect();
+        let message = Some("the router shuts down".to_owned());
+        let farewell = Farewell { reason: CLOSE_SYSTEM_SHUTDOWN.to_owned(), message };
         for session in keys {
-            self.send(session, goodbye(CLOSE_SYSTEM_SHUTDOWN, "the router shuts down"));
+            self.send(session, farewell.goodbye());
             self.outputs.push_back(Output::Close { session });
             self.sessions.remove(session);
         }
         self.broker = Broker::default();
         self.dealer = Dealer::default();
     }
-}
-
-fn goodbye(reason: &str, message: &str) -> Goodbye {
-    let details = Dict::from([("message".to_owned(), Value::from(message))]);
-    Goodbye { details, reason: reason.to_owned() }
 }
 
 /// The id that an ERROR must name.

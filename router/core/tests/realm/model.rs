@@ -280,7 +280,24 @@ impl Run {
         for call in self.model.waiting.iter_mut().flatten().filter(|call| call.caller == client) {
             call.caller = usize::MAX;
         }
+        self.told("wamp.session.on_leave");
         self.world.join(&name(client));
+        self.told("wamp.session.on_join");
+    }
+
+    /// The router's own events reach whoever has a pattern that covers them.
+    fn told(&mut self, topic: &str) {
+        for (pattern, subscribers) in &self.model.subscribers {
+            let (text, kind) = PATTERNS[*pattern];
+            for client in subscribers.iter().filter(|_| kind.covers(text, topic)) {
+                match self.world.receive(&name(*client)) {
+                    Message::Event(event) => {
+                        assert_eq!(event.details.get("topic").and_then(Value::as_str), Some(topic));
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
     }
 }
 

@@ -44,7 +44,8 @@ fn greetings() {
         assert!(abort.details["message"].as_str().unwrap().contains(reason), "{abort:?}");
     }
     assert!(read_authenticate(hello(Dict::new())).is_err());
-    let abort = Abort { details: Dict::new(), reason: "wamp.error.not_now".into() };
+    let abort =
+        Abort { details: Dict::new(), reason: "wamp.error.not_now".into(), payload: Payload::default() };
     assert_eq!(read_authenticate(abort.into()), Ok(None));
 }
 
@@ -66,9 +67,15 @@ fn welcome_announces_what_works() {
     let features = |role: &str| -> Vec<String> {
         roles[role].as_map().unwrap()["features"].as_map().unwrap().keys().cloned().collect()
     };
-    let broker = ["pattern_based_subscription", "publisher_exclusion", "publisher_identification"];
+    let broker = [
+        "pattern_based_subscription",
+        "publisher_exclusion",
+        "publisher_identification",
+        "session_meta_api",
+        "subscriber_blackwhite_listing",
+    ];
     assert_eq!(features("broker"), broker);
-    assert_eq!(features("dealer"), ["caller_identification"]);
+    assert_eq!(features("dealer"), ["caller_identification", "session_meta_api", "testament_meta_api"]);
     assert_eq!(welcome.details["authid"], "alice".into());
     assert_eq!(welcome.details["realm"], "test.realm".into());
 }
@@ -96,7 +103,7 @@ fn violations() {
     let messages: [Message; 5] = [
         hello(dict(&[roles()])),
         Authenticate { signature: String::new(), extra: Dict::new() }.into(),
-        Unregistered { request }.into(),
+        Unregistered::answer(request).into(),
         Interrupt { request, options: Dict::new() }.into(),
         Error {
             request_type: Call::CODE,

@@ -8,6 +8,7 @@ use ecep_proto::message::*;
 use ecep_proto::payload::Payload;
 use ecep_proto::uri::Strictness;
 use ecep_proto::value::{Dict, Value};
+use ecep_router_core::features::Features;
 use ecep_router_core::permissions::Role;
 use ecep_router_core::{Identity, Input, Limits, Output, Realm, RealmConfig, SessionKey};
 
@@ -61,7 +62,7 @@ impl World {
             authmethod: "ticket".into(),
             authprovider: "static".into(),
         };
-        self.input(Input::Join { session: key, identity });
+        self.input(Input::Join { session: key, identity, features: Features::default() });
         match self.receive(name) {
             Message::Welcome(welcome) => welcome.session.get(),
             other => panic!("{name} got {other:?} instead of WELCOME"),
@@ -80,7 +81,7 @@ impl World {
             authmethod: "ticket".into(),
             authprovider: "static".into(),
         };
-        self.input(Input::Join { session: key, identity });
+        self.input(Input::Join { session: key, identity, features: Features::default() });
         self.receive(name)
     }
 
@@ -97,9 +98,9 @@ impl World {
         while let Some(output) = self.realm.poll_output() {
             match output {
                 Output::Send { to, message } => self.deliver(to, message),
-                Output::Broadcast { to, message } => {
-                    for to in to {
-                        self.deliver(to, message.clone());
+                Output::Broadcast { to, except, message } => {
+                    for to in to.iter().filter(|to| Some(**to) != except) {
+                        self.deliver(*to, message.clone());
                     }
                 }
                 Output::Close { session } => self.closed[session.0] = true,
