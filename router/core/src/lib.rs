@@ -22,6 +22,7 @@ mod options;
 pub mod permissions;
 pub mod profile;
 mod realm;
+mod reconfigure;
 mod session;
 mod size;
 mod welcome;

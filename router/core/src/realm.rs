@@ -90,6 +90,13 @@ pub enum Input {
         /// A sentence for its people.
         reason: String,
     },
+    /// Roles and limits have changed; name and strictness can't.
+    Reconfigure {
+        /// What the realm is made from now.
+        config: RealmConfig,
+        /// Sessions that are in another role from now on.
+        moved: Vec<(SessionKey, String)>,
+    },
     /// The session's connection is gone; its key may be used again.
     Lost {
         /// Which.
@@ -266,6 +273,7 @@ impl Realm {
                 dealer.undeliverable_invocation(&mut cx, callee, invocation, UNAVAILABLE, text);
             }
             Input::Expel { session, reason } => self.expel(now, session, &reason),
+            Input::Reconfigure { config, moved } => self.reconfigure(now, config, moved),
             Input::Lost { session } => self.forget(now, session),
             Input::Shutdown => self.shutdown(),
         }
@@ -391,7 +399,7 @@ impl Realm {
         }
     }
 
-    fn expel(&mut self, now: Instant, session: SessionKey, message: &str) {
+    pub(crate) fn expel(&mut self, now: Instant, session: SessionKey, message: &str) {
         if self.sessions.get(session).is_some() {
             let farewell = Farewell { reason: CLOSE_KILLED.to_owned(), message: Some(message.to_owned()) };
             self.end(now, session, &farewell);
