@@ -1,99 +1,103 @@
-//! The configuration: what the TOML file can say, with its defaults and limits.
+//! The configuration: what the TOML file and the environment can say, with its defaults and limits.
 //!
-//! Unknown keys are refused, so that a misspelt limit is not silently the default.
+//! Unknown keys are refused, so that a misspelt limit is not silently the default. The comments of the types are the
+//! reference for people too, see `reference`.
 
+mod environment;
 mod error;
 mod limits;
 mod listen;
+mod mistakes;
 mod realms;
+mod reference;
 mod roles;
+mod shape;
 mod ticket;
 
 use std::path::Path;
 
-use ecep_proto::uri::{Strictness, Uri};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 
 pub use error::ConfigError;
 pub use limits::Limits;
 pub use listen::{Listen, TransportKind};
 pub use realms::{PlatformConfig, PrincipalConfig, RealmConfig};
+pub use reference::reference;
 pub use roles::{ActionConfig, DisclosureConfig, MatchConfig, ProfileConfig, RoleConfig, RuleConfig};
 pub(crate) use ticket::read_ticket;
 
-/// What the router is made from.
-///
-/// ```toml
-/// [[listen]]
-/// kind = "websocket"            # or "rawsocket"
-/// address = "127.0.0.1:8080"    # port 0: any free one
-///
-/// [limits]                      # each has a default, see `Limits`
-/// max_message_bytes = 4194304
-///
-/// [platform]                    # serves ecep.control and ecep.tenant.<slug>
-/// control_ticket_file = "/etc/ecep/control.ticket"
-///
-/// [[realm]]
-/// name = "realm1"
-/// anonymous_role = "guest"      # without it nobody joins anonymously
-///
-/// [[realm.role]]
-/// name = "guest"
-/// rule = [{ uri = "com.example.", match = "prefix", allow = ["call", "subscribe"] }]
-///
-/// [[realm.principal]]
-/// authid = "sensor"
-/// role = "guest"
-/// ticket_file = "/etc/ecep/sensor.ticket"
-/// ```
-#[derive(Clone, Debug, Default, Deserialize)]
+/// What the router is made from. `docs/router-config.md` has an example.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where to listen.
+    /// Where to listen for WAMP clients: at least one.
     pub listen: Vec<Listen>,
-    /// What a client may use up.
+    /// What a client may use up. Every limit has a default that suits most.
     pub limits: Limits,
-    /// Serve the platform's realms, whose clients the control plane vouches for.
+    /// Serve the platform's realms, `ecep.control` and those of its tenants, whose clients the control plane vouches
+    /// for. Without this table there are none.
     pub platform: Option<PlatformConfig>,
     /// Other realms.
     pub realm: Vec<RealmConfig>,
 }
 
 impl Config {
-    /// Reads a TOML file.
+    /// Reads a TOML file alone.
     ///
     /// # Errors
-    /// Says what is wrong in which line.
+    /// Says everything that is wrong, each with its place.
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        toml::from_str(&text)
-            .map_err(|error| ConfigError::Parse { path: path.to_owned(), reason: error.to_string() })
+        Self::load(path, std::iter::empty())
     }
 
-    /// Checks what the types can't say.
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+    /// Reads a TOML file, and the environment's variables over it. What its parts must have to do with each other is
+    /// for [`Config::check`] to say.
+    ///
+    /// # Errors
+    /// Says everything that is wrong, each with its place.
+    pub fn load(
+        path: &Path,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let mut table: Table = toml::from_str(&text)
+            .map_err(|error| ConfigError::Syntax { path: path.to_owned(), reason: error.to_string() })?;
+        let mut wrong = environment::override_by(&mut table, environment);
+        let file = Value::Table(table);
+        wrong.extend(mistakes::mistakes(&file));
+        if !wrong.is_empty() {
+            return Err(ConfigError::Wrong(wrong));
+        }
+        // What is left is what the text of an address or the like can have wrong.
+        serde_path_to_error::deserialize(file)
+            .map_err(|error| ConfigError::Wrong(vec![format!("{}: {}", error.path(), error.inner())]))
+    }
+
+    /// All of it as TOML, every default included, for people and for [`Config::load`]. There are no secrets in it.
+    ///
+    /// # Errors
+    /// A path in it is no text.
+    pub fn print(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(self)
+    }
+
+    /// Checks all that is said, whoever made it.
+    ///
+    /// # Errors
+    /// Says everything that is wrong, each with its place.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let mut wrong = match Value::try_from(self) {
+            Ok(value) => mistakes::mistakes(&value),
+            Err(error) => vec![error.to_string()],
+        };
         if self.listen.is_empty() {
-            return Err(ConfigError::NoListener);
+            wrong.push("there is no listener: add a [[listen]] with kind and address".to_owned());
         }
-        self.limits.check()?;
-        for (number, realm) in self.realm.iter().enumerate() {
-            let wrong = |reason: String| ConfigError::Realm { name: realm.name.clone(), reason };
-            Uri::parse(realm.name.as_str(), Strictness::Loose).map_err(|error| wrong(error.to_string()))?;
-            if crate::platform::is_platform_realm(&realm.name) {
-                return Err(wrong("the name belongs to the platform; use [platform]".into()));
-            }
-            if self.realm[..number].iter().any(|other| other.name == realm.name) {
-                return Err(wrong("there are two of that name".into()));
-            }
-            let named = realm.principal.iter().map(|principal| &principal.role).chain(&realm.anonymous_role);
-            for role in named {
-                if !realm.role.iter().any(|known| known.name == *role) {
-                    return Err(ConfigError::NoSuchRole { realm: realm.name.clone(), role: role.clone() });
-                }
-            }
-        }
-        Ok(())
+        wrong.extend(self.limits.mistakes());
+        wrong.extend(realms::mistakes(&self.realm));
+        if wrong.is_empty() { Ok(()) } else { Err(ConfigError::Wrong(wrong)) }
     }
 }

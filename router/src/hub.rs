@@ -4,11 +4,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ecep_router_core::{RealmConfig, SessionKey};
+use ecep_router_core::SessionKey;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
 use crate::platform;
+use crate::realm_configs::RealmConfigs;
 use crate::realm_task::{self, INBOX_MESSAGES, ToRealm};
 use crate::revocations::Revocations;
 
@@ -18,10 +19,7 @@ const INBOX_BYTES: usize = 16 << 20;
 /// All realms.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    /// The realms of the configuration.
-    configured: HashMap<String, RealmConfig>,
-    /// Whether the platform's realms are served.
-    platform: bool,
+    configs: RealmConfigs,
     running: Mutex<Running>,
     /// Whose sessions on platform realms were ended.
     pub(crate) revocations: Revocations,
@@ -49,24 +47,13 @@ struct Inbox {
 }
 
 impl Hub {
-    pub(crate) fn new(
-        configured: HashMap<String, RealmConfig>,
-        platform: bool,
-        tasks: TaskTracker,
-    ) -> Arc<Self> {
+    pub(crate) fn new(configs: RealmConfigs, tasks: TaskTracker) -> Arc<Self> {
         let (running, revocations) = (Mutex::default(), Revocations::default());
-        Arc::new(Self { configured, platform, running, revocations, tasks })
+        Arc::new(Self { configs, running, revocations, tasks })
     }
 
     fn running(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn realm_config(&self, name: &str) -> Option<RealmConfig> {
-        if let Some(config) = self.configured.get(name) {
-            return Some(config.clone());
-        }
-        if self.platform { platform::realm_config(name) } else { None }
     }
 
     /// A seat in the realm, which is started if nobody is in it. None if there is no such realm, or the router
@@ -79,7 +66,7 @@ impl Hub {
         let entry = match running.realms.get_mut(name) {
             Some(entry) => entry,
             None => {
-                let config = self.realm_config(name)?;
+                let config = self.configs.get(name)?;
                 let (sender, receiver) = mpsc::channel(INBOX_MESSAGES);
                 self.tasks.spawn(realm_task::run(config, rand::random(), receiver));
                 let inbox = Inbox { sender, bytes: Arc::new(Semaphore::new(INBOX_BYTES)) };
@@ -162,7 +149,7 @@ impl Drop for Seat {
         let mut running = self.hub.running();
         if let Some(entry) = running.realms.get_mut(&self.realm) {
             entry.seats -= 1;
-            let stays = self.hub.configured.contains_key(&self.realm);
+            let stays = self.hub.configs.is_configured(&self.realm);
             if entry.seats == 0 && !stays {
                 running.realms.remove(&self.realm);
             }

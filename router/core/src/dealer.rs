@@ -42,11 +42,11 @@ pub(crate) const FEATURES: &[&str] = &[
     "testament_meta_api",
 ];
 
-/// Registrations of one session. An agent has about a dozen, a program one for each of its procedures; each costs
+/// Registrations of one session, if nothing else is configured. An agent has about a dozen, a program one for each of its procedures; each costs
 /// the router about half a kilobyte.
 pub const MAX_REGISTRATIONS: usize = 1024;
 
-/// Calls of one session that wait for their answer. A dashboard has a few; each costs the router about half a
+/// Calls of one session that wait for their answer, if nothing else is configured. A dashboard has a few; each costs the router about half a
 /// kilobyte, for as long as its callee keeps silent.
 pub const MAX_PENDING_CALLS: usize = 1024;
 

@@ -23,6 +23,7 @@ use crate::dealer::Dealer;
 use crate::features::Features;
 use crate::greeting::abort;
 use crate::ids::GlobalIds;
+use crate::limits::Limits;
 use crate::options::Failure;
 use crate::permissions::{Action, Grants, Role};
 use crate::profile::{self, Profile};
@@ -38,6 +39,8 @@ pub struct RealmConfig {
     pub roles: Vec<Role>,
     /// How URIs are checked.
     pub strictness: Strictness,
+    /// What one session may have at once.
+    pub limits: Limits,
 }
 
 /// What happened.
@@ -87,6 +90,13 @@ pub enum Input {
         session: SessionKey,
         /// A sentence for its people.
         reason: String,
+    },
+    /// Roles and limits have changed; name and strictness can't.
+    Reconfigure {
+        /// What the realm is made from now.
+        config: RealmConfig,
+        /// Sessions that are in another role from now on.
+        moved: Vec<(SessionKey, String)>,
     },
     /// The session's connection is gone; its key may be used again.
     Lost {
@@ -167,6 +177,7 @@ pub(crate) struct Context<'a> {
     pub(crate) ids: &'a mut GlobalIds,
     pub(crate) strictness: Strictness,
     pub(crate) clock: WallClock,
+    pub(crate) limits: Limits,
     outputs: &'a mut VecDeque<Output>,
     news: &'a mut Vec<News>,
 }
@@ -281,6 +292,7 @@ impl Realm {
                 dealer.stalled(&mut cx, callee, invocation);
             }
             Input::Expel { session, reason } => self.expel(now, session, &reason),
+            Input::Reconfigure { config, moved } => self.reconfigure(now, config, moved),
             Input::Lost { session } => self.forget(now, session),
             Input::Shutdown => self.shutdown(),
         }
@@ -317,6 +329,7 @@ impl Realm {
             ids: &mut self.ids,
             strictness: self.config.strictness,
             clock: self.clock,
+            limits: self.config.limits,
             outputs: &mut self.outputs,
             news: &mut self.news,
         };
@@ -403,7 +416,7 @@ impl Realm {
         }
     }
 
-    fn expel(&mut self, now: Instant, session: SessionKey, message: &str) {
+    pub(crate) fn expel(&mut self, now: Instant, session: SessionKey, message: &str) {
         if self.sessions.get(session).is_some() {
             let farewell = Farewell { reason: CLOSE_KILLED.to_owned(), message: Some(message.to_owned()) };
             self.end(now, session, &farewell);

@@ -7,7 +7,7 @@ use thiserror::Error;
 /// What is wrong with a configuration.
 #[derive(Debug, Error)]
 pub enum ConfigError {
-    /// The file can't be read.
+    /// A file can't be read.
     #[error("can't read {path}: {source}")]
     Read {
         /// Which.
@@ -15,46 +15,21 @@ pub enum ConfigError {
         /// Why.
         source: std::io::Error,
     },
-    /// The file is no such TOML.
-    #[error("{path} is no valid configuration: {reason}")]
-    Parse {
+    /// The file is no TOML.
+    #[error("{path} is no TOML: {reason}")]
+    Syntax {
         /// Which.
         path: PathBuf,
         /// Where and why.
         reason: String,
     },
+    /// It says what can't be.
+    #[error("the configuration is wrong:\n  {}", .0.join("\n  "))]
+    Wrong(
+        /// Every mistake, with its place.
+        Vec<String>,
+    ),
     /// A ticket file holds nothing.
     #[error("{0} is empty: put a long random ticket into it")]
     EmptyTicket(PathBuf),
-    /// There is nowhere to listen.
-    #[error("no listener: add a [[listen]] with kind and address")]
-    NoListener,
-    /// A number is out of range.
-    #[error("limits.{name} is {value}; it must be from {least} to {most}")]
-    Limit {
-        /// Which.
-        name: &'static str,
-        /// What it is.
-        value: usize,
-        /// The least that it can be.
-        least: usize,
-        /// The most that it can be.
-        most: usize,
-    },
-    /// A role is named that the realm lacks.
-    #[error("realm {realm} has no role {role}: add a [[realm.role]] with that name")]
-    NoSuchRole {
-        /// The realm.
-        realm: String,
-        /// The role.
-        role: String,
-    },
-    /// A realm's name is wrong or taken.
-    #[error("realm {name:?} can't be used: {reason}")]
-    Realm {
-        /// The name.
-        name: String,
-        /// Why.
-        reason: String,
-    },
 }

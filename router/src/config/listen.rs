@@ -2,20 +2,21 @@
 
 use std::net::SocketAddr;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// One listening socket.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listen {
     /// What it speaks.
     pub kind: TransportKind,
-    /// Where.
+    /// IP address and port; port 0 takes any free one, which is printed at the start.
     pub address: SocketAddr,
 }
 
 /// What a socket speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TransportKind {
     /// WebSocket, with the subprotocols `wamp.2.json` and `wamp.2.msgpack`, under any path.

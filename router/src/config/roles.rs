@@ -3,31 +3,34 @@
 use ecep_proto::uri::Match;
 use ecep_router_core::permissions::{Action, Disclosure, Role, Rule};
 use ecep_router_core::profile::Profile;
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// A role.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RoleConfig {
-    /// Its name.
+    /// Its name, as clients are told it in WELCOME (`authrole`).
     pub name: String,
-    /// `wamp_async`: speak the compatibility profile to its sessions.
+    /// How to speak to its sessions, if not as the specification says.
     pub profile: Option<ProfileConfig>,
-    /// Whether callees learn who of this role calls: `on_request` (the default), `always` or `never`.
+    /// Whether callees learn who of this role calls.
     #[serde(default)]
     pub disclose_caller: DisclosureConfig,
-    /// Whether subscribers learn who of this role publishes: `on_request` (the default), `always` or `never`.
+    /// Whether subscribers learn who of this role publishes.
     #[serde(default)]
     pub disclose_publisher: DisclosureConfig,
-    /// How far callees and subscribers can trust what this role sends, from 0; without it they are told nothing.
+    /// How far callees and subscribers can trust what this role sends, in numbers that mean what they agree on; 0 is
+    /// the lowest. Without it they are told nothing.
+    #[schemars(range(max = 9007199254740992_u64))]
     pub trustlevel: Option<u64>,
-    /// What it may do; nothing without a rule.
+    /// What its sessions may do; nothing without a rule.
     #[serde(default)]
     pub rule: Vec<RuleConfig>,
 }
 
 /// How to speak to a session.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProfileConfig {
     /// As the crate `wamp_async` needs it.
@@ -35,10 +38,10 @@ pub enum ProfileConfig {
 }
 
 /// Whether others learn who a session is.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DisclosureConfig {
-    /// If it asks for it (`disclose_me`), or its callee does.
+    /// If the session asks for it (`disclose_me`) or, for calls, the callee does (`disclose_caller`).
     #[default]
     OnRequest,
     /// Always.
@@ -48,20 +51,20 @@ pub enum DisclosureConfig {
 }
 
 /// A rule.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RuleConfig {
     /// A URI or pattern; `{authid}` in it stands for the session's authid.
     pub uri: String,
-    /// `exact` (the default), `prefix` or `wildcard`.
+    /// How the URI is compared.
     #[serde(default, rename = "match")]
     pub matching: MatchConfig,
-    /// `call`, `register`, `publish`, `subscribe`.
+    /// What is allowed there.
     pub allow: Vec<ActionConfig>,
 }
 
 /// How a rule's URI is compared.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MatchConfig {
     /// The same URI.
@@ -74,7 +77,7 @@ pub enum MatchConfig {
 }
 
 /// What a rule allows.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ActionConfig {
     /// CALL.

@@ -15,7 +15,7 @@ use ecep_proto::payload::Payload;
 use ecep_proto::uri::{Match, Uri};
 use ecep_proto::value::{Dict, Value};
 
-use super::{Broker, MAX_SUBSCRIPTIONS};
+use super::Broker;
 use crate::clock::WallClock;
 use crate::features::Feature;
 use crate::options::{self, Failure};
@@ -88,9 +88,10 @@ impl Broker {
         let known = self.by_pattern.get(kind, pattern.as_str());
         let of_session = self.by_session.get(&from);
         let is_new = known.is_none_or(|id| of_session.is_none_or(|ids| !ids.contains(&id)));
-        if is_new && of_session.map_or(0, BTreeSet::len) >= MAX_SUBSCRIPTIONS {
+        if is_new && of_session.map_or(0, BTreeSet::len) >= cx.limits.subscriptions {
             let text = format!(
-                "this session has {MAX_SUBSCRIPTIONS} subscriptions already: subscribe to a pattern instead"
+                "this session has {} subscriptions already (limits.max_subscriptions): subscribe to a pattern instead",
+                cx.limits.subscriptions
             );
             return Err(Failure::refused(LIMIT_EXCEEDED, text));
         }

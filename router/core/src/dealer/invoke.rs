@@ -13,7 +13,7 @@ use ecep_proto::value::{Dict, Value};
 use super::calls::{Call, Invoked, Place};
 use super::kept::{self, Kept, Wish};
 use super::registrations::{Callee, Pick};
-use super::{Dealer, MAX_CALL_TIMEOUT, MAX_PENDING_CALLS, MAX_WAITING_CALLS};
+use super::{Dealer, MAX_CALL_TIMEOUT, MAX_WAITING_CALLS};
 use crate::features::{Feature, Features};
 use crate::options::{self, Failure};
 use crate::permissions::Action;
@@ -42,9 +42,10 @@ impl Dealer {
         let timeout = timeout.map(|milliseconds| Duration::from_millis(milliseconds).min(MAX_CALL_TIMEOUT));
         let mut wish = wish(cx, from, &message.options, progress)?;
         let id = self.find(cx, from, message.procedure, &mut wish)?;
-        if self.calls.count(from) >= MAX_PENDING_CALLS {
+        if self.calls.count(from) >= cx.limits.pending_calls {
             let text = format!(
-                "{MAX_PENDING_CALLS} calls of this session wait for their answers already: wait for some of them first"
+                "{} calls of this session wait for their answers already (limits.max_pending_calls): wait for some of them first",
+                cx.limits.pending_calls
             );
             return Err(Failure::refused(LIMIT_EXCEEDED, text));
         }

@@ -13,9 +13,9 @@ use ecep_proto::meta::{
 use ecep_proto::payload::Payload;
 use ecep_proto::value::{Dict, Value};
 
+use super::Dealer;
 use super::policy::Policy;
 use super::registrations::Callee;
-use super::{Dealer, MAX_REGISTRATIONS};
 use crate::features::Feature;
 use crate::options::{self, Failure};
 use crate::permissions::Action;
@@ -46,9 +46,11 @@ impl Dealer {
                 "option concurrency must be at least 1: a callee that takes no calls need not register";
             return Err(Failure::refused(OPTION_NOT_ALLOWED, text));
         }
-        if self.registrations.count(from) >= MAX_REGISTRATIONS {
-            let text =
-                format!("this session has {MAX_REGISTRATIONS} registrations already: unregister some first");
+        if self.registrations.count(from) >= cx.limits.registrations {
+            let text = format!(
+                "this session has {} registrations already (limits.max_registrations): unregister some first",
+                cx.limits.registrations
+            );
             return Err(Failure::refused(LIMIT_EXCEEDED, text));
         }
         let Some(session) = cx.sessions.get(from) else { return Ok(()) };

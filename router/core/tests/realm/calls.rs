@@ -289,7 +289,7 @@ fn registrations_are_bounded() {
     world.send("alice", Register { request, options: Dict::new(), procedure: "com.more".into() });
     let error = world.error("alice");
     assert_eq!((error.request, error.error.as_str()), (request, "wamp.error.limit_exceeded"));
-    assert!(text(&error.payload).contains("unregister some"), "{error:?}");
+    assert!(text(&error.payload).contains("limits.max_registrations"), "{error:?}");
     world.register("bob", "com.bobs");
     let request = world.request();
     world.send("alice", Unregister { request, registration: first });
@@ -311,7 +311,7 @@ fn pending_calls_are_bounded() {
     let request = world.call("caller", "com.slow", Dict::new(), Payload::default());
     let error = world.error("caller");
     assert_eq!((error.request, error.error.as_str()), (request, "wamp.error.limit_exceeded"));
-    assert!(text(&error.payload).contains("wait for some"), "{error:?}");
+    assert!(text(&error.payload).contains("limits.max_pending_calls"), "{error:?}");
     world.call("caller", "wamp.session.count", Dict::new(), Payload::default());
     world.result("caller");
     world.call("other", "com.slow", Dict::new(), Payload::default());

@@ -10,7 +10,9 @@ use ecep_proto::uri::Strictness;
 use ecep_proto::value::{Dict, Value};
 use ecep_router_core::features::{Feature, Features};
 use ecep_router_core::permissions::Role;
-use ecep_router_core::{Identity, Input, Output, Realm, RealmConfig, RetainedUse, SessionKey, WallClock};
+use ecep_router_core::{
+    Identity, Input, Limits, Output, Realm, RealmConfig, RetainedUse, SessionKey, WallClock,
+};
 
 /// The role of clients that a test has no rules for.
 pub const FREE: &str = "free";
@@ -30,7 +32,12 @@ impl World {
     }
 
     pub fn with_roles(roles: Vec<Role>) -> Self {
-        let config = RealmConfig { name: "test.realm".into(), roles, strictness: Strictness::Loose };
+        let config = RealmConfig {
+            name: "test.realm".into(),
+            roles,
+            strictness: Strictness::Loose,
+            limits: Limits::default(),
+        };
         let now = Instant::now();
         let clock = WallClock { instant: now, since_epoch: Duration::ZERO };
         Self {
