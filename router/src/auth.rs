@@ -100,7 +100,7 @@ impl Gatekeeper {
     /// # Errors
     /// The ABORT to answer.
     pub(crate) fn admit(&self, greeting: &Greeting) -> Result<Admission, Abort> {
-        if self.platform.is_some() && platform::realm_config(&greeting.realm).is_some() {
+        if self.platform.is_some() && platform::is_served(&greeting.realm) {
             greeting.choose(&[TICKET])?;
             return Ok(Admission::ProveByTicket);
         }

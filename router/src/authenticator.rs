@@ -17,7 +17,8 @@ use ecep_proto::id::RequestId;
 use ecep_proto::message::{Abort, Call, Message, Register};
 use ecep_proto::payload::Payload;
 use ecep_proto::value::{Dict, Value};
-use ecep_router_core::{Identity, MAX_PENDING_CALLS, SessionKey, abort};
+use ecep_router_core::features::Features;
+use ecep_router_core::{Identity, SessionKey, abort};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Limits;
@@ -52,7 +53,7 @@ impl Authenticator {
         let seat = hub.enter(CONTROL)?;
         let outbound = Arc::new(Outbound::new(Serializer::MsgPack, usize::MAX, limits));
         let (sender, questions) = mpsc::channel(QUESTIONS);
-        Some((Self(sender), run(hub.clone(), seat, outbound, questions)))
+        Some((Self(sender), run(hub.clone(), seat, outbound, questions, limits.max_pending_calls)))
     }
 
     /// Whether the client may join.
@@ -69,7 +70,13 @@ impl Authenticator {
     }
 }
 
-async fn run(hub: Arc<Hub>, seat: Seat, outbound: Arc<Outbound>, mut questions: mpsc::Receiver<Question>) {
+async fn run(
+    hub: Arc<Hub>,
+    seat: Seat,
+    outbound: Arc<Outbound>,
+    mut questions: mpsc::Receiver<Question>,
+    calls: usize,
+) {
     let identity = Identity {
         authid: ROUTER.to_owned(),
         authrole: ROUTER.to_owned(),
@@ -77,8 +84,14 @@ async fn run(hub: Arc<Hub>, seat: Seat, outbound: Arc<Outbound>, mut questions: 
         authprovider: "router".to_owned(),
     };
     let (key, joined) = oneshot::channel();
-    seat.tell(ToRealm::Join { outbound: outbound.clone(), gate: Arc::new(Gate::default()), identity, key })
-        .await;
+    seat.tell(ToRealm::Join {
+        outbound: outbound.clone(),
+        gate: Arc::new(Gate::default()),
+        identity,
+        features: Features::default(),
+        key,
+    })
+    .await;
     let Ok(session) = joined.await else { return };
     let mut pending = HashMap::new();
     let mut next = RequestId::FIRST;
@@ -87,7 +100,7 @@ async fn run(hub: Arc<Hub>, seat: Seat, outbound: Arc<Outbound>, mut questions: 
     next = next.next();
     loop {
         tokio::select! {
-            question = questions.recv(), if pending.len() < MAX_PENDING_CALLS => {
+            question = questions.recv(), if pending.len() < calls => {
                 let Some(Question { request, answer }) = question else { break };
                 ask(&seat, session, next, request).await;
                 pending.insert(next, answer);

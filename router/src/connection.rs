@@ -16,6 +16,7 @@ use ecep_proto::codec::Serializer;
 use ecep_proto::error::{NO_SUCH_REALM, PROTOCOL_VIOLATION};
 use ecep_proto::message::{Abort, Challenge, Message};
 use ecep_proto::value::Dict;
+use ecep_router_core::features::Features;
 use ecep_router_core::greeting::{self, TICKET};
 use ecep_router_core::{SessionKey, abort};
 use tokio::sync::oneshot;
@@ -82,7 +83,7 @@ impl<R: FrameReader, W: FrameWriter> Connection<R, W> {
             () = shared.shutdown.cancelled() => return,
         };
         match greeted {
-            Ok((admitted, seat)) => self.join(&shared, admitted, seat, mark).await,
+            Ok((admitted, features, seat)) => self.join(&shared, admitted, features, seat, mark).await,
             Err(Rejection::Silent(reason)) => {
                 tracing::debug!(peer = %self.peer, reason, "client did not join");
             }
@@ -102,7 +103,7 @@ impl<R: FrameReader, W: FrameWriter> Connection<R, W> {
         }
     }
 
-    async fn greet(&mut self, shared: &Shared) -> Result<(Admitted, Seat), Rejection> {
+    async fn greet(&mut self, shared: &Shared) -> Result<(Admitted, Features, Seat), Rejection> {
         let greeting = greeting::read_hello(self.message().await?)?;
         let admitted = match shared.gatekeeper.admit(&greeting)? {
             Admission::Welcome(admitted) => admitted,
@@ -119,7 +120,7 @@ impl<R: FrameReader, W: FrameWriter> Connection<R, W> {
         let seat = shared.hub.enter(&greeting.realm).ok_or_else(|| {
             abort(NO_SUCH_REALM, &format!("realm {} is not served at the moment", greeting.realm))
         })?;
-        Ok((admitted, seat))
+        Ok((admitted, greeting.features, seat))
     }
 
     /// The next message, before the client's time is up.
@@ -151,14 +152,15 @@ impl<R: FrameReader, W: FrameWriter> Connection<R, W> {
         timeout_at(self.deadline, sent).await?
     }
 
-    async fn join(self, shared: &Shared, admitted: Admitted, seat: Seat, mark: Mark) {
+    async fn join(self, shared: &Shared, admitted: Admitted, features: Features, seat: Seat, mark: Mark) {
         let Admitted { identity, until } = admitted;
         let Self { mut reader, writer, serializer, peer_limit, peer, kind, .. } = self;
         let outbound = Arc::new(Outbound::new(serializer, peer_limit, &shared.limits));
         let gate = Arc::new(Gate::default());
         let (authid, authrole) = (identity.authid.clone(), identity.authrole.clone());
         let (key, joined) = oneshot::channel();
-        seat.tell(ToRealm::Join { outbound: outbound.clone(), gate: gate.clone(), identity, key }).await;
+        seat.tell(ToRealm::Join { outbound: outbound.clone(), gate: gate.clone(), identity, features, key })
+            .await;
         let Ok(session) = joined.await else { return };
         tracing::info!(%peer, transport = kind.name(), realm = seat.realm(), authid, authrole, "session joins");
         if is_platform_realm(seat.realm()) && shared.hub.revocations.since(mark, &authid) {

@@ -1,13 +1,15 @@
-//! The realms that are in use: started when the first session enters, gone when the last one has left.
+//! The realms that are in use: started when the first session enters. A realm of the platform is gone when the last one has left; one of
+//! the configuration stays, with the events that it retains.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ecep_router_core::{RealmConfig, SessionKey};
+use ecep_router_core::SessionKey;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
 use crate::platform;
+use crate::realm_configs::RealmConfigs;
 use crate::realm_task::{self, INBOX_MESSAGES, ToRealm};
 use crate::revocations::Revocations;
 
@@ -17,10 +19,7 @@ const INBOX_BYTES: usize = 16 << 20;
 /// All realms.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    /// The realms of the configuration.
-    configured: HashMap<String, RealmConfig>,
-    /// Whether the platform's realms are served.
-    platform: bool,
+    configs: RealmConfigs,
     running: Mutex<Running>,
     /// Whose sessions on platform realms were ended.
     pub(crate) revocations: Revocations,
@@ -36,7 +35,7 @@ struct Running {
 #[derive(Debug)]
 struct Entry {
     inbox: Inbox,
-    /// How many seats there are. The last one to go takes the realm along.
+    /// How many seats there are. The last one to go takes a realm of the platform along.
     seats: usize,
 }
 
@@ -48,24 +47,13 @@ struct Inbox {
 }
 
 impl Hub {
-    pub(crate) fn new(
-        configured: HashMap<String, RealmConfig>,
-        platform: bool,
-        tasks: TaskTracker,
-    ) -> Arc<Self> {
+    pub(crate) fn new(configs: RealmConfigs, tasks: TaskTracker) -> Arc<Self> {
         let (running, revocations) = (Mutex::default(), Revocations::default());
-        Arc::new(Self { configured, platform, running, revocations, tasks })
+        Arc::new(Self { configs, running, revocations, tasks })
     }
 
     fn running(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn realm_config(&self, name: &str) -> Option<RealmConfig> {
-        if let Some(config) = self.configured.get(name) {
-            return Some(config.clone());
-        }
-        if self.platform { platform::realm_config(name) } else { None }
     }
 
     /// A seat in the realm, which is started if nobody is in it. None if there is no such realm, or the router
@@ -78,7 +66,7 @@ impl Hub {
         let entry = match running.realms.get_mut(name) {
             Some(entry) => entry,
             None => {
-                let config = self.realm_config(name)?;
+                let config = self.configs.get(name)?;
                 let (sender, receiver) = mpsc::channel(INBOX_MESSAGES);
                 self.tasks.spawn(realm_task::run(config, rand::random(), receiver));
                 let inbox = Inbox { sender, bytes: Arc::new(Semaphore::new(INBOX_BYTES)) };
@@ -115,7 +103,8 @@ impl Hub {
         let inboxes: Vec<Inbox> = {
             let mut running = self.running();
             running.closed = true;
-            running.realms.values().map(|entry| entry.inbox.clone()).collect()
+            // Seats have their own way in: each realm ends when the last of them is given up.
+            std::mem::take(&mut running.realms).into_values().map(|entry| entry.inbox).collect()
         };
         for inbox in inboxes {
             // A realm that has ended needs no telling.
@@ -124,7 +113,7 @@ impl Hub {
     }
 }
 
-/// The right to be in a realm; the realm lives while somebody has one.
+/// The right to be in a realm; a realm of the platform lives while somebody has one.
 #[derive(Debug)]
 pub(crate) struct Seat {
     hub: Arc<Hub>,
@@ -149,7 +138,7 @@ impl Seat {
         self.inbox.bytes.clone().acquire_many_owned(bytes).await.ok()
     }
 
-    /// Leaves: the realm is told, and dropped if this was the last seat.
+    /// Leaves: the realm is told.
     pub(crate) async fn leave(self, session: SessionKey) {
         self.tell(ToRealm::Lost { session }).await;
     }
@@ -160,7 +149,8 @@ impl Drop for Seat {
         let mut running = self.hub.running();
         if let Some(entry) = running.realms.get_mut(&self.realm) {
             entry.seats -= 1;
-            if entry.seats == 0 {
+            let stays = self.hub.configs.is_configured(&self.realm);
+            if entry.seats == 0 && !stays {
                 running.realms.remove(&self.realm);
             }
         }

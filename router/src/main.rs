@@ -31,12 +31,17 @@ enum Command {
         #[arg(long, default_value = "127.0.0.1:8081")]
         raw: SocketAddr,
     },
-    /// Start a router as a configuration file says. The file's format is in the documentation of `ecep_router::Config`.
+    /// Start a router as a configuration file says; `reference` tells what it can say.
     Run {
-        /// The configuration, TOML.
+        /// The configuration, TOML. Variables that begin with ECEP_ROUTER__ go before it.
         #[arg(long)]
         config: PathBuf,
+        /// Print all that the router would run with, every default included, and end.
+        #[arg(long)]
+        print_config: bool,
     },
+    /// Print what a configuration can say, as Markdown.
+    Reference,
 }
 
 /// The realm of `dev`.
@@ -58,10 +63,15 @@ async fn main() -> anyhow::Result<()> {
         .init();
     match Arguments::parse().command {
         Command::Dev { ws, raw } => dev(ws, raw).await,
-        Command::Run { config } => {
-            let config = Config::from_file(&config)?;
+        Command::Run { config, print_config } => {
+            let config = Config::load(&config, environment())?;
+            if print_config {
+                config.check()?;
+                return print(&config.print().context("the configuration can't be written as TOML")?);
+            }
             serve(config, "").await
         }
+        Command::Reference => print(&ecep_router::config::reference()),
     }
 }
 
@@ -71,6 +81,16 @@ fn may_be_logged(record: &Metadata<'_>) -> bool {
     let crate_name = record.target().split("::").next().unwrap_or_default();
     let of_sockets = matches!(crate_name, "tungstenite" | "tokio_tungstenite");
     !(of_sockets && *record.level() > Level::INFO)
+}
+
+/// The variables that can be a configuration's: text.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    std::io::stdout().write_all(text.as_bytes()).context("can't print")
 }
 
 async fn dev(ws: SocketAddr, raw: SocketAddr) -> anyhow::Result<()> {

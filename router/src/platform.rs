@@ -3,9 +3,9 @@
 use ecep_proto::api::roles::{self, Matching};
 use ecep_proto::api::{Authenticate, EndSessions, Home, Procedure, realm};
 use ecep_proto::uri::{Match, Strictness};
-use ecep_router_core::RealmConfig;
 use ecep_router_core::permissions::{Action, Role, Rule};
 use ecep_router_core::profile::Profile;
+use ecep_router_core::{Limits, RealmConfig};
 
 /// Authid and role of the router's own session on the control realm.
 pub(crate) const ROUTER: &str = "router";
@@ -17,17 +17,32 @@ pub(crate) fn is_platform_realm(name: &str) -> bool {
     name == CONTROL || name.starts_with(realm::TENANT_PREFIX)
 }
 
+/// Whether the platform has a realm of that name.
+pub(crate) fn is_served(name: &str) -> bool {
+    home(name).is_some()
+}
+
+fn home(name: &str) -> Option<Home> {
+    if name == CONTROL { Some(Home::Control) } else { realm::tenant_of(name).map(|_| Home::Tenant) }
+}
+
 /// The realm of that name; none if the platform has none such.
-pub(crate) fn realm_config(name: &str) -> Option<RealmConfig> {
-    let home = if name == CONTROL { Home::Control } else { realm::tenant_of(name).map(|_| Home::Tenant)? };
+pub(crate) fn realm_config(name: &str, limits: Limits) -> Option<RealmConfig> {
+    let home = home(name)?;
     let mut roles: Vec<Role> = roles::Role::ALL.iter().map(|role| platform_role(*role, home)).collect();
     if home == Home::Control {
         let rule =
             |uri: &str, action| Rule { uri: uri.to_owned(), matching: Match::Exact, actions: vec![action] };
         let rules = vec![rule(Authenticate::URI, Action::Call), rule(EndSessions::URI, Action::Register)];
-        roles.push(Role { name: ROUTER.to_owned(), profile: Profile::Standard, rules });
+        roles.push(Role { name: ROUTER.to_owned(), rules, ..Role::default() });
     }
-    Some(RealmConfig { name: name.to_owned(), roles, strictness: Strictness::Loose })
+    Some(RealmConfig {
+        name: name.to_owned(),
+        roles,
+        strictness: Strictness::Loose,
+        strict_requests: false,
+        limits,
+    })
 }
 
 fn platform_role(role: roles::Role, home: Home) -> Role {
@@ -45,7 +60,7 @@ fn platform_role(role: roles::Role, home: Home) -> Role {
         }],
     });
     let profile = if role.is_wamp_async() { Profile::WampAsync } else { Profile::Standard };
-    Role { name: role.as_str().to_owned(), profile, rules: rules.collect() }
+    Role { name: role.as_str().to_owned(), profile, rules: rules.collect(), ..Role::default() }
 }
 
 #[cfg(test)]
@@ -61,11 +76,11 @@ mod tests {
     /// Only well-formed names of tenants become realms, or anybody could make the router keep any name.
     #[test]
     fn names() {
-        assert!(realm_config(CONTROL).is_some());
-        let tenant = |slug: &str| realm_config(&format!("{}{slug}", realm::TENANT_PREFIX));
-        assert!(tenant("acme").is_some());
-        assert!(tenant("").is_none());
-        assert!(tenant("a.b").is_none());
-        assert!(realm_config("realm1").is_none());
+        assert!(is_served(CONTROL));
+        let is_tenant = |slug: &str| is_served(&format!("{}{slug}", realm::TENANT_PREFIX));
+        assert!(is_tenant("acme"));
+        assert!(!is_tenant(""));
+        assert!(!is_tenant("a.b"));
+        assert!(!is_served("realm1"));
     }
 }

@@ -4,11 +4,12 @@
 //! that is ahead of the realm waits, and with it its client.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use ecep_proto::codec::Serializer;
 use ecep_proto::message::Message;
-use ecep_router_core::{Identity, Input, Output, Realm, RealmConfig, SessionKey};
+use ecep_router_core::features::Features;
+use ecep_router_core::{Identity, Input, Output, Realm, RealmConfig, SessionKey, WallClock};
 use slab::Slab;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
@@ -49,7 +50,13 @@ impl Gate {
 #[derive(Debug)]
 pub(crate) enum ToRealm {
     /// A client joins; its key is answered.
-    Join { outbound: Arc<Outbound>, gate: Arc<Gate>, identity: Identity, key: oneshot::Sender<SessionKey> },
+    Join {
+        outbound: Arc<Outbound>,
+        gate: Arc<Gate>,
+        identity: Identity,
+        features: Features,
+        key: oneshot::Sender<SessionKey>,
+    },
     /// A client sent a message.
     Received { session: SessionKey, message: Message, permit: OwnedSemaphorePermit },
     /// A client sent something else.
@@ -78,7 +85,9 @@ struct RealmTask {
 pub(crate) async fn run(config: RealmConfig, seed: u64, mut inbox: mpsc::Receiver<ToRealm>) {
     let name = config.name.clone();
     tracing::info!(realm = name, "realm starts");
-    let mut task = RealmTask { core: Realm::new(config, seed), clients: Slab::new() };
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let clock = WallClock { instant: Instant::now(), since_epoch };
+    let mut task = RealmTask { core: Realm::new(config, seed, clock), clients: Slab::new() };
     loop {
         let timeout = task.core.poll_timeout();
         let received = match timeout {
@@ -102,9 +111,9 @@ pub(crate) async fn run(config: RealmConfig, seed: u64, mut inbox: mpsc::Receive
 impl RealmTask {
     fn handle(&mut self, now: Instant, received: ToRealm) {
         match received {
-            ToRealm::Join { outbound, gate, identity, key } => {
+            ToRealm::Join { outbound, gate, identity, features, key } => {
                 let session = SessionKey(self.clients.insert(Client { outbound, gate }));
-                self.core.handle(now, Input::Join { session, identity });
+                self.core.handle(now, Input::Join { session, identity, features });
                 self.flush(now, Some(session));
                 if key.send(session).is_err() {
                     // The connection ended while it joined.
@@ -155,10 +164,10 @@ impl RealmTask {
                     let mut encoded = Encoded::default();
                     self.deliver(now, cause, to, &message, &mut encoded);
                 }
-                Output::Broadcast { to, message } => {
+                Output::Broadcast { to, except, message } => {
                     let mut encoded = Encoded::default();
-                    for to in to {
-                        self.deliver(now, cause, to, &message, &mut encoded);
+                    for to in to.iter().filter(|to| Some(**to) != except) {
+                        self.deliver(now, cause, *to, &message, &mut encoded);
                     }
                 }
                 Output::Close { session } => {

@@ -1,13 +1,11 @@
 //! The router as a whole: listening sockets, accepting within limits, shutting down in order.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ecep_proto::codec::MAX_MESSAGE_BYTES;
 use ecep_proto::rawsocket::Handshake;
-use ecep_router_core::RealmConfig as CoreConfig;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -20,6 +18,7 @@ use crate::authenticator::Authenticator;
 use crate::config::{Config, ConfigError, TransportKind};
 use crate::connection::{Connection, Shared};
 use crate::hub::Hub;
+use crate::realm_configs::RealmConfigs;
 use crate::transport::{rawsocket, websocket};
 
 /// How long clients get to take their GOODBYE when the router shuts down.
@@ -62,12 +61,7 @@ impl Router {
     pub async fn bind(config: Config) -> Result<Self, BindError> {
         config.check()?;
         let realms = TaskTracker::new();
-        let configured = config.realm.iter().map(|realm| {
-            let core =
-                CoreConfig { name: realm.name.clone(), roles: realm.roles(), strictness: realm.strictness() };
-            (realm.name.clone(), core)
-        });
-        let hub = Hub::new(configured.collect::<HashMap<_, _>>(), config.platform.is_some(), realms.clone());
+        let hub = Hub::new(RealmConfigs::of(&config), realms.clone());
         let authenticator = Authenticator::new(&hub, &config.limits).map(|(authenticator, session)| {
             realms.spawn(session);
             authenticator

@@ -6,6 +6,8 @@ use ecep_proto::payload::Payload;
 use ecep_proto::uri::{Strictness, Uri};
 use ecep_proto::value::{Dict, Value};
 
+use crate::features::Features;
+
 /// The roles that a client can announce.
 const CLIENT_ROLES: [&str; 4] = ["publisher", "subscriber", "caller", "callee"];
 
@@ -24,6 +26,8 @@ pub struct Greeting {
     pub authid: String,
     /// The authentication methods that it can do, best first; `anonymous` if it names none.
     pub methods: Vec<String>,
+    /// What it can do.
+    pub features: Features,
 }
 
 impl Greeting {
@@ -66,10 +70,12 @@ pub fn read_hello(message: Message) -> Result<Greeting, Abort> {
     let realm = Uri::parse(hello.realm, Strictness::Loose)
         .map_err(|error| abort(NO_SUCH_REALM, &format!("the realm's name is wrong: {error}")))?;
     let roles = hello.details.get("roles").and_then(Value::as_map);
-    if !roles.is_some_and(|roles| CLIENT_ROLES.iter().any(|role| roles.contains_key(*role))) {
+    let named = roles.filter(|roles| CLIENT_ROLES.iter().any(|role| roles.contains_key(*role)));
+    let Some(roles) = named else {
         let text = format!("HELLO.Details.roles must name at least one of {}", CLIENT_ROLES.join(", "));
         return Err(abort(PROTOCOL_VIOLATION, &text));
-    }
+    };
+    let features = Features::of_roles(roles);
     let authid = match hello.details.get("authid") {
         None | Some(Value::Null) => String::new(),
         Some(Value::Str(authid)) => authid.clone(),
@@ -87,7 +93,7 @@ pub fn read_hello(message: Message) -> Result<Greeting, Abort> {
         }
     };
     let methods = if methods.is_empty() { vec![ANONYMOUS.to_owned()] } else { methods };
-    Ok(Greeting { realm: realm.into_string(), authid, methods })
+    Ok(Greeting { realm: realm.into_string(), authid, methods, features })
 }
 
 /// Reads the answer to CHALLENGE: the ticket, or none if the client gave up.

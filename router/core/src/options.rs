@@ -36,7 +36,7 @@ pub(crate) fn flag_or(options: &Dict, name: &str, default: bool) -> Result<bool,
     match options.get(name) {
         None | Some(Value::Null) => Ok(default),
         Some(Value::Bool(flag)) => Ok(*flag),
-        Some(other) => Err(wrong(name, "a boolean", other)),
+        Some(other) => Err(wrong(name, "a boolean", other.kind())),
     }
 }
 
@@ -44,7 +44,9 @@ pub(crate) fn flag_or(options: &Dict, name: &str, default: bool) -> Result<bool,
 pub(crate) fn number(options: &Dict, name: &str) -> Result<Option<u64>, Failure> {
     match options.get(name) {
         None | Some(Value::Null) => Ok(None),
-        Some(value) => value.as_u64().map(Some).ok_or_else(|| wrong(name, "an integer of 0 or more", value)),
+        Some(value) => {
+            value.as_u64().map(Some).ok_or_else(|| wrong(name, "an integer of 0 or more", value.kind()))
+        }
     }
 }
 
@@ -55,17 +57,23 @@ pub(crate) fn matching(options: &Dict) -> Result<Match, Failure> {
         Some(Value::Str(name)) => Match::from_name(name).ok_or_else(|| {
             Failure::Violation(format!("option match must be exact, prefix or wildcard, not {name:?}"))
         }),
-        Some(other) => Err(wrong("match", "a string", other)),
+        Some(other) => Err(wrong("match", "a string", other.kind())),
     }
 }
 
-fn wrong(name: &str, expected: &str, found: &Value) -> Failure {
-    Failure::Violation(format!("option {name} must be {expected}, not {}", found.kind()))
+/// The option is something else than it should be.
+pub(crate) fn wrong(name: &str, expected: &str, found: &str) -> Failure {
+    Failure::Violation(format!("option {name} must be {expected}, not {found}"))
 }
 
 /// Checks a topic, procedure or pattern.
 pub(crate) fn uri(text: String, kind: Match, strictness: Strictness) -> Result<Uri, Failure> {
     Uri::pattern(text, kind, strictness).map_err(|error| Failure::refused(INVALID_URI, error.to_string()))
+}
+
+/// Checks a topic or procedure.
+pub(crate) fn check_uri(text: &str, strictness: Strictness) -> Result<(), Failure> {
+    uri(text.to_owned(), Match::Exact, strictness).map(drop)
 }
 
 /// Checks a URI that only the router may use if it begins with `wamp.`.

@@ -75,8 +75,20 @@ fn fixed_part(wildcard: &str) -> &str {
     wildcard.find("..").map_or(wildcard, |at| &wildcard[..=at])
 }
 
-/// A role: its name in `authrole`, how the router speaks to its sessions, and its rules.
-#[derive(Clone, Debug)]
+/// Whether others learn who a session is by what it calls or publishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Disclosure {
+    /// If it asks for it (`disclose_me`), or its callee does.
+    #[default]
+    OnRequest,
+    /// Always.
+    Always,
+    /// Never; who asks for it is refused.
+    Never,
+}
+
+/// A role: its name in `authrole`, how the router speaks to its sessions, its rules, and what others learn about them.
+#[derive(Clone, Debug, Default)]
 pub struct Role {
     /// The name.
     pub name: String,
@@ -84,13 +96,19 @@ pub struct Role {
     pub profile: Profile,
     /// What its sessions may do.
     pub rules: Vec<Rule>,
+    /// Whether callees learn who calls.
+    pub disclose_caller: Disclosure,
+    /// Whether subscribers learn who publishes.
+    pub disclose_publisher: Disclosure,
+    /// How far its calls and publications can be trusted, from 0; none: nothing is said about it.
+    pub trustlevel: Option<u64>,
 }
 
 impl Role {
     /// A role that may do everything.
     pub fn unrestricted(name: impl Into<String>) -> Self {
         let everything = Rule { uri: String::new(), matching: Match::Prefix, actions: Action::ALL.to_vec() };
-        Self { name: name.into(), profile: Profile::Standard, rules: vec![everything] }
+        Self { name: name.into(), rules: vec![everything], ..Self::default() }
     }
 }
 
@@ -126,7 +144,7 @@ mod tests {
 
     fn grants(uri: &str, matching: Match, authid: &str) -> Grants {
         let rule = Rule { uri: uri.into(), matching, actions: vec![Action::Subscribe] };
-        Grants::new(&Role { name: "r".into(), profile: Profile::Standard, rules: vec![rule] }, authid)
+        Grants::new(&Role { rules: vec![rule], ..Role::default() }, authid)
     }
 
     #[track_caller]

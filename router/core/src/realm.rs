@@ -3,26 +3,32 @@
 //! Owns the sessions and the queue of outputs; broker and dealer work on both through [`Context`].
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use ecep_proto::error::{
-    CLOSE_GOODBYE_AND_OUT, CLOSE_KILLED, CLOSE_SYSTEM_SHUTDOWN, NO_SUCH_ROLE, NOT_AUTHORIZED,
-    PAYLOAD_SIZE_EXCEEDED, PROTOCOL_VIOLATION, UNAVAILABLE,
+    CLOSE_GOODBYE_AND_OUT, CLOSE_KILLED, CLOSE_SYSTEM_SHUTDOWN, NO_SUCH_ROLE, NO_SUCH_SESSION,
+    NOT_AUTHORIZED, PAYLOAD_SIZE_EXCEEDED, PROTOCOL_VIOLATION,
 };
-use ecep_proto::id::RequestId;
-use ecep_proto::message::{Call, Error, Goodbye, Message, Welcome};
+use ecep_proto::id::{RequestId, SessionId};
+use ecep_proto::message::{Error, Goodbye, Message, Welcome};
+use ecep_proto::meta::RESERVED_PREFIX;
 use ecep_proto::payload::Payload;
 use ecep_proto::uri::{Match, Strictness};
 use ecep_proto::value::{Dict, Value};
 
-use crate::broker::Broker;
+use crate::broker::{Broker, RetainedUse};
+use crate::clock::WallClock;
 use crate::dealer::Dealer;
+use crate::features::Features;
 use crate::greeting::abort;
 use crate::ids::GlobalIds;
+use crate::limits::Limits;
 use crate::options::Failure;
 use crate::permissions::{Action, Grants, Role};
 use crate::profile::{self, Profile};
 use crate::session::{Identity, Session, SessionKey, Sessions};
+use crate::{meta, welcome};
 
 /// What a realm is made from.
 #[derive(Clone, Debug)]
@@ -33,6 +39,11 @@ pub struct RealmConfig {
     pub roles: Vec<Role>,
     /// How URIs are checked.
     pub strictness: Strictness,
+    /// The ids of a session's requests must be 1, 2, 3 and so on; otherwise they can come in any order. Not for a realm
+    /// with clients like `wamp_async`, which draw them at random.
+    pub strict_requests: bool,
+    /// What one session may have at once.
+    pub limits: Limits,
 }
 
 /// What happened.
@@ -45,6 +56,8 @@ pub enum Input {
         session: SessionKey,
         /// Who it is.
         identity: Identity,
+        /// What it can do.
+        features: Features,
     },
     /// A message came from a session.
     Received {
@@ -81,6 +94,13 @@ pub enum Input {
         /// A sentence for its people.
         reason: String,
     },
+    /// Roles and limits have changed; name and strictness can't.
+    Reconfigure {
+        /// What the realm is made from now.
+        config: RealmConfig,
+        /// Sessions that are in another role from now on.
+        moved: Vec<(SessionKey, String)>,
+    },
     /// The session's connection is gone; its key may be used again.
     Lost {
         /// Which.
@@ -103,7 +123,9 @@ pub enum Output {
     /// Send the same message to many.
     Broadcast {
         /// To whom.
-        to: Vec<SessionKey>,
+        to: Arc<[SessionKey]>,
+        /// Who of them does not get it.
+        except: Option<SessionKey>,
         /// What.
         message: Message,
     },
@@ -117,12 +139,38 @@ pub enum Output {
 /// One realm.
 #[derive(Debug)]
 pub struct Realm {
-    config: RealmConfig,
-    sessions: Sessions,
-    broker: Broker,
-    dealer: Dealer,
+    pub(crate) config: RealmConfig,
+    pub(crate) sessions: Sessions,
+    pub(crate) broker: Broker,
+    pub(crate) dealer: Dealer,
+    pub(crate) clock: WallClock,
     ids: GlobalIds,
     outputs: VecDeque<Output>,
+    /// Meta events that wait until the input is handled.
+    news: Vec<News>,
+}
+
+/// A meta event: the router itself publishes it.
+#[derive(Debug)]
+pub(crate) struct News {
+    pub(crate) topic: &'static str,
+    pub(crate) payload: Payload,
+}
+
+/// Why the router ends a session.
+#[derive(Debug)]
+pub(crate) struct Farewell {
+    /// A URI.
+    pub(crate) reason: String,
+    /// A sentence for people.
+    pub(crate) message: Option<String>,
+}
+
+impl Farewell {
+    fn goodbye(&self) -> Goodbye {
+        let message = self.message.iter().map(|text| ("message".to_owned(), Value::from(text.as_str())));
+        Goodbye { details: message.collect(), reason: self.reason.clone() }
+    }
 }
 
 /// What broker and dealer work with while they handle one input.
@@ -131,7 +179,10 @@ pub(crate) struct Context<'a> {
     pub(crate) sessions: &'a mut Sessions,
     pub(crate) ids: &'a mut GlobalIds,
     pub(crate) strictness: Strictness,
+    pub(crate) clock: WallClock,
+    pub(crate) limits: Limits,
     outputs: &'a mut VecDeque<Output>,
+    news: &'a mut Vec<News>,
 }
 
 impl Context<'_> {
@@ -139,8 +190,18 @@ impl Context<'_> {
         self.outputs.push_back(Output::Send { to, message: message.into() });
     }
 
-    pub(crate) fn broadcast(&mut self, to: Vec<SessionKey>, message: impl Into<Message>) {
-        self.outputs.push_back(Output::Broadcast { to, message: message.into() });
+    pub(crate) fn broadcast(
+        &mut self,
+        to: Arc<[SessionKey]>,
+        except: Option<SessionKey>,
+        message: impl Into<Message>,
+    ) {
+        self.outputs.push_back(Output::Broadcast { to, except, message: message.into() });
+    }
+
+    /// Publishes a meta event once the input is handled.
+    pub(crate) fn announce(&mut self, topic: &'static str, payload: Payload) {
+        self.news.push(News { topic, payload });
     }
 
     pub(crate) fn send_error(
@@ -156,6 +217,12 @@ impl Context<'_> {
             profile::repeat_in_details(&mut message);
         }
         self.send(to, message);
+    }
+
+    /// The session of a client that is there; who has gone asks for nothing.
+    pub(crate) fn session(&self, key: SessionKey) -> Result<&Session, Failure> {
+        let gone = || Failure::refused(NO_SUCH_SESSION, "the session has gone");
+        self.sessions.get(key).ok_or_else(gone)
     }
 
     pub(crate) fn permit(
@@ -177,14 +244,16 @@ impl Context<'_> {
 
 impl Realm {
     /// An empty realm. Session and publication ids are drawn from the seed.
-    pub fn new(config: RealmConfig, seed: u64) -> Self {
+    pub fn new(config: RealmConfig, seed: u64, clock: WallClock) -> Self {
         Self {
             config,
             sessions: Sessions::default(),
             broker: Broker::default(),
             dealer: Dealer::default(),
+            clock,
             ids: GlobalIds::new(seed),
             outputs: VecDeque::new(),
+            news: Vec::new(),
         }
     }
 
@@ -193,25 +262,40 @@ impl Realm {
         self.sessions.len()
     }
 
+    /// How much is retained for whoever subscribes later.
+    pub fn retained(&self) -> RetainedUse {
+        self.broker.retained()
+    }
+
     /// The sessions of this authid.
     pub fn sessions_of(&self, authid: &str) -> Vec<SessionKey> {
         let of_authid = self.sessions.iter().filter(|(_, session)| session.identity.authid == authid);
         of_authid.map(|(key, _)| key).collect()
     }
 
+    /// Panics if the realm's tables do not agree with each other: for tests, after each input.
+    pub fn check(&self) {
+        self.dealer.check();
+    }
+
     /// Takes what happened. Messages of sessions that have left are ignored.
     pub fn handle(&mut self, now: Instant, input: Input) {
+        self.take(now, input);
+        self.publish_news(now);
+    }
+
+    fn take(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Join { session, identity } => self.join(session, identity),
+            Input::Join { session, identity, features } => self.join(session, identity, features),
             Input::Received { session, message } => self.received(now, session, message),
             Input::Malformed { session, reason } => self.violation(now, session, &reason),
             Input::TooLarge { session, message } => self.too_large(now, session, &message),
             Input::Stalled { callee, invocation } => {
-                let text = "the callee does not read its calls fast enough at the moment; try again in a few seconds";
                 let (_, dealer, mut cx) = self.parts(now);
-                dealer.undeliverable_invocation(&mut cx, callee, invocation, UNAVAILABLE, text);
+                dealer.stalled(&mut cx, callee, invocation);
             }
             Input::Expel { session, reason } => self.expel(now, session, &reason),
+            Input::Reconfigure { config, moved } => self.reconfigure(now, config, moved),
             Input::Lost { session } => self.forget(now, session),
             Input::Shutdown => self.shutdown(),
         }
@@ -231,15 +315,26 @@ impl Realm {
     pub fn handle_timeout(&mut self, now: Instant) {
         let (_, dealer, mut cx) = self.parts(now);
         dealer.end_overdue(&mut cx);
+        self.publish_news(now);
     }
 
-    fn parts(&mut self, now: Instant) -> (&mut Broker, &mut Dealer, Context<'_>) {
+    fn publish_news(&mut self, now: Instant) {
+        for News { topic, payload } in std::mem::take(&mut self.news) {
+            let (broker, _, mut cx) = self.parts(now);
+            broker.publish_meta(&mut cx, topic, payload);
+        }
+    }
+
+    pub(crate) fn parts(&mut self, now: Instant) -> (&mut Broker, &mut Dealer, Context<'_>) {
         let cx = Context {
             now,
             sessions: &mut self.sessions,
             ids: &mut self.ids,
             strictness: self.config.strictness,
+            clock: self.clock,
+            limits: self.config.limits,
             outputs: &mut self.outputs,
+            news: &mut self.news,
         };
         (&mut self.broker, &mut self.dealer, cx)
     }
@@ -248,7 +343,7 @@ impl Realm {
         self.outputs.push_back(Output::Send { to, message: message.into() });
     }
 
-    fn join(&mut self, key: SessionKey, identity: Identity) {
+    fn join(&mut self, key: SessionKey, identity: Identity, features: Features) {
         let Some(role) = self.config.roles.iter().find(|role| role.name == identity.authrole) else {
             let text = format!("realm {} has no role {:?}", self.config.name, identity.authrole);
             self.send(key, abort(NO_SUCH_ROLE, &text));
@@ -259,31 +354,17 @@ impl Realm {
             id: self.ids.session(),
             grants: Grants::new(role, &identity.authid),
             profile: role.profile,
+            features,
             identity,
             next_invocation: RequestId::FIRST,
+            next_request: RequestId::FIRST,
+            testaments: None,
         };
-        let welcome = Welcome { session: session.id, details: self.welcome_details(&session.identity) };
+        self.news.push(meta::sessions::joined(&session));
+        let welcome =
+            Welcome { session: session.id, details: welcome::details(&self.config.name, &session.identity) };
         self.sessions.insert(key, session);
         self.send(key, welcome);
-    }
-
-    /// Only what works is announced.
-    fn welcome_details(&self, identity: &Identity) -> Dict {
-        let role = |features: &[&str]| {
-            let features = features.iter().map(|name| ((*name).to_owned(), Value::Bool(true))).collect();
-            Value::Map(Dict::from([("features".into(), Value::Map(features))]))
-        };
-        let broker = role(&["pattern_based_subscription", "publisher_exclusion", "publisher_identification"]);
-        let dealer = role(&["caller_identification"]);
-        Dict::from([
-            ("agent".into(), Value::from(concat!("ecep-router/", env!("CARGO_PKG_VERSION")))),
-            ("authid".into(), Value::from(identity.authid.as_str())),
-            ("authmethod".into(), Value::from(identity.authmethod.as_str())),
-            ("authprovider".into(), Value::from(identity.authprovider.as_str())),
-            ("authrole".into(), Value::from(identity.authrole.as_str())),
-            ("realm".into(), Value::from(self.config.name.as_str())),
-            ("roles".into(), Value::Map(Dict::from([("broker".into(), broker), ("dealer".into(), dealer)]))),
-        ])
     }
 
     fn received(&mut self, now: Instant, from: SessionKey, message: Message) {
@@ -291,20 +372,26 @@ impl Realm {
             return;
         }
         let (code, request) = (message.code(), request_of(&message));
+        if self.config.strict_requests
+            && let Err(reason) = self.check_order(from, &message, request)
+        {
+            self.violation(now, from, &reason);
+            return;
+        }
         let (broker, dealer, mut cx) = self.parts(now);
         let done = match message {
             Message::Publish(message) => broker.publish(&mut cx, from, message),
             Message::Subscribe(message) => broker.subscribe(&mut cx, from, message),
             Message::Unsubscribe(message) => broker.unsubscribe(&mut cx, from, &message),
+            Message::Call(message) if message.procedure.starts_with(RESERVED_PREFIX) => {
+                meta::call(self, now, from, message)
+            }
             Message::Call(message) => dealer.call(&mut cx, from, message),
             Message::Register(message) => dealer.register(&mut cx, from, message),
             Message::Unregister(message) => dealer.unregister(&mut cx, from, &message),
             Message::Yield(message) => dealer.result(&mut cx, from, message),
             Message::Error(message) => dealer.error(&mut cx, from, message),
-            Message::Cancel(message) => {
-                dealer.cancel(&mut cx, from, &message);
-                Ok(())
-            }
+            Message::Cancel(message) => dealer.cancel(&mut cx, from, &message),
             Message::Goodbye(_) => {
                 cx.send(from, Goodbye { details: Dict::new(), reason: CLOSE_GOODBYE_AND_OUT.to_owned() });
                 self.close(now, from);
@@ -322,12 +409,32 @@ impl Realm {
         match (done, request) {
             (Ok(()), _) => {}
             (Err(Failure::Refused { error, message }), Some(request)) => {
+                let (_, _, mut cx) = self.parts(now);
                 cx.send_error(from, code, request, error.to_owned(), Payload::of(message));
             }
             (Err(Failure::Refused { message, .. } | Failure::Violation(message)), _) => {
                 self.violation(now, from, &message);
             }
         }
+    }
+
+    /// Whether the request is the one that follows the last, or what was still to come of an earlier one.
+    fn check_order(
+        &mut self,
+        from: SessionKey,
+        message: &Message,
+        request: Option<RequestId>,
+    ) -> Result<(), String> {
+        let (Some(request), Some(session)) = (request, self.sessions.get_mut(from)) else { return Ok(()) };
+        let expected = session.next_request;
+        if request == expected {
+            session.next_request = expected.next();
+            return Ok(());
+        }
+        if matches!(message, Message::Call(_)) && self.dealer.continues(from, request) {
+            return Ok(());
+        }
+        Err(format!("request {request} is out of sequence: {expected} is next"))
     }
 
     /// "A Peer that breaks the protocol is sent ABORT, and its session is over."
@@ -338,10 +445,25 @@ impl Realm {
         }
     }
 
-    fn expel(&mut self, now: Instant, session: SessionKey, reason: &str) {
+    pub(crate) fn expel(&mut self, now: Instant, session: SessionKey, message: &str) {
         if self.sessions.get(session).is_some() {
-            self.send(session, goodbye(CLOSE_KILLED, reason));
-            self.close(now, session);
+            let farewell = Farewell { reason: CLOSE_KILLED.to_owned(), message: Some(message.to_owned()) };
+            self.end(now, session, &farewell);
+        }
+    }
+
+    /// Says good-bye to a session that is there.
+    pub(crate) fn end(&mut self, now: Instant, session: SessionKey, farewell: &Farewell) {
+        self.send(session, farewell.goodbye());
+        self.close(now, session);
+    }
+
+    /// The same where nobody is to hear of it: everybody else goes too.
+    pub(crate) fn end_silently(&mut self, now: Instant, session: SessionKey, farewell: &Farewell) {
+        self.send(session, farewell.goodbye());
+        self.outputs.push_back(Output::Close { session });
+        if let Some(gone) = self.sessions.remove(session) {
+            self.release(now, session, gone.id);
         }
     }
 
@@ -350,15 +472,8 @@ impl Realm {
         let (_, dealer, mut cx) = self.parts(now);
         let text = "the answer is larger than this session takes";
         match message {
-            Message::Invocation(message) => {
-                let text = "the call is larger than its callee takes";
-                let error = PAYLOAD_SIZE_EXCEEDED;
-                dealer.undeliverable_invocation(&mut cx, session, message.request, error, text);
-            }
-            Message::CallResult(message) => {
-                let error = PAYLOAD_SIZE_EXCEEDED.to_owned();
-                cx.send_error(session, Call::CODE, message.request, error, Payload::of(text));
-            }
+            Message::Invocation(message) => dealer.too_large_call(&mut cx, session, message.request),
+            Message::CallResult(message) => dealer.too_large_result(&mut cx, session, message.request),
             Message::Error(message) if message.error != PAYLOAD_SIZE_EXCEEDED => {
                 let error = PAYLOAD_SIZE_EXCEEDED.to_owned();
                 cx.send_error(session, message.request_type, message.request, error, Payload::of(text));
@@ -376,28 +491,37 @@ impl Realm {
     }
 
     fn forget(&mut self, now: Instant, session: SessionKey) {
-        if self.sessions.remove(session).is_some() {
-            let (broker, dealer, mut cx) = self.parts(now);
-            broker.forget(session);
-            dealer.forget(&mut cx, session);
+        if let Some(mut gone) = self.sessions.remove(session) {
+            self.release(now, session, gone.id);
+            if let Some(testaments) = gone.testaments.take() {
+                let (broker, _, mut cx) = self.parts(now);
+                for testament in testaments.into_all() {
+                    broker.publish_testament(&mut cx, session, &gone, testament);
+                }
+            }
+            self.news.push(meta::sessions::left(&gone));
         }
+    }
+
+    /// Drops what a session that has gone had.
+    fn release(&mut self, now: Instant, session: SessionKey, id: SessionId) {
+        let (broker, dealer, mut cx) = self.parts(now);
+        broker.forget(&mut cx, session, id);
+        dealer.forget(&mut cx, session);
     }
 
     fn shutdown(&mut self) {
         let keys: Vec<SessionKey> = self.sessions.iter().map(|(key, _)| key).collect();
+        let message = Some("the router shuts down".to_owned());
+        let farewell = Farewell { reason: CLOSE_SYSTEM_SHUTDOWN.to_owned(), message };
         for session in keys {
-            self.send(session, goodbye(CLOSE_SYSTEM_SHUTDOWN, "the router shuts down"));
+            self.send(session, farewell.goodbye());
             self.outputs.push_back(Output::Close { session });
             self.sessions.remove(session);
         }
         self.broker = Broker::default();
         self.dealer = Dealer::default();
     }
-}
-
-fn goodbye(reason: &str, message: &str) -> Goodbye {
-    let details = Dict::from([("message".to_owned(), Value::from(message))]);
-    Goodbye { details, reason: reason.to_owned() }
 }
 
 /// The id that an ERROR must name.

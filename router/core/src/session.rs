@@ -1,7 +1,11 @@
 //! A session that has joined, and the table of all of them.
 
+use std::collections::HashMap;
+
 use ecep_proto::id::{RequestId, SessionId};
 
+use crate::features::Features;
+use crate::meta::testaments::Testaments;
 use crate::permissions::Grants;
 use crate::profile::Profile;
 
@@ -29,20 +33,35 @@ pub(crate) struct Session {
     pub(crate) identity: Identity,
     pub(crate) grants: Grants,
     pub(crate) profile: Profile,
+    pub(crate) features: Features,
     /// Request ids of INVOCATIONs are counted for each callee, from 1.
     pub(crate) next_invocation: RequestId,
+    /// The id that its next request must have in a realm that wants them in sequence.
+    pub(crate) next_request: RequestId,
+    /// What is to be published when it has gone.
+    pub(crate) testaments: Option<Box<Testaments>>,
 }
 
 /// The sessions of a realm.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     by_key: Vec<Option<Session>>,
-    count: usize,
+    by_id: HashMap<SessionId, SessionKey>,
 }
 
 impl Sessions {
     pub(crate) fn get(&self, key: SessionKey) -> Option<&Session> {
         self.by_key.get(key.0)?.as_ref()
+    }
+
+    /// What the session can do; nothing if it has left.
+    pub(crate) fn features(&self, key: SessionKey) -> Features {
+        self.get(key).map_or_else(Features::default, |session| session.features)
+    }
+
+    /// The session of this id.
+    pub(crate) fn key_of(&self, id: SessionId) -> Option<SessionKey> {
+        self.by_id.get(&id).copied()
     }
 
     pub(crate) fn get_mut(&mut self, key: SessionKey) -> Option<&mut Session> {
@@ -53,19 +72,18 @@ impl Sessions {
         if self.by_key.len() <= key.0 {
             self.by_key.resize_with(key.0 + 1, || None);
         }
-        if self.by_key[key.0].replace(session).is_none() {
-            self.count += 1;
-        }
+        self.by_id.insert(session.id, key);
+        self.by_key[key.0] = Some(session);
     }
 
     pub(crate) fn remove(&mut self, key: SessionKey) -> Option<Session> {
         let session = self.by_key.get_mut(key.0)?.take()?;
-        self.count -= 1;
+        self.by_id.remove(&session.id);
         Some(session)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.count
+        self.by_id.len()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (SessionKey, &Session)> {

@@ -355,7 +355,7 @@ async fn rawsocket_handshakes() {
 async fn the_limit_of_a_rawsocket_client_is_kept() {
     let server = Server::open().await;
     let mut stream = TcpStream::connect(server.rawsocket).await.unwrap();
-    stream.write_all(&[0x7f, 0x01, 0, 0]).await.unwrap();
+    stream.write_all(&[0x7f, 0x21, 0, 0]).await.unwrap();
     let mut answer = [0; 4];
     within("a handshake", stream.read_exact(&mut answer)).await.unwrap();
     assert_eq!(answer, [0x7f, 0xd1, 0, 0], "4 MiB are taken");
@@ -369,10 +369,10 @@ async fn the_limit_of_a_rawsocket_client_is_kept() {
         String::from_utf8(content).unwrap()
     }
     let welcome = exchange(&mut stream, r#"[1,"realm1",{"roles":{"callee":{}}}]"#).await;
-    assert!(welcome.starts_with("[2,") && welcome.len() <= 512, "{welcome}");
+    assert!(welcome.starts_with("[2,") && welcome.len() <= 2048, "{welcome}");
     assert!(exchange(&mut stream, r#"[64,1,{},"com.small"]"#).await.starts_with("[65,1,"));
     let mut caller = server.join().await;
-    match caller.call("com.small", Payload::of("x".repeat(600))).await {
+    match caller.call("com.small", Payload::of("x".repeat(2100))).await {
         Message::Error(error) => assert_eq!(error.error, "wamp.error.payload_size_exceeded"),
         other => panic!("{other:?}"),
     }

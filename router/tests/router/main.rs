@@ -4,8 +4,11 @@
 
 mod client;
 mod command_line;
+mod configuration;
 mod conformance;
+mod conformance_pubsub;
 mod interop;
+mod limits;
 mod load;
 mod platform;
 mod server;

@@ -2,10 +2,10 @@
 
 use ecep_proto::message::*;
 use ecep_proto::payload::Payload;
-use ecep_proto::uri::Match;
+use ecep_proto::uri::{Match, Strictness};
 use ecep_proto::value::Dict;
 use ecep_router_core::permissions::{Action, Role, Rule};
-use ecep_router_core::profile::Profile;
+use ecep_router_core::{Input, Limits, RealmConfig};
 
 use crate::world::{World, dict, text};
 
@@ -17,12 +17,12 @@ fn world() -> World {
     };
     let limited = Role {
         name: "limited".into(),
-        profile: Profile::Standard,
         rules: vec![
             rule("com.call", Match::Exact, &[Action::Call]),
             rule("com.own.{authid}.", Match::Prefix, &[Action::Register, Action::Publish]),
             rule("com.own..stats", Match::Wildcard, &[Action::Subscribe]),
         ],
+        ..Role::default()
     };
     let mut world = World::with_roles(vec![Role::unrestricted("free"), limited]);
     world.join_as("alice", "alice", "limited");
@@ -88,4 +88,47 @@ fn patterns_do_not_widen() {
         );
         assert_eq!(world.error("alice").error, "wamp.error.not_authorized", "{topic}");
     }
+}
+
+/// New roles hold at once for who is there, and cost nobody a session but those whose role is gone.
+#[test]
+fn roles_change_while_sessions_go_on() {
+    let rule = |uri: &str, action| Rule { uri: uri.into(), matching: Match::Exact, actions: vec![action] };
+    let role = |name: &str, rules| Role { name: name.into(), rules, ..Role::default() };
+    let mut world = World::with_roles(vec![
+        Role::unrestricted("free"),
+        role("reader", vec![rule("com.read", Action::Call)]),
+        role("writer", vec![rule("com.write", Action::Call)]),
+        role("guest", Vec::new()),
+    ]);
+    world.join("free");
+    for (name, authrole) in [("stays", "reader"), ("moves", "reader"), ("goes", "guest")] {
+        world.join_as(name, name, authrole);
+    }
+    world.register("free", "com.read");
+    world.register("free", "com.write");
+    let config = RealmConfig {
+        name: "test.realm".into(),
+        roles: vec![
+            Role::unrestricted("free"),
+            role("reader", vec![rule("com.write", Action::Call)]),
+            role("writer", vec![rule("com.read", Action::Call), rule("com.write", Action::Call)]),
+        ],
+        strictness: Strictness::Loose,
+        strict_requests: false,
+        limits: Limits { pending_calls: 1, ..Limits::default() },
+    };
+    let moved = vec![(world.key("moves"), "writer".to_owned())];
+    world.input(Input::Reconfigure { config, moved });
+    assert!(matches!(world.receive("goes"), Message::Goodbye(_)));
+    assert!(world.is_closed("goes"));
+    world.call("stays", "com.read", Dict::new(), Payload::default());
+    assert_eq!(text(&world.error("stays").payload), "stays as reader may not call com.read");
+    for (name, procedure) in [("stays", "com.write"), ("moves", "com.read")] {
+        world.call(name, procedure, Dict::new(), Payload::default());
+        world.invocation("free");
+        world.nothing(name);
+    }
+    world.call("moves", "com.write", Dict::new(), Payload::default());
+    assert_eq!(world.error("moves").error, "wamp.error.limit_exceeded");
 }

@@ -67,9 +67,32 @@ fn welcome_announces_what_works() {
     let features = |role: &str| -> Vec<String> {
         roles[role].as_map().unwrap()["features"].as_map().unwrap().keys().cloned().collect()
     };
-    let broker = ["pattern_based_subscription", "publisher_exclusion", "publisher_identification"];
+    let broker = [
+        "event_retention",
+        "pattern_based_subscription",
+        "publisher_exclusion",
+        "publisher_identification",
+        "session_meta_api",
+        "subscriber_blackwhite_listing",
+        "subscription_meta_api",
+        "subscription_revocation",
+    ];
     assert_eq!(features("broker"), broker);
-    assert_eq!(features("dealer"), ["caller_identification"]);
+    let dealer = [
+        "call_canceling",
+        "call_reroute",
+        "call_timeout",
+        "caller_identification",
+        "pattern_based_registration",
+        "progressive_call_invocations",
+        "progressive_call_results",
+        "registration_meta_api",
+        "registration_revocation",
+        "session_meta_api",
+        "shared_registration",
+        "testament_meta_api",
+    ];
+    assert_eq!(features("dealer"), dealer);
     assert_eq!(welcome.details["authid"], "alice".into());
     assert_eq!(welcome.details["realm"], "test.realm".into());
 }

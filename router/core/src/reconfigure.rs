@@ -1,0 +1,41 @@
+//! New roles and limits for a realm that runs: they hold at once, for the sessions that are there as well.
+
+use std::time::Instant;
+
+use crate::permissions::Grants;
+use crate::realm::{Realm, RealmConfig};
+use crate::session::SessionKey;
+
+impl Realm {
+    /// The realm keeps its name and its way to check URIs. A session whose role is gone is ended; any other goes on
+    /// with what its role may do now.
+    pub(crate) fn reconfigure(
+        &mut self,
+        now: Instant,
+        config: RealmConfig,
+        moved: Vec<(SessionKey, String)>,
+    ) {
+        for (session, authrole) in moved {
+            if let Some(session) = self.sessions.get_mut(session) {
+                session.identity.authrole = authrole;
+            }
+        }
+        let mut homeless = Vec::new();
+        let keys: Vec<SessionKey> = self.sessions.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            let Some(session) = self.sessions.get_mut(key) else { continue };
+            match config.roles.iter().find(|role| role.name == session.identity.authrole) {
+                Some(role) => {
+                    session.grants = Grants::new(role, &session.identity.authid);
+                    session.profile = role.profile;
+                }
+                None => homeless.push((key, format!("the role {} is gone", session.identity.authrole))),
+            }
+        }
+        self.config.roles = config.roles;
+        self.config.limits = config.limits;
+        for (session, reason) in homeless {
+            self.expel(now, session, &reason);
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What a client may use up.
+
+use std::time::Duration;
+
+use ecep_router_core::{MAX_PENDING_CALLS, MAX_REGISTRATIONS, MAX_SUBSCRIPTIONS};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What a client may use up.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// The largest message that is taken from a client. Bulk data does not travel in WAMP; 4 MiB leave room for a
+    /// long list. At least 512 bytes, at most 16 MiB, where RawSocket ends.
+    #[schemars(range(min = 512, max = 16777215))]
+    pub max_message_bytes: usize,
+    /// How long a client may take from connecting to its last word before it has joined. Ten seconds are ten times
+    /// a slow mobile round trip; more only helps who wants to tie up connections.
+    #[schemars(range(min = 10, max = 600000))]
+    pub handshake_timeout_ms: u64,
+    /// How many connections are open at once. Further ones are closed at once. 20,000 is twice the fleet that the
+    /// router is built for; the operating system's limit of open files must be above it.
+    #[schemars(range(min = 1, max = 1048576))]
+    pub max_connections: usize,
+    /// How often a client is pinged. Common NAT gateways and proxies forget a silent connection after 30 to 60 s.
+    /// A client that said nothing from one ping to the next is gone.
+    #[schemars(range(min = 10, max = 3600000))]
+    pub ping_interval_ms: u64,
+    /// How many bytes may wait for a client that reads too slowly, before it is closed.
+    #[schemars(range(min = 1024, max = 1073741824))]
+    pub max_queue_bytes: usize,
+    /// How many messages may wait for a client that reads too slowly, before it is closed.
+    #[schemars(range(min = 16, max = 16777216))]
+    pub max_queue_messages: usize,
+    /// How many subscriptions a session may have. A dashboard has about ten, a client without patterns one for each
+    /// device that it watches; each costs the router about a kilobyte. Further ones are refused.
+    #[schemars(range(min = 1, max = 1048576))]
+    pub max_subscriptions: usize,
+    /// How many registrations a session may have. An agent has about a dozen, a program one for each of its procedures;
+    /// each costs the router about half a kilobyte. Further ones are refused.
+    #[schemars(range(min = 1, max = 1048576))]
+    pub max_registrations: usize,
+    /// How many calls of a session may wait for their answers. A dashboard has a few; each costs the router about a
+    /// quarter of a kilobyte, for as long as its callee keeps silent. Further ones are refused.
+    #[schemars(range(min = 1, max = 1048576))]
+    pub max_pending_calls: usize,
+}
+
+impl Limits {
+    pub(crate) fn of_session(&self) -> ecep_router_core::Limits {
+        ecep_router_core::Limits {
+            subscriptions: self.max_subscriptions,
+            registrations: self.max_registrations,
+            pending_calls: self.max_pending_calls,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_message_bytes: 4 << 20,
+            handshake_timeout_ms: 10_000,
+            max_connections: 20_000,
+            ping_interval_ms: 20_000,
+            max_queue_bytes: 32 << 20,
+            max_queue_messages: 65_536,
+            max_subscriptions: MAX_SUBSCRIPTIONS,
+            max_registrations: MAX_REGISTRATIONS,
+            max_pending_calls: MAX_PENDING_CALLS,
+        }
+    }
+}
+
+impl Limits {
+    /// See [`Limits::handshake_timeout_ms`].
+    pub fn handshake_timeout(&self) -> Duration {
+        Duration::from_millis(self.handshake_timeout_ms)
+    }
+
+    /// See [`Limits::ping_interval_ms`].
+    pub fn ping_interval(&self) -> Duration {
+        Duration::from_millis(self.ping_interval_ms)
+    }
+
+    /// What no limit can say alone.
+    pub(super) fn mistakes(&self) -> Vec<String> {
+        let Self { max_message_bytes, max_queue_bytes, .. } = self;
+        let mut mistakes = Vec::new();
+        if *max_queue_bytes < 2 * max_message_bytes {
+            mistakes.push(format!(
+                "limits.max_queue_bytes is {max_queue_bytes}; it must be at least twice limits.max_message_bytes, \
+                 {max_message_bytes}: a queue takes one message while another is written"
+            ));
+        }
+        mistakes
+    }
+}

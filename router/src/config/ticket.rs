@@ -1,0 +1,15 @@
+//! Secrets that stand in files of their own.
+
+use std::path::Path;
+
+use super::ConfigError;
+
+/// A secret from a file, without the white space at its ends.
+pub(crate) fn read_ticket(path: &Path) -> Result<String, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    match text.trim() {
+        "" => Err(ConfigError::EmptyTicket(path.to_owned())),
+        ticket => Ok(ticket.to_owned()),
+    }
+}
