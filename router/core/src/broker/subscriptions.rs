@@ -181,6 +181,20 @@ impl Broker {
         true
     }
 
+    /// Takes those subscriptions away that the session may no longer have.
+    pub(crate) fn revoke_forbidden(&mut self, cx: &mut Context, key: SessionKey) {
+        let (Some(ids), Some(session)) = (self.by_session.get(&key), cx.sessions.get(key)) else { return };
+        let forbidden = |id: &SubscriptionId| {
+            self.subscriptions.get(id).is_some_and(|subscription| {
+                !session.may(Action::Subscribe, subscription.kind, subscription.topic.as_str())
+            })
+        };
+        let forbidden: Vec<SubscriptionId> = ids.iter().copied().filter(forbidden).collect();
+        for id in forbidden {
+            self.remove_subscriber(cx, id, key, "no longer authorized");
+        }
+    }
+
     fn has(&self, session: SessionKey, id: SubscriptionId) -> bool {
         self.by_session.get(&session).is_some_and(|ids| ids.contains(&id))
     }

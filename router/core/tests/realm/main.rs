@@ -8,6 +8,7 @@ mod model;
 mod permissions;
 mod profile;
 mod publish_subscribe;
+mod publisher;
 mod registration_meta;
 mod retained;
 mod rpc_cancel;

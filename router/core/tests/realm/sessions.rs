@@ -70,6 +70,8 @@ fn welcome_announces_what_works() {
     let broker = [
         "event_retention",
         "pattern_based_subscription",
+        "payload_passthru_mode",
+        "publication_trustlevels",
         "publisher_exclusion",
         "publisher_identification",
         "session_meta_api",
