@@ -33,6 +33,7 @@ pub(crate) struct PublishOptions {
 impl PublishOptions {
     /// Reads `PUBLISH.Options`.
     pub(crate) fn read(options: &Dict) -> Result<Self, Failure> {
+        options::not_offered(options)?;
         Ok(Self {
             acknowledge: options::flag(options, "acknowledge")?,
             exclude_me: options::flag_or(options, "exclude_me", true)?,

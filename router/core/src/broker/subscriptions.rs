@@ -81,6 +81,7 @@ impl Broker {
         from: SessionKey,
         message: Subscribe,
     ) -> Result<(), Failure> {
+        options::not_offered(&message.options)?;
         let kind = options::matching(&message.options)?;
         let get_retained = options::flag(&message.options, "get_retained")?;
         let pattern = options::uri(message.topic, kind, cx.strictness)?;

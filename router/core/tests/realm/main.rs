@@ -24,4 +24,5 @@ mod session_meta;
 mod sessions;
 mod subscription_meta;
 mod testaments;
+mod vectors;
 mod world;
