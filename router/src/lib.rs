@@ -12,6 +12,7 @@ mod end_sessions;
 mod hub;
 mod outbound;
 mod platform;
+mod rate;
 mod realm_configs;
 mod realm_task;
 mod revocations;

@@ -26,6 +26,11 @@ pub struct Limits {
     /// A client that said nothing from one ping to the next is gone.
     #[schemars(range(min = 10, max = 3600000))]
     pub ping_interval_ms: u64,
+    /// How many messages a second are taken from a session; for a moment up to a second's worth at once. Who sends faster
+    /// is read later, and nothing is refused. The default is more than the router can route for one session, so it
+    /// matters only where it is lowered: where clients are strangers, a few hundred leave the others their share.
+    #[schemars(range(min = 1, max = 1000000000))]
+    pub max_messages_per_second: usize,
     /// How many bytes may wait for a client that reads too slowly, before it is closed.
     #[schemars(range(min = 1024, max = 1073741824))]
     pub max_queue_bytes: usize,
@@ -63,6 +68,7 @@ impl Default for Limits {
             handshake_timeout_ms: 10_000,
             max_connections: 20_000,
             ping_interval_ms: 20_000,
+            max_messages_per_second: 250_000,
             max_queue_bytes: 32 << 20,
             max_queue_messages: 65_536,
             max_subscriptions: MAX_SUBSCRIPTIONS,
