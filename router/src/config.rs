@@ -17,8 +17,8 @@ use thiserror::Error;
 ///
 /// ```toml
 /// [[listen]]
-/// kind = "websocket"            # or "rawsocket"
-/// address = "127.0.0.1:8080"    # port 0: any free one
+/// kind = "websocket"            # or "rawsocket", or "any" for both on one port
+/// address = "127.0.0.1:8080"    # port 0: any free one; or a path, "/run/ecep/router.sock"
 ///
 /// [limits]                      # each has a default, see `Limits`
 /// max_message_bytes = 4194304
@@ -59,7 +59,54 @@ pub struct Listen {
     /// What it speaks.
     pub kind: TransportKind,
     /// Where.
-    pub address: SocketAddr,
+    pub address: Address,
+}
+
+/// Where a socket listens: an address with a port, or the path of a Unix socket, which begins with `/`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Address {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp(address)
+    }
+}
+
+impl From<(std::net::Ipv4Addr, u16)> for Address {
+    fn from(address: (std::net::Ipv4Addr, u16)) -> Self {
+        Self::Tcp(address.into())
+    }
+}
+
+impl TryFrom<String> for Address {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.starts_with('/') {
+            return Ok(Self::Unix(PathBuf::from(text)));
+        }
+        let wrong = |_| {
+            format!(
+                "{text:?} is neither an address with a port, such as 127.0.0.1:8080, nor a path that begins with /"
+            )
+        };
+        text.parse().map(Self::Tcp).map_err(wrong)
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// What a socket speaks.
@@ -68,8 +115,10 @@ pub struct Listen {
 pub enum TransportKind {
     /// WebSocket, with the subprotocols `wamp.2.json` and `wamp.2.msgpack`, under any path.
     WebSocket,
-    /// RawSocket over TCP.
+    /// RawSocket.
     RawSocket,
+    /// Both: the client's first byte tells.
+    Any,
 }
 
 impl TransportKind {
@@ -78,6 +127,7 @@ impl TransportKind {
         match self {
             Self::WebSocket => "websocket",
             Self::RawSocket => "rawsocket",
+            Self::Any => "any",
         }
     }
 }
