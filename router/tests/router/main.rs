@@ -8,4 +8,6 @@ mod conformance;
 mod interop;
 mod load;
 mod platform;
+mod refusals;
 mod server;
+mod unix_sockets;
