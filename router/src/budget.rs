@@ -12,15 +12,12 @@ use slab::Slab;
 
 use crate::outbound::{BATCH_BYTES, Outbound};
 
-/// How much may wait in all queues together: sixteen full ones at the default limit. A router whose clients have
-/// that much to read has no business to take more.
-const TOTAL_BYTES: usize = 512 << 20;
-
 /// The memory of all queues.
 #[derive(Debug)]
 pub(crate) struct Budget {
     used: AtomicUsize,
-    total: usize,
+    /// See `Limits::max_total_queue_bytes`.
+    total: AtomicUsize,
     queues: Mutex<Slab<Weak<Outbound>>>,
 }
 
@@ -43,12 +40,8 @@ impl Drop for Counted {
 }
 
 impl Budget {
-    pub(crate) fn new() -> Arc<Self> {
-        Self::of(TOTAL_BYTES)
-    }
-
-    pub(crate) fn of(total: usize) -> Arc<Self> {
-        Arc::new(Self { used: AtomicUsize::new(0), total, queues: Mutex::default() })
+    pub(crate) fn new(total: usize) -> Arc<Self> {
+        Arc::new(Self { used: AtomicUsize::new(0), total: AtomicUsize::new(total), queues: Mutex::default() })
     }
 
     /// The same bytes, counted until the last copy is gone.
@@ -65,9 +58,24 @@ impl Budget {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    fn total(&self) -> usize {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    /// How much waits now.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Another limit from now on.
+    pub(crate) fn set_total(&self, total: usize) {
+        self.total.store(total, Ordering::Relaxed);
+        self.relieve();
+    }
+
     /// Whether it is time to slow senders down.
     pub(crate) fn is_tight(&self) -> bool {
-        self.used.load(Ordering::Relaxed) > self.total / 2
+        self.used.load(Ordering::Relaxed) > self.total() / 2
     }
 
     fn queues(&self) -> MutexGuard<'_, Slab<Weak<Outbound>>> {
@@ -84,7 +92,7 @@ impl Budget {
 
     /// Condemns the largest queues until there is room again. To be called when something was added.
     pub(crate) fn relieve(&self) {
-        while self.used.load(Ordering::Relaxed) > self.total {
+        while self.used.load(Ordering::Relaxed) > self.total() {
             // Clones, as dropping the last one would want the lock.
             let queues: Vec<Arc<Outbound>> =
                 self.queues().iter().filter_map(|(_, queue)| queue.upgrade()).collect();
@@ -92,7 +100,7 @@ impl Budget {
             // What its writer has taken at once is left to every client: less than that helps nobody.
             let Some(largest) = largest.filter(|queue| queue.waiting_bytes() > BATCH_BYTES) else { return };
             tracing::warn!(
-                limit = self.total,
+                limit = self.total(),
                 bytes = largest.waiting_bytes(),
                 "the queues of all clients are full; closing the session with the largest"
             );

@@ -21,15 +21,12 @@ use crate::exchange::{CLOSE_TIMEOUT, Exchange};
 use crate::hub::{Hub, Seat};
 use crate::outbound::{Frame, Outbound};
 use crate::platform::is_platform_realm;
+use crate::rate::Rate;
 use crate::realm_task::{Gate, ToRealm};
 use crate::revocations::Mark;
 use crate::transport::pipe::{Inlet, Outlet};
 use crate::transport::stream::Stream;
 use crate::transport::{Deframer, Framer, Incoming, websocket};
-
-/// The largest message before a session has joined: nobody knows yet who sends it. A HELLO with all its features takes
-/// one KiB, a ticket or a signature another.
-const GREETING_BYTES: usize = 16 << 10;
 
 /// How long a client may take to hang up after the router has: a slow round trip. Closing with its bytes unread
 /// would make its operating system throw away the last words.
@@ -93,7 +90,7 @@ impl Connection {
     pub(crate) async fn serve(self, shared: Arc<Shared>) {
         let Self { mut stream, mut deframer, framer, kind, peer, serializer, peer_limit, deadline } = self;
         let max_message_bytes = shared.limits.max_message_bytes;
-        deframer.limit(max_message_bytes.min(GREETING_BYTES));
+        deframer.limit(max_message_bytes.min(shared.limits.max_greeting_bytes));
         let (read, write) = stream.split();
         let (mut inlet, mut outlet) = (Inlet::new(read, deframer), Outlet::new(write, framer));
         let client = Client { kind, peer, serializer, peer_limit, deadline };
@@ -214,10 +211,11 @@ impl Client {
         }
         let heard = {
             let exchange = Exchange::new(session, &seat, &outbound, &gate);
+            let rate = Rate::new(limits.max_messages_per_second, std::time::Instant::now());
             let mut writing = std::pin::pin!(exchange.write(outlet, limits.ping_interval()));
             let wrote = tokio::select! {
                 biased;
-                () = exchange.read(inlet) => None,
+                () = exchange.read(inlet, rate) => None,
                 wrote = &mut writing => Some(wrote),
                 () = end_of(until) => {
                     exchange.end("the access of this client has ended: what it joined with is no longer valid").await;

@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use crate::hub::Seat;
 use crate::outbound::{Outbound, Pushed, Taken, Weight};
+use crate::rate::Rate;
 use crate::realm_task::{Gate, ToRealm};
 use crate::transport::Incoming;
 use crate::transport::pipe::{Inlet, Outlet};
@@ -47,7 +48,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Reads until the client has gone. What ends a session for another reason ends the writing.
-    pub(crate) async fn read(&self, inlet: &mut Inlet<'_>) {
+    pub(crate) async fn read(&self, inlet: &mut Inlet<'_>, mut rate: Rate) {
         loop {
             inlet.fill().await;
             self.seen.store(true, Ordering::Relaxed);
@@ -75,6 +76,7 @@ impl<'a> Exchange<'a> {
             }
             inlet.shrink();
             self.paused.store(true, Ordering::Relaxed);
+            let count = messages.len();
             if !messages.is_empty() {
                 self.pass_on(&messages, cost).await;
             }
@@ -91,6 +93,9 @@ impl<'a> Exchange<'a> {
             drop(messages);
             self.gate.pass().await;
             self.outbound.calm().await;
+            if let Some(wait) = rate.spend(count, std::time::Instant::now) {
+                tokio::time::sleep(wait).await;
+            }
             self.paused.store(false, Ordering::Relaxed);
         }
     }
@@ -139,7 +144,7 @@ impl<'a> Exchange<'a> {
                 Step::Failed => return false,
                 Step::Done | Step::Closed => {}
                 Step::Condemned => {
-                    let reason = "this session does not read fast enough, and what waits for all of them passed the limit";
+                    let reason = "this session does not read fast enough, and what waits for all of them passed limits.max_total_queue_bytes";
                     self.end(reason).await;
                 }
                 Step::Ping => {

@@ -57,7 +57,8 @@ struct Inbox {
 
 impl Hub {
     pub(crate) fn new(configs: RealmConfigs, limits: &Limits, tasks: TaskTracker) -> Arc<Self> {
-        let (running, revocations, budget) = (Mutex::default(), Revocations::default(), Budget::new());
+        let (running, revocations, budget) =
+            (Mutex::default(), Revocations::default(), Budget::new(limits.max_total_queue_bytes));
         let inbox_bytes = INBOX_BYTES.min(limits.max_queue_bytes / QUEUE_PART);
         Arc::new(Self { configs, running, budget, inbox_bytes, revocations, tasks })
     }

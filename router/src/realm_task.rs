@@ -244,7 +244,7 @@ impl RealmTask {
             (Pushed::Overflow, None) => {
                 tracing::warn!(session = to.0, "closing a session that does not read what is sent to it");
                 client.outbound.clear();
-                let reason = "this session does not read fast enough: what waited for it passed the limit";
+                let reason = "this session does not read fast enough: what waited for it passed limits.max_queue_bytes or limits.max_queue_messages";
                 self.core.handle(now, Input::Expel { session: to, reason: reason.to_owned() });
             }
         }

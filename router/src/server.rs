@@ -142,7 +142,7 @@ async fn accept(
             if !full {
                 tracing::warn!(
                     limit = shared.limits.max_connections,
-                    "all connections are taken; further ones are closed"
+                    "all connections are taken (limits.max_connections); further ones are refused"
                 );
             }
             full = true;

@@ -13,6 +13,10 @@ use ecep_proto::codec::Serializer;
 
 use crate::outbound::Frame;
 
+/// Which keys of the configuration say how large a message may be.
+const TOO_LARGE: &str =
+    "limits.max_message_bytes, and limits.max_greeting_bytes before the session has joined";
+
 /// What came from a client.
 #[derive(Debug)]
 pub(crate) enum Incoming {

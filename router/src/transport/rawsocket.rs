@@ -8,7 +8,7 @@ use ecep_proto::rawsocket::{FrameHeader, FrameKind, HEADER_BYTES, Handshake, MAG
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::stream::Stream;
-use super::{Incoming, Violation};
+use super::{Incoming, TOO_LARGE, Violation};
 use crate::outbound::Frame;
 
 /// As much is taken for a frame before its bytes are there; the rest of a claimed length only as they come.
@@ -111,9 +111,8 @@ impl Deframer {
     fn header(&self, bytes: [u8; HEADER_BYTES]) -> Result<FrameHeader, String> {
         let header = FrameHeader::decode(bytes).map_err(|error| error.to_string())?;
         if header.length > self.max_bytes {
-            let when = if self.max_bytes < self.announced { " before the session has joined" } else { "" };
             return Err(format!(
-                "a frame of {} bytes, but only {} are taken{when}",
+                "a frame of {} bytes, but only {} are taken ({TOO_LARGE})",
                 header.length, self.max_bytes
             ));
         }

@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::{Frame as WsFrame, FrameHea
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
-use super::{Incoming, Violation};
+use super::{Incoming, TOO_LARGE, Violation};
 use crate::outbound::Frame;
 
 /// The library's own buffer, which an idle connection keeps. It takes this much of what was read at a time.
@@ -180,7 +180,11 @@ impl Deframer {
             Error::Utf8(_) => CloseCode::Invalid,
             _ => CloseCode::Protocol,
         };
-        Incoming::Violation(Violation { reason: error.to_string(), code: code.into() })
+        let reason = match error {
+            Error::Capacity(_) => format!("{error} ({TOO_LARGE})"),
+            error => error.to_string(),
+        };
+        Incoming::Violation(Violation { reason, code: code.into() })
     }
 }
 
