@@ -22,7 +22,7 @@ use toml::{Table, Value};
 
 pub use error::ConfigError;
 pub use limits::Limits;
-pub use listen::{Listen, TransportKind};
+pub use listen::{Address, Listen, TransportKind};
 pub use realms::{PlatformConfig, PrincipalConfig, RealmConfig};
 pub use reference::reference;
 pub use roles::{ActionConfig, DisclosureConfig, MatchConfig, ProfileConfig, RoleConfig, RuleConfig};

@@ -8,6 +8,8 @@ use ecep_router_core::SessionKey;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
+use crate::budget::Budget;
+use crate::config::Limits;
 use crate::platform;
 use crate::realm_configs::RealmConfigs;
 use crate::realm_task::{self, INBOX_MESSAGES, ToRealm};
@@ -16,11 +18,19 @@ use crate::revocations::Revocations;
 /// How many bytes of messages may wait for a realm, at least: a message that alone is larger has room too.
 const INBOX_BYTES: usize = 16 << 20;
 
+/// No more than this part of a client's queue may wait for a realm: all of it could be for one client, whose queue
+/// must not overflow before its senders are slowed.
+const QUEUE_PART: usize = 4;
+
 /// All realms.
 #[derive(Debug)]
 pub(crate) struct Hub {
     configs: RealmConfigs,
     running: Mutex<Running>,
+    /// The memory of all clients' queues.
+    pub(crate) budget: Arc<Budget>,
+    /// See [`INBOX_BYTES`].
+    inbox_bytes: usize,
     /// Whose sessions on platform realms were ended.
     pub(crate) revocations: Revocations,
     tasks: TaskTracker,
@@ -47,9 +57,11 @@ struct Inbox {
 }
 
 impl Hub {
-    pub(crate) fn new(configs: RealmConfigs, tasks: TaskTracker) -> Arc<Self> {
-        let (running, revocations) = (Mutex::default(), Revocations::default());
-        Arc::new(Self { configs, running, revocations, tasks })
+    pub(crate) fn new(configs: RealmConfigs, limits: &Limits, tasks: TaskTracker) -> Arc<Self> {
+        let (running, revocations, budget) =
+            (Mutex::default(), Revocations::default(), Budget::new(limits.max_total_queue_bytes));
+        let inbox_bytes = INBOX_BYTES.min(limits.max_queue_bytes / QUEUE_PART);
+        Arc::new(Self { configs, running, budget, inbox_bytes, revocations, tasks })
     }
 
     fn running(&self) -> MutexGuard<'_, Running> {
@@ -68,8 +80,8 @@ impl Hub {
             None => {
                 let config = self.configs.get(name)?;
                 let (sender, receiver) = mpsc::channel(INBOX_MESSAGES);
-                self.tasks.spawn(realm_task::run(config, rand::random(), receiver));
-                let inbox = Inbox { sender, bytes: Arc::new(Semaphore::new(INBOX_BYTES)) };
+                self.tasks.spawn(realm_task::run(config, rand::random(), self.budget.clone(), receiver));
+                let inbox = Inbox { sender, bytes: Arc::new(Semaphore::new(self.inbox_bytes)) };
                 running.realms.entry(name.to_owned()).or_insert(Entry { inbox, seats: 0 })
             }
         };
@@ -132,9 +144,9 @@ impl Seat {
         let _ = self.inbox.sender.send(what).await;
     }
 
-    /// Room for a message of that many bytes, given back when the realm has handled it.
+    /// Room for messages of that many bytes, given back when the realm has handled them.
     pub(crate) async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let bytes = u32::try_from(bytes.min(INBOX_BYTES)).unwrap_or(u32::MAX);
+        let bytes = u32::try_from(bytes.min(self.hub.inbox_bytes)).unwrap_or(u32::MAX);
         self.inbox.bytes.clone().acquire_many_owned(bytes).await.ok()
     }
 

@@ -1,22 +1,26 @@
 //! The WAMP router: sockets, authentication, limits.
 //!
-//! A thin shell around `ecep-router-core`: `server` accepts, `connection` runs a reader and a writer for each
-//! client, `hub` and `realm_task` own one state machine for each realm, `auth` decides who may join. What a message
+//! A thin shell around `ecep-router-core`: `server` accepts, `connection` greets a client and `exchange` reads and
+//! writes for it, `hub` and `realm_task` own one state machine for each realm, `auth` decides who may join. What a message
 //! means is the core's business.
 
 mod auth;
 mod authenticator;
+mod budget;
 pub mod config;
 mod connection;
 mod end_sessions;
+mod exchange;
 mod hub;
+mod listener;
 mod outbound;
 mod platform;
+mod rate;
 mod realm_configs;
 mod realm_task;
 mod revocations;
 mod server;
 mod transport;
 
-pub use config::{Config, ConfigError, Limits, Listen, PlatformConfig, RealmConfig, TransportKind};
+pub use config::{Address, Config, ConfigError, Limits, Listen, PlatformConfig, RealmConfig, TransportKind};
 pub use server::{BindError, Router};

@@ -105,8 +105,8 @@ async fn dev(ws: SocketAddr, raw: SocketAddr) -> anyhow::Result<()> {
     }
     let config = Config {
         listen: vec![
-            Listen { kind: TransportKind::WebSocket, address: ws },
-            Listen { kind: TransportKind::RawSocket, address: raw },
+            Listen { kind: TransportKind::WebSocket, address: ws.into() },
+            Listen { kind: TransportKind::RawSocket, address: raw.into() },
         ],
         realm: vec![Config::open_realm(DEV_REALM)],
         ..Config::default()
@@ -139,6 +139,7 @@ async fn serve(config: Config, hint: &str) -> anyhow::Result<()> {
         let scheme = match kind {
             TransportKind::WebSocket => "ws",
             TransportKind::RawSocket => "rs",
+            TransportKind::Any => "any",
         };
         text.push_str(&format!("listening {} {scheme}://{address}\n", kind.name()));
     }

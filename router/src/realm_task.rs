@@ -4,7 +4,8 @@
 //! that is ahead of the realm waits, and with it its client.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::task::Waker;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ecep_proto::codec::Serializer;
 use ecep_proto::message::Message;
@@ -13,35 +14,40 @@ use ecep_router_core::{Identity, Input, Output, Realm, RealmConfig, SessionKey, 
 use slab::Slab;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use crate::outbound::{CALL_GRACE, EVENT_GRACE, Frame, Outbound, Pushed};
+use crate::budget::Budget;
+use crate::outbound::{CALL_GRACE, Frame, Outbound, Pushed, SENDER_GRACE};
 
 /// How many inputs may wait for a realm.
 pub(crate) const INBOX_MESSAGES: usize = 1024;
 
-/// Who slows a session down, and for how long: the congested queues that it sent to last, until their grace ends.
+/// How many inputs are handled before the clients' writers are woken: each of them once, for all that it got.
+const TURN: usize = 64;
+
+/// Who slows a session down: the congested queues that it sent to last, each for as long as its client takes something
+/// in every such grace.
 #[derive(Debug, Default)]
 pub(crate) struct Gate(Mutex<Vec<Slowed>>);
 
 #[derive(Debug)]
 struct Slowed {
     by: Arc<Outbound>,
-    until: tokio::time::Instant,
+    grace: Duration,
 }
 
 impl Gate {
-    fn wait_for(&self, by: &Arc<Outbound>, until: tokio::time::Instant) {
+    fn wait_for(&self, by: &Arc<Outbound>, grace: Duration) {
         let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match queues.iter_mut().find(|known| Arc::ptr_eq(&known.by, by)) {
-            Some(known) => known.until = known.until.max(until),
-            None => queues.push(Slowed { by: by.clone(), until }),
+            Some(known) => known.grace = known.grace.max(grace),
+            None => queues.push(Slowed { by: by.clone(), grace }),
         }
     }
 
     /// Waits for the queues that the session has congested.
     pub(crate) async fn pass(&self) {
         let queues = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        for Slowed { by, until } in queues {
-            by.calm_until(until).await;
+        for Slowed { by, grace } in queues {
+            by.calm_within(grace).await;
         }
     }
 }
@@ -57,8 +63,8 @@ pub(crate) enum ToRealm {
         features: Features,
         key: oneshot::Sender<SessionKey>,
     },
-    /// A client sent a message.
-    Received { session: SessionKey, message: Message, permit: OwnedSemaphorePermit },
+    /// A client sent messages.
+    Received { session: SessionKey, messages: Vec<Message>, permit: OwnedSemaphorePermit },
     /// A client sent something else.
     Malformed { session: SessionKey, reason: String },
     /// A client's session is to end.
@@ -79,31 +85,49 @@ struct Client {
 struct RealmTask {
     core: Realm,
     clients: Slab<Client>,
+    budget: Arc<Budget>,
+    /// Whom to wake when this turn is over.
+    writers: Vec<Waker>,
 }
 
 /// Runs a realm until nobody can tell it anything any more.
-pub(crate) async fn run(config: RealmConfig, seed: u64, mut inbox: mpsc::Receiver<ToRealm>) {
+pub(crate) async fn run(
+    config: RealmConfig,
+    seed: u64,
+    budget: Arc<Budget>,
+    mut inbox: mpsc::Receiver<ToRealm>,
+) {
     let name = config.name.clone();
     tracing::info!(realm = name, "realm starts");
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let clock = WallClock { instant: Instant::now(), since_epoch };
-    let mut task = RealmTask { core: Realm::new(config, seed, clock), clients: Slab::new() };
+    let core = Realm::new(config, seed, clock);
+    let mut task = RealmTask { core, clients: Slab::new(), budget, writers: Vec::new() };
+    let mut turn = Vec::new();
     loop {
         let timeout = task.core.poll_timeout();
         let received = match timeout {
-            None => inbox.recv().await,
+            None => inbox.recv_many(&mut turn, TURN).await,
             Some(deadline) => tokio::select! {
-                received = inbox.recv() => received,
+                biased;
                 () = tokio::time::sleep_until(deadline.into()) => {
                     let now = Instant::now();
                     task.core.handle_timeout(now);
                     task.flush(now, None);
+                    task.wake();
                     continue;
                 }
+                received = inbox.recv_many(&mut turn, TURN) => received,
             },
         };
-        let Some(received) = received else { break };
-        task.handle(Instant::now(), received);
+        if received == 0 {
+            break;
+        }
+        let now = Instant::now();
+        for received in turn.drain(..) {
+            task.handle(now, received);
+        }
+        task.wake();
     }
     tracing::info!(realm = name, "realm ends");
 }
@@ -120,9 +144,11 @@ impl RealmTask {
                     self.handle(now, ToRealm::Lost { session });
                 }
             }
-            ToRealm::Received { session, message, permit } => {
-                self.core.handle(now, Input::Received { session, message });
-                self.flush(now, Some(session));
+            ToRealm::Received { session, messages, permit } => {
+                for message in messages {
+                    self.core.handle(now, Input::Received { session, message });
+                    self.flush(now, Some(session));
+                }
                 drop(permit);
             }
             ToRealm::Malformed { session, reason } => {
@@ -188,7 +214,7 @@ impl RealmTask {
         encoded: &mut Encoded,
     ) {
         let Some(client) = self.clients.get(to.0) else { return };
-        let frame = encoded.frame(client.outbound.serializer, message);
+        let frame = encoded.frame(client.outbound.serializer, message, &self.budget);
         if frame.as_bytes().len() > client.outbound.peer_limit {
             self.core.handle(now, Input::TooLarge { session: to, message: message.clone() });
             return;
@@ -203,20 +229,14 @@ impl RealmTask {
             client.outbound.push(frame)
         };
         match (pushed, invocation) {
-            (Pushed::Queued, _) => {}
-            (Pushed::Congested, _) => {
-                let grace = match message {
-                    Message::Invocation(_) => CALL_GRACE,
-                    Message::Event(_) => EVENT_GRACE,
-                    // Results go to who asked for them, and only as many as were asked for: who does not take those
-                    // has itself to blame, and must not slow the callee.
-                    _ => return,
-                };
-                if let Some(until) = client.outbound.grace_end(grace)
-                    && let Some(sender) = cause.filter(|cause| *cause != to)
+            (Pushed::Queued(writer), _) => self.writers.extend(writer),
+            (Pushed::Congested(writer), _) => {
+                self.writers.extend(writer);
+                let grace = if invocation.is_some() { CALL_GRACE } else { SENDER_GRACE };
+                if let Some(sender) = cause.filter(|cause| *cause != to)
                     && let Some(sender) = self.clients.get(sender.0)
                 {
-                    sender.gate.wait_for(&client.outbound, until);
+                    sender.gate.wait_for(&client.outbound, grace);
                 }
             }
             // A flood of calls must not cost the callee its session.
@@ -226,9 +246,16 @@ impl RealmTask {
             (Pushed::Overflow, None) => {
                 tracing::warn!(session = to.0, "closing a session that does not read what is sent to it");
                 client.outbound.clear();
-                let reason = "this session does not read fast enough: what waited for it passed the limit";
+                let reason = "this session does not read fast enough: what waited for it passed limits.max_queue_bytes or limits.max_queue_messages";
                 self.core.handle(now, Input::Expel { session: to, reason: reason.to_owned() });
             }
+        }
+        self.budget.relieve();
+    }
+
+    fn wake(&mut self) {
+        for writer in self.writers.drain(..) {
+            writer.wake();
         }
     }
 }
@@ -238,8 +265,8 @@ impl RealmTask {
 struct Encoded([Option<Frame>; Serializer::ALL.len()]);
 
 impl Encoded {
-    fn frame(&mut self, serializer: Serializer, message: &Message) -> Frame {
+    fn frame(&mut self, serializer: Serializer, message: &Message, budget: &Arc<Budget>) -> Frame {
         let slot = &mut self.0[serializer as usize];
-        slot.get_or_insert_with(|| Frame::encode(serializer, message)).clone()
+        slot.get_or_insert_with(|| Frame::encode(serializer, message).counted(budget)).clone()
     }
 }

@@ -12,9 +12,9 @@ use ecep_proto::rawsocket::{FrameHeader, FrameKind, HEADER_BYTES, Handshake};
 use ecep_proto::value::{Dict, Value};
 use ecep_router::TransportKind;
 use futures_util::{SinkExt, StreamExt};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use std::path::Path;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::Message as Ws;
@@ -31,8 +31,11 @@ pub struct Client {
 enum Io {
     WebSocket(Box<WebSocketStream<TcpStream>>),
     /// A half is missing in what `split` makes.
-    RawSocket(Option<OwnedReadHalf>, Option<OwnedWriteHalf>),
+    RawSocket(Option<Reads>, Option<Writes>),
 }
+
+type Reads = Box<dyn AsyncRead + Send + Unpin>;
+type Writes = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// Waits, but not for ever.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -54,27 +57,30 @@ pub fn roles() -> (&'static str, Value) {
 
 impl Client {
     pub async fn connect(address: SocketAddr, kind: TransportKind, serializer: Serializer) -> Self {
-        let mut stream = within("a connection", TcpStream::connect(address)).await.unwrap();
-        let io = match kind {
-            TransportKind::WebSocket => {
-                let mut request = format!("ws://{address}/ws").into_client_request().unwrap();
-                request
-                    .headers_mut()
-                    .insert("Sec-WebSocket-Protocol", serializer.subprotocol().parse().unwrap());
-                let (stream, response) = tokio_tungstenite::client_async(request, stream).await.unwrap();
-                assert_eq!(response.headers()["Sec-WebSocket-Protocol"], serializer.subprotocol());
-                Io::WebSocket(Box::new(stream))
-            }
-            TransportKind::RawSocket => {
-                stream.write_all(&Handshake::new(serializer, 1 << 24).encode()).await.unwrap();
-                let mut answer = [0; HEADER_BYTES];
-                within("a handshake", stream.read_exact(&mut answer)).await.unwrap();
-                assert_eq!(Handshake::decode(answer).unwrap().serializer, serializer);
-                let (read, write) = stream.into_split();
-                Io::RawSocket(Some(read), Some(write))
-            }
-        };
-        Self { io, serializer, next_request: 0 }
+        let stream = within("a connection", TcpStream::connect(address)).await.unwrap();
+        if kind != TransportKind::WebSocket {
+            let (read, write) = stream.into_split();
+            return Self::rawsocket(Box::new(read), Box::new(write), serializer).await;
+        }
+        let mut request = format!("ws://{address}/ws").into_client_request().unwrap();
+        request.headers_mut().insert("Sec-WebSocket-Protocol", serializer.subprotocol().parse().unwrap());
+        let (stream, response) = tokio_tungstenite::client_async(request, stream).await.unwrap();
+        assert_eq!(response.headers()["Sec-WebSocket-Protocol"], serializer.subprotocol());
+        Self { io: Io::WebSocket(Box::new(stream)), serializer, next_request: 0 }
+    }
+
+    /// Over RawSocket on a Unix socket.
+    pub async fn connect_unix(path: &Path, serializer: Serializer) -> Self {
+        let (read, write) = within("a connection", UnixStream::connect(path)).await.unwrap().into_split();
+        Self::rawsocket(Box::new(read), Box::new(write), serializer).await
+    }
+
+    async fn rawsocket(mut read: Reads, mut write: Writes, serializer: Serializer) -> Self {
+        write.write_all(&Handshake::new(serializer, 1 << 24).encode()).await.unwrap();
+        let mut answer = [0; HEADER_BYTES];
+        within("a handshake", read.read_exact(&mut answer)).await.unwrap();
+        assert_eq!(Handshake::decode(answer).unwrap().serializer, serializer);
+        Self { io: Io::RawSocket(Some(read), Some(write)), serializer, next_request: 0 }
     }
 
     /// A client that only sends and one that only receives, over one RawSocket connection.

@@ -11,4 +11,6 @@ mod interop;
 mod limits;
 mod load;
 mod platform;
+mod refusals;
 mod server;
+mod unix_sockets;
