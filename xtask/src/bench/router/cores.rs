@@ -70,14 +70,24 @@ impl Cores {
         self.on(&self.load, start)
     }
 
-    /// Moves a process that somebody else has started, with all its threads, to the routers' core.
+    /// Moves a process that somebody else has started, with all its threads, to the routers' core. Some programs count the
+    /// cores once, when they start, and do badly with fewer: those should be started there.
     ///
     /// # Errors
     /// The system refuses.
     pub(super) fn move_router(&self, process: u32) -> Result<()> {
+        let pid = |id: &str| id.parse().ok().and_then(Pid::from_raw);
+        if sched_getaffinity(pid(&process.to_string()))? == self.router {
+            return Ok(());
+        }
+        let core = (0..CpuSet::MAX_CPU).find(|core| self.router.is_set(*core)).unwrap_or_default();
+        eprintln!(
+            "process {process} is moved to core {core}; it would do better if it were started by `taskset -c {core} {} ...`",
+            PREFER.join(" ")
+        );
         let threads = fs::read_dir(format!("/proc/{process}/task")).context("the router has ended")?;
         for thread in threads.flatten() {
-            let id = thread.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+            let id = thread.file_name().to_str().and_then(pid);
             sched_setaffinity(id, &self.router).context("cannot move the router to its core")?;
         }
         Ok(())
