@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
+use xtask::bench::router::Named;
 use xtask::bench::{Figures, Link, Wanted, Way};
 use xtask::lab::{self, Lab};
 use xtask::stack::Programs;
@@ -24,7 +25,11 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Install what this machine lacks to build, test and run ECEP.
-    Setup,
+    Setup {
+        /// Install the routers instead that `bench router` measures ours beside.
+        #[arg(long)]
+        peers: bool,
+    },
     /// Start the cloud and two edge devices on this machine; stay until Ctrl-C, and then leave nothing behind.
     Demo {
         /// Walk through a scripted tour instead, print its report as JSON, and end.
@@ -54,6 +59,8 @@ enum Command {
 enum BenchCommand {
     /// Moves of containers of several sizes over several links, one way beside the other in one run.
     Migration(MigrationArguments),
+    /// Our router beside others: calls, events, idle sessions, and what each costs.
+    Router(RouterArguments),
     /// Tables and plots of figures that were kept.
     Plots {
         /// The figures.
@@ -121,6 +128,50 @@ impl MigrationArguments {
     }
 }
 
+#[derive(Debug, Args)]
+struct RouterArguments {
+    /// A router that runs already, at a loopback address: ws://, rs:// (or tcp://), unix:// or nats://. Named twice, it has
+    /// two URLs.
+    #[arg(long = "peer", value_name = "NAME=URL")]
+    peers: Vec<Named>,
+    /// Another build of our router, to compare it with.
+    #[arg(long = "build", value_name = "NAME=PROGRAM")]
+    builds: Vec<Named>,
+    /// Leave crossbar and NATS out; else they are installed where they are missing.
+    #[arg(long)]
+    alone: bool,
+    /// The figures as JSON on stdout, instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Rounds of each case [default: 3, or 1 if quick].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: Option<u32>,
+    /// Only what goals are set for.
+    #[arg(long)]
+    quick: bool,
+    /// Only cases whose description contains this.
+    #[arg(long)]
+    only: Option<String>,
+    /// Keep the figures in this file.
+    #[arg(long)]
+    record: Option<PathBuf>,
+}
+
+impl RouterArguments {
+    fn run(self) -> Result<()> {
+        let figures = bench::router::measure(&bench::router::Wanted {
+            is_quick: self.quick,
+            rounds: self.rounds.unwrap_or(if self.quick { 1 } else { 3 }),
+            with_peers: !self.alone,
+            peers: self.peers,
+            builds: self.builds,
+            only: self.only,
+        })?;
+        self.record.iter().try_for_each(|file| figures.write(file))?;
+        figures.print(self.json)
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum LabCommand {
     /// Make a lab and keep it until Ctrl-C.
@@ -161,7 +212,8 @@ impl Arguments {
     /// What stands in the way, for the person who typed it.
     pub fn run(self) -> Result<ExitCode> {
         match self.command {
-            Command::Setup => setup::run()?,
+            Command::Setup { peers: false } => setup::run()?,
+            Command::Setup { peers: true } => drop(setup::peers()?),
             Command::Demo { once: false, name } => demo::stay(&name, &lab::default_data_root())?,
             Command::Demo { once: true, name } => {
                 let report = demo::tour(&name, &lab::default_data_root(), Programs::build);
@@ -177,6 +229,7 @@ impl Arguments {
                 }
             }
             Command::Bench(BenchCommand::Migration(arguments)) => arguments.run()?,
+            Command::Bench(BenchCommand::Router(arguments)) => arguments.run()?,
             Command::Bench(BenchCommand::Plots { record, svg }) => {
                 let figures = Figures::read(&record)?;
                 figures.print(false)?;

@@ -12,6 +12,7 @@ mod plain;
 mod plot;
 mod podman;
 mod polling;
+pub mod router;
 mod rows;
 mod serving;
 mod subject;

@@ -26,7 +26,7 @@ pub struct Process {
 impl Process {
     /// Starts `command` in a process group of its own, so that a terminal's Ctrl-C reaches only us; its output is
     /// added to `log`.
-    pub(super) fn start(name: &str, mut command: Command, log: &Path) -> Result<Self> {
+    pub(crate) fn start(name: &str, mut command: Command, log: &Path) -> Result<Self> {
         let file = File::options().create(true).append(true).open(log);
         let file = file.with_context(|| format!("cannot write {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).process_group(0);

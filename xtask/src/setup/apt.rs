@@ -111,6 +111,15 @@ fn unpack(package: &str, program: &Path, folder: &Path) -> Result<()> {
 
 const REGISTRY: &str = "docker-registry";
 
+/// NATS's server, for measuring.
+pub(super) fn unpack_nats() -> Result<PathBuf> {
+    let (folder, program) = (cache_dir().join("nats"), Path::new("usr/sbin").join(NATS));
+    unpack(NATS, &program, &folder)?;
+    Ok(if shell::is_on_path(NATS) { NATS.into() } else { folder.join(program) })
+}
+
+const NATS: &str = "nats-server";
+
 pub(super) fn registry_program() -> PathBuf {
     if shell::is_on_path(REGISTRY) { REGISTRY.into() } else { own_registry() }
 }

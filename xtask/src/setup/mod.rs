@@ -4,6 +4,7 @@
 mod apt;
 mod criu;
 mod mirror;
+mod peers;
 mod python;
 mod release;
 mod web;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+pub use peers::{Peers, peers};
 pub use release::release_root;
 
 use crate::{shell, workspace};

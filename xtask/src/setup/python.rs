@@ -1,7 +1,7 @@
 //! A Python environment with the third-party WAMP client that tests run against the router.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -23,18 +23,23 @@ pub(super) fn can_make_environments() -> bool {
 }
 
 pub(super) fn install() -> Result<()> {
-    let folder = cache_dir().join("python");
+    install_into(&cache_dir().join("python"), REQUIREMENTS, "the Python WAMP client")
+}
+
+/// Makes an environment with these packages, if it is not there yet.
+pub(super) fn install_into(folder: &Path, requirements: &str, what: &str) -> Result<()> {
     let note = folder.join("requirements.txt");
-    if fs::read_to_string(&note).is_ok_and(|text| text == REQUIREMENTS) && interpreter().exists() {
+    let interpreter = folder.join("bin/python");
+    if fs::read_to_string(&note).is_ok_and(|text| text == requirements) && interpreter.exists() {
         return Ok(());
     }
-    progress("installing the Python WAMP client");
-    make_empty(&folder)?;
-    shell::show(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    progress(&format!("installing {what}"));
+    make_empty(folder)?;
+    shell::show(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
     let wanted = folder.join("wanted.txt");
-    fs::write(&wanted, REQUIREMENTS)?;
+    fs::write(&wanted, requirements)?;
     shell::show(
-        Command::new(interpreter()).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(&wanted),
+        Command::new(interpreter).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(&wanted),
     )
     .context("cannot install Python packages; is there a network?")?;
     // Last, so that an interrupted installation is begun anew.

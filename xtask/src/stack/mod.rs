@@ -32,6 +32,7 @@ pub use cloud::{Cloud, Refused};
 pub use containers::ask_counter;
 pub use moves::{Counting, Route, read_answer};
 pub use programs::Programs;
+pub(crate) use programs::build_rust;
 pub use supervisor::Supervisor;
 
 use crate::lab::{self, Device, Lab, Registry, System};

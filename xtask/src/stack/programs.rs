@@ -53,7 +53,7 @@ impl Programs {
 
     fn build_with(options: &[&str]) -> Result<Self> {
         build_web()?;
-        let mut built = build_rust(options)?;
+        let mut built = build_rust(&[&["--workspace"], options].concat())?;
         let mut take = |name: &str| built.remove(name).with_context(|| format!("cargo built no {name}"));
         Ok(Self {
             router: take("ecep-router")?,
@@ -65,8 +65,8 @@ impl Programs {
     }
 }
 
-/// The programs of the whole workspace, by name.
-fn build_rust(options: &[&str]) -> Result<HashMap<String, PathBuf>> {
+/// Builds programs of the workspace, which `options` choose, and answers them by name.
+pub(crate) fn build_rust(options: &[&str]) -> Result<HashMap<String, PathBuf>> {
     let mut command = Command::new(env!("CARGO"));
     // What `cargo run` tells us of ourselves. Some build scripts run anew whenever it changes, as it does between that and
     // a person's own `cargo build`.
@@ -77,7 +77,7 @@ fn build_rust(options: &[&str]) -> Result<HashMap<String, PathBuf>> {
     }
     let output = command
         .current_dir(workspace())
-        .args(["build", "--workspace", "--bins", "--message-format=json-render-diagnostics"])
+        .args(["build", "--bins", "--message-format=json-render-diagnostics"])
         .args(options)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())

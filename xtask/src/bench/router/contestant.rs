@@ -1,0 +1,210 @@
+//! The routers that are measured: started on their core, each with one open realm, and stopped.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+
+use super::cases::Transport;
+use super::cores::Cores;
+use super::listener;
+use crate::lab::Process;
+use crate::setup::Peers;
+
+/// How long a router may take until it listens. Python takes seconds.
+const START: Duration = Duration::from_secs(60);
+
+/// How long it may take to end.
+const STOP: Duration = Duration::from_secs(10);
+
+/// A router to measure.
+#[derive(Debug, Clone)]
+pub(super) enum Recipe {
+    /// A build of our own router.
+    Ours {
+        /// What to call it.
+        name: String,
+        /// The program.
+        program: PathBuf,
+    },
+    /// crossbar, as fast as it gets: one worker, nothing logged, permissions cached, nobody pinged.
+    Crossbar(Peers),
+    /// NATS as it comes. It stands beside RawSocket.
+    Nats(Peers),
+    /// A router that somebody else has started, at one URL or more.
+    Elsewhere {
+        /// What to call it.
+        name: String,
+        /// Where.
+        urls: Vec<String>,
+    },
+}
+
+impl Recipe {
+    /// What it is called in tables.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Ours { name, .. } | Self::Elsewhere { name, .. } => name,
+            Self::Crossbar(_) => CROSSBAR,
+            Self::Nats(_) => NATS,
+        }
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub(super) fn start(&self, folder: &Path, cores: &Cores) -> Result<Contestant> {
+        match self {
+            Self::Ours { name, program } => Contestant::ours(name, program, folder, cores),
+            Self::Crossbar(peers) => Contestant::crossbar(peers, folder, cores),
+            Self::Nats(peers) => Contestant::nats(peers, folder, cores),
+            Self::Elsewhere { name, urls } => Contestant::elsewhere(name, urls, cores),
+        }
+    }
+}
+
+/// What goals are measured against.
+pub(super) const CROSSBAR: &str = "crossbar";
+/// And that.
+pub(super) const NATS: &str = "nats";
+
+/// A router that listens.
+#[derive(Debug)]
+pub(super) struct Contestant {
+    /// The process whose cost is told, if it is known.
+    pub(super) process: Option<u32>,
+    urls: Vec<(Transport, String)>,
+    /// Ours to stop.
+    started: Option<Process>,
+}
+
+impl Contestant {
+    /// Where it speaks a transport.
+    pub(super) fn url(&self, transport: Transport) -> Option<&str> {
+        self.urls.iter().find(|(spoken, _)| *spoken == transport).map(|(_, url)| url.as_str())
+    }
+
+    fn ours(name: &str, program: &Path, folder: &Path, cores: &Cores) -> Result<Self> {
+        let mut command = cores.command(program);
+        command.args(["dev", "--ws", "127.0.0.1:0", "--raw", "127.0.0.1:0"]).env("RUST_LOG", "warn");
+        let (mut process, log) = start(name, command, folder, cores)?;
+        let told = || fs::read_to_string(&log).unwrap_or_default();
+        // All lines come at once, the one for RawSocket not first.
+        process.wait_until("listening", START, || told().contains("rs://"))?;
+        let text = told();
+        let listening = text.lines().filter_map(|line| line.strip_prefix("listening ")?.split_once(' '));
+        let urls = listening.filter_map(|(_, url)| Some((transport(url)?, url.to_owned()))).collect();
+        Ok(Self { process: Some(process.pid()), urls, started: Some(process) })
+    }
+
+    fn crossbar(peers: &Peers, folder: &Path, cores: &Cores) -> Result<Self> {
+        let [websocket, rawsocket] = free_ports()?;
+        let endpoint =
+            |port| json!({ "type": "tcp", "interface": "127.0.0.1", "port": port, "backlog": 1024 });
+        let serializers = ["json", "msgpack", "cbor"];
+        let everything = json!({ "call": true, "register": true, "publish": true, "subscribe": true });
+        let permission = json!({ "uri": "", "match": "prefix", "allow": everything, "cache": true });
+        let config = json!({
+            "version": 2,
+            "controller": {},
+            "workers": [{
+                "type": "router",
+                "realms": [{ "name": "realm1", "roles": [{ "name": "anonymous", "permissions": [permission] }] }],
+                "transports": [
+                    {
+                        "type": "websocket", "endpoint": endpoint(websocket), "serializers": serializers,
+                        "options": { "auto_ping_interval": 0 },
+                    },
+                    { "type": "rawsocket", "endpoint": endpoint(rawsocket), "serializers": serializers },
+                ],
+            }],
+        });
+        let place = folder.join("crossbar");
+        fs::create_dir_all(&place)?;
+        fs::write(place.join("config.json"), config.to_string())?;
+        let mut command = cores.command(&peers.crossbar);
+        // Its native code for WebSocket. Python's own JSON module is the fastest that it still works with.
+        command.env("AUTOBAHN_USE_NVX", "1");
+        command.args(["start", "--loglevel", "none", "--config", "config.json", "--cbdir"]).arg(&place);
+        let (mut process, _) = start(CROSSBAR, command, folder, cores)?;
+        let listens = || [websocket, rawsocket].into_iter().all(is_open);
+        process.wait_until("listening", START, listens)?;
+        let urls = vec![
+            (Transport::WebSocket, format!("ws://127.0.0.1:{websocket}/")),
+            (Transport::RawSocket, format!("rs://127.0.0.1:{rawsocket}")),
+        ];
+        Ok(Self { process: Some(process.pid()), urls, started: Some(process) })
+    }
+
+    fn nats(peers: &Peers, folder: &Path, cores: &Cores) -> Result<Self> {
+        let [port] = free_ports()?;
+        let mut command = cores.command(&peers.nats);
+        command.args(["--addr", "127.0.0.1", "--port", &port.to_string()]);
+        let (mut process, _) = start(NATS, command, folder, cores)?;
+        process.wait_until("listening", START, || is_open(port))?;
+        let urls = vec![(Transport::RawSocket, format!("nats://127.0.0.1:{port}"))];
+        Ok(Self { process: Some(process.pid()), urls, started: Some(process) })
+    }
+
+    fn elsewhere(name: &str, urls: &[String], cores: &Cores) -> Result<Self> {
+        let known = |url: &String| {
+            let transport = transport(url)
+                .with_context(|| format!("{url} is not ws://, rs://, tcp://, unix:// or nats://"));
+            Ok((transport?, url.clone()))
+        };
+        let urls = urls.iter().map(known).collect::<Result<Vec<_>>>()?;
+        let process = urls.iter().find_map(|(_, url)| listener::process(url));
+        match process {
+            Some(process) => cores.move_router(process)?,
+            None => eprintln!("{name}: no process of this machine listens there, so its cost is not told"),
+        }
+        Ok(Self { process, urls, started: None })
+    }
+
+    /// Stops it, if it is ours to stop.
+    ///
+    /// # Errors
+    /// It had to be killed.
+    pub(super) fn stop(mut self) -> Result<()> {
+        self.started.as_mut().map_or(Ok(()), |process| process.stop(STOP).map(drop))
+    }
+}
+
+fn start(name: &str, command: Command, folder: &Path, cores: &Cores) -> Result<(Process, PathBuf)> {
+    let log = folder.join(format!("{name}.log"));
+    // Of an earlier one, which listened elsewhere.
+    if log.exists() {
+        fs::remove_file(&log)?;
+    }
+    let process = cores.with_router(|| Process::start(name, command, &log))?;
+    Ok((process, log))
+}
+
+fn transport(url: &str) -> Option<Transport> {
+    Some(match url.split_once("://")?.0 {
+        "ws" => Transport::WebSocket,
+        "rs" | "tcp" | "nats" => Transport::RawSocket,
+        "unix" => Transport::Unix,
+        _ => return None,
+    })
+}
+
+fn free_ports<const N: usize>() -> Result<[u16; N]> {
+    // Held until all are chosen, so that they differ.
+    let held = (0..N).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<Vec<_>, _>>()?;
+    let mut ports = [0; N];
+    for (port, listener) in ports.iter_mut().zip(&held) {
+        *port = listener.local_addr()?.port();
+        ensure!(*port > 0, "no port is free");
+    }
+    Ok(ports)
+}
+
+fn is_open(port: u16) -> bool {
+    TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), Duration::from_secs(1)).is_ok()
+}
