@@ -41,6 +41,8 @@ use crate::{
 
 /// Statistics are published this often.
 const STATS_EVERY: Duration = Duration::from_secs(1);
+/// While nobody watches, one tick of so many is told: every 10 s.
+const QUIET_TICKS: u32 = 10;
 /// A container's change is reported after this time, with those that come meanwhile.
 const NEWS_GATHER: Duration = Duration::from_millis(200);
 /// The engine is asked for its facts this often: it costs milliseconds of its time.
@@ -297,11 +299,18 @@ impl<E: Engine> Agent<E> {
         let mut ticks = tokio::time::interval(STATS_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let device = &self.identity.enrolled.device;
+        // Devices that were started together do not tell together.
+        let mut quiet = rand::random_range(0..QUIET_TICKS);
         loop {
             ticks.tick().await;
+            quiet = (quiet + 1) % QUIET_TICKS;
+            let is_base = quiet == 0;
+            if !is_base && !self.outbox.is_watched() {
+                continue;
+            }
             let storage = self.storage.borrow().clone();
             let tick = sampler.tick(clock::now_ms(), &self.inventory.containers(), &storage);
-            self.outbox.send_stats(|tenant| StatsEvent {
+            self.outbox.send_stats(is_base, |tenant| StatsEvent {
                 device: device.clone(),
                 sequence: tick.sequence,
                 at: tick.at,

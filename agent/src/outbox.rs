@@ -51,6 +51,8 @@ struct Way {
     dropped: Arc<AtomicU64>,
     stats: watch::Sender<Option<StatsEvent>>,
     state: watch::Receiver<LinkState>,
+    /// Whether anybody subscribes to the statistics.
+    watched: watch::Receiver<bool>,
 }
 
 impl Outbox {
@@ -59,7 +61,8 @@ impl Outbox {
         let (events, waiting) = mpsc::channel(MAX_WAITING);
         let (stats, latest) = watch::channel(None);
         let dropped = Arc::new(AtomicU64::new(0));
-        let way = Way { events, dropped: Arc::clone(&dropped), stats, state: link.state() };
+        let watched = link.watched(DeviceStats::on(device), cancel.child_token());
+        let way = Way { events, dropped: Arc::clone(&dropped), stats, state: link.state(), watched };
         self.lock().insert(tenant.clone(), way);
         let carrier = Carrier {
             tenant: tenant.clone(),
@@ -87,10 +90,15 @@ impl Outbox {
         }
     }
 
-    /// Sends statistics to every tenant whose link is joined; `event_for` makes each tenant's own.
-    pub fn send_stats(&self, event_for: impl Fn(&TenantSlug) -> StatsEvent) {
+    /// Whether any tenant watches the statistics now.
+    pub fn is_watched(&self) -> bool {
+        self.lock().values().any(|way| is_joined(&way.state) && *way.watched.borrow())
+    }
+
+    /// Sends statistics to every tenant whose link is joined, or only to those who watch; `event_for` makes each tenant's own.
+    pub fn send_stats(&self, to_all: bool, event_for: impl Fn(&TenantSlug) -> StatsEvent) {
         for (tenant, way) in self.lock().iter() {
-            if is_joined(&way.state) {
+            if is_joined(&way.state) && (to_all || *way.watched.borrow()) {
                 way.stats.send_replace(Some(event_for(tenant)));
             }
         }

@@ -1,4 +1,4 @@
-//! Statistics once a second: the device from `/proc`, containers from the kernel's cgroup files.
+//! Statistics for each tick: the device from `/proc`, containers from the kernel's cgroup files.
 //!
 //! The files stay open between ticks: reading them costs microseconds, where the engine's own statistics
 //! cost milliseconds for each container. What percentages follow from counters is decided in `meter`.

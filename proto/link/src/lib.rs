@@ -14,6 +14,7 @@ mod link;
 mod logging;
 mod session;
 mod supervisor;
+mod watched;
 
 pub use builder::{Credentials, CredentialsError, LinkBuilder};
 pub use link::{CallError, Link, LinkState};

@@ -4,12 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use ecep_proto::api::{Procedure, Topic};
 use tokio::{sync::watch, time::timeout};
+use tokio_util::sync::CancellationToken;
 use wamp_async::WampError;
 
 use crate::{
     builder::{Credentials, CredentialsError, LinkBuilder},
     envelope,
     session::Session,
+    watched,
 };
 
 /// A call is given up after this time. Callees answer within 4 s (`operation::ANSWER_WITHIN_MS`).
@@ -73,6 +75,13 @@ impl Link {
     /// Whether the session stands, and each change of it.
     pub fn state(&self) -> watch::Receiver<LinkState> {
         self.state.clone()
+    }
+
+    /// Whether anybody subscribes to a topic, and each change of it; asked until `cancel`. True until it is known.
+    pub fn watched(&self, topic: String, cancel: CancellationToken) -> watch::Receiver<bool> {
+        let (told, watched) = watch::channel(true);
+        watched::spawn(self.clone(), topic, told, cancel);
+        watched
     }
 
     /// Calls a procedure under this URI.

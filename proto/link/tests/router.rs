@@ -13,7 +13,7 @@ use std::{
 
 use ecep_link::{CallError, Credentials, Link, LinkState};
 use ecep_proto::api::{
-    Authenticate, DeviceInfo, FleetReport, LIVENESS_PROBE, Procedure,
+    Authenticate, DeviceInfo, DeviceStats, FleetReport, LIVENESS_PROBE, Procedure, Topic,
     auth::{AuthenticateReply, AuthenticateRequest},
     device::DeviceFacts,
     error::{ApiError, ErrorKind},
@@ -25,6 +25,9 @@ use ecep_proto::api::{
 use ecep_router::{Config, Listen, PlatformConfig, Router, TransportKind};
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
+use wamp_async::{
+    AuthenticationChallengeResponse, AuthenticationMethod, Client, ClientConfig, SerializerType,
+};
 
 /// Far beyond what anything here takes; only a defect reaches it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -81,7 +84,8 @@ fn control_plane(address: SocketAddr, reports: Arc<AtomicU64>, cancel: &Cancella
 
 async fn authenticate(_: Caller, request: AuthenticateRequest) -> Result<AuthenticateReply, ApiError> {
     if request.ticket == SECRET {
-        Ok(AuthenticateReply { authid: request.authid, authrole: Role::Device, ends_in_ms: None })
+        let authrole = if request.authid == "viewer" { Role::Viewer } else { Role::Device };
+        Ok(AuthenticateReply { authid: request.authid, authrole, ends_in_ms: None })
     } else {
         Err(ApiError::new(ErrorKind::Forbidden, "this ticket is not known"))
     }
@@ -232,4 +236,69 @@ async fn a_call_that_is_not_allowed_is_an_error_and_not_the_end() {
     assert_eq!(reply, Ok(ReportReply { grants_revision: 1, network: None }));
     cancel.cancel();
     router.stop().await;
+}
+
+/// A device must know when somebody begins and ceases to watch, and again after its session was lost.
+#[tokio::test]
+async fn a_device_is_told_whether_its_topic_is_watched() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = ticket_file(&folder);
+    let router = TestRouter::start(file.clone(), 0).await;
+    let address = router.address;
+    let cancel = CancellationToken::new();
+    let control = control_plane(address, Arc::default(), &cancel);
+    joined(&control, 1).await;
+    let tenant = realm::of_tenant(&"acme".parse().expect("a slug"));
+    let in_tenant = Credentials {
+        url: format!("ws://{address}/"),
+        realm: tenant.clone(),
+        authid: "edge-1".to_owned(),
+        ticket: SECRET.to_owned(),
+    };
+    let device =
+        Link::builder("device", move || std::future::ready(Ok(in_tenant.clone()))).spawn(cancel.clone());
+    joined(&device, 1).await;
+    let own = DeviceStats::on(&"edge-1".parse().expect("an id"));
+    let mut watched = device.watched(own.clone(), cancel.clone());
+    let mut becomes = async |wanted: bool| {
+        timeout(PATIENCE, watched.wait_for(|now| *now == wanted)).await.expect("told in time").expect("told");
+    };
+    becomes(false).await;
+
+    let (watcher, tasks) = watcher(address, &tenant).await;
+    let (subscription, _events) = watcher.subscribe(&own).await.expect("a viewer may watch");
+    becomes(true).await;
+    watcher.unsubscribe(subscription).await.expect("it ceases");
+    becomes(false).await;
+    let _events = watcher.subscribe(&own).await.expect("it watches again");
+    becomes(true).await;
+    // Nobody says good-bye.
+    drop(watcher);
+    tasks.abort();
+    becomes(false).await;
+
+    router.stop().await;
+    let router = TestRouter::start(file, address.port()).await;
+    joined(&device, 2).await;
+    let (watcher, tasks) = self::watcher(address, &tenant).await;
+    let _events = watcher.subscribe(&own).await.expect("it watches after the restart");
+    becomes(true).await;
+    tasks.abort();
+    cancel.cancel();
+    router.stop().await;
+}
+
+/// A viewer of the tenant, by the bare crate; aborting its task breaks its connection.
+async fn watcher(address: SocketAddr, realm: &str) -> (Client<'static>, JoinHandle<()>) {
+    let config = ClientConfig::default().set_serializers(vec![SerializerType::Json]);
+    let url = format!("ws://{address}/");
+    let (mut client, (event_loop, _)) = Client::connect(url, Some(config)).await.expect("it connects");
+    let task = tokio::spawn(async move {
+        let _ = event_loop.await;
+    });
+    let proof =
+        |_method, _extra| async { Ok(AuthenticationChallengeResponse::with_signature(SECRET.to_owned())) };
+    let methods = vec![AuthenticationMethod::Ticket];
+    client.join_realm_with_authentication(realm, methods, "viewer", proof).await.expect("it joins");
+    (client, task)
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use super::{DEVICE_PLACEHOLDER, Home, PROCEDURES, Server, TOPICS};
+use crate::meta::{SUBSCRIPTION_MATCH, SUBSCRIPTION_ON_CREATE, SUBSCRIPTION_ON_DELETE};
 
 /// Stands for the session's own authid in a rule.
 pub const AUTHID_PLACEHOLDER: &str = "{authid}";
@@ -100,6 +101,14 @@ pub fn rules(role: Role, home: Home) -> Vec<Rule> {
             rules.push(own_rule(procedure.uri, Action::Register));
         }
     }
+    if home == Home::Tenant && role == Role::Device {
+        // A device asks whether anybody watches before it tells its statistics.
+        rules.extend([
+            exact(SUBSCRIPTION_MATCH, Action::Call),
+            exact(SUBSCRIPTION_ON_CREATE, Action::Subscribe),
+            exact(SUBSCRIPTION_ON_DELETE, Action::Subscribe),
+        ]);
+    }
     if home == Home::Tenant {
         for topic in TOPICS {
             if topic.subscribers.contains(&role) {
@@ -124,8 +133,12 @@ fn rule_for_any_device(uri: &str, action: Action) -> Rule {
     if uri.contains(DEVICE_PLACEHOLDER) {
         Rule { uri: uri.replace(DEVICE_PLACEHOLDER, ""), matching: Matching::Wildcard, action }
     } else {
-        Rule { uri: uri.to_owned(), matching: Matching::Exact, action }
+        exact(uri, action)
     }
+}
+
+fn exact(uri: &str, action: Action) -> Rule {
+    Rule { uri: uri.to_owned(), matching: Matching::Exact, action }
 }
 
 /// A device's authid is its id, so its own URIs are those with its authid in the device's place.
