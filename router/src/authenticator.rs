@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use ecep_proto::api::auth::{AuthenticateReply, AuthenticateRequest};
 use ecep_proto::api::error::ErrorKind;
 use ecep_proto::api::{Authenticate, EndSessions, Procedure};
@@ -108,7 +109,7 @@ async fn run(
             batch = outbound.take() => {
                 let Some(batch) = batch else { break };
                 for frame in &batch.frames {
-                    match Serializer::MsgPack.decode(frame.as_bytes()) {
+                    match Serializer::MsgPack.decode(Bytes::copy_from_slice(frame.as_bytes())) {
                         Ok(Message::Invocation(invocation)) => {
                             send(&seat, session, end_sessions::serve(&hub, invocation).await).await;
                         }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use ecep_proto::api::auth::Transport;
 use ecep_proto::codec::Serializer;
 use ecep_proto::error::{NO_SUCH_REALM, PROTOCOL_VIOLATION};
@@ -129,7 +130,7 @@ impl<R: FrameReader, W: FrameWriter> Connection<R, W> {
             let incoming = timeout_at(self.deadline, self.reader.next()).await;
             match incoming.map_err(|_| Rejection::Silent("took too long to join"))? {
                 Incoming::Message(bytes) => {
-                    return self.serializer.decode(&bytes).map_err(|error| violation(&error.to_string()));
+                    return self.serializer.decode(bytes).map_err(|error| violation(&error.to_string()));
                 }
                 Incoming::Ping(content) => {
                     self.send(Frame::Pong(content))
@@ -219,7 +220,7 @@ impl Reading<'_> {
                     self.pulse.paused.store(true, Ordering::Relaxed);
                     tokio::select! {
                         () = self.pulse.gone.cancelled() => return,
-                        () = self.pass_on(&bytes) => {}
+                        () = self.pass_on(bytes) => {}
                     }
                     self.pulse.paused.store(false, Ordering::Relaxed);
                 }
@@ -239,10 +240,11 @@ impl Reading<'_> {
         }
     }
 
-    async fn pass_on(&self, bytes: &[u8]) {
+    async fn pass_on(&self, bytes: Bytes) {
+        let length = bytes.len();
         match self.outbound.serializer.decode(bytes) {
             Ok(message) => {
-                let Some(permit) = self.seat.room(bytes.len()).await else { return };
+                let Some(permit) = self.seat.room(length).await else { return };
                 self.seat.tell(ToRealm::Received { session: self.session, message, permit }).await;
                 self.gate.pass().await;
                 self.outbound.calm().await;

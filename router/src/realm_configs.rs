@@ -22,7 +22,8 @@ impl RealmConfigs {
         let limits = config.limits.of_session();
         let configured = config.realm.iter().map(|realm| {
             let (name, roles, strictness) = (realm.name.clone(), realm.roles(), realm.strictness());
-            (name.clone(), RealmConfig { name, roles, strictness, limits })
+            let strict_requests = realm.strict_request_ids;
+            (name.clone(), RealmConfig { name, roles, strictness, strict_requests, limits })
         });
         Self { configured: configured.collect(), platform: config.platform.is_some(), limits }
     }

@@ -5,4 +5,5 @@
 mod frames;
 mod malformed;
 mod roundtrip;
+mod speed;
 mod vectors;

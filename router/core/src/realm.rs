@@ -39,6 +39,9 @@ pub struct RealmConfig {
     pub roles: Vec<Role>,
     /// How URIs are checked.
     pub strictness: Strictness,
+    /// The ids of a session's requests must be 1, 2, 3 and so on; otherwise they can come in any order. Not for a realm
+    /// with clients like `wamp_async`, which draw them at random.
+    pub strict_requests: bool,
     /// What one session may have at once.
     pub limits: Limits,
 }
@@ -357,6 +360,7 @@ impl Realm {
             features,
             identity,
             next_invocation: RequestId::FIRST,
+            next_request: RequestId::FIRST,
             testaments: None,
         };
         self.news.push(meta::sessions::joined(&session));
@@ -371,6 +375,12 @@ impl Realm {
             return;
         }
         let (code, request) = (message.code(), request_of(&message));
+        if self.config.strict_requests
+            && let Err(reason) = self.check_order(from, &message, request)
+        {
+            self.violation(now, from, &reason);
+            return;
+        }
         let (broker, dealer, mut cx) = self.parts(now);
         let done = match message {
             Message::Publish(message) => broker.publish(&mut cx, from, message),
@@ -409,6 +419,25 @@ impl Realm {
                 self.violation(now, from, &message);
             }
         }
+    }
+
+    /// Whether the request is the one that follows the last, or what was still to come of an earlier one.
+    fn check_order(
+        &mut self,
+        from: SessionKey,
+        message: &Message,
+        request: Option<RequestId>,
+    ) -> Result<(), String> {
+        let (Some(request), Some(session)) = (request, self.sessions.get_mut(from)) else { return Ok(()) };
+        let expected = session.next_request;
+        if request == expected {
+            session.next_request = expected.next();
+            return Ok(());
+        }
+        if matches!(message, Message::Call(_)) && self.dealer.continues(from, request) {
+            return Ok(());
+        }
+        Err(format!("request {request} is out of sequence: {expected} is next"))
     }
 
     /// "A Peer that breaks the protocol is sent ABORT, and its session is over."

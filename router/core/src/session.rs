@@ -37,6 +37,8 @@ pub(crate) struct Session {
     pub(crate) features: Features,
     /// Request ids of INVOCATIONs are counted for each callee, from 1.
     pub(crate) next_invocation: RequestId,
+    /// The id that its next request must have in a realm that wants them in sequence.
+    pub(crate) next_request: RequestId,
     /// What is to be published when it has gone.
     pub(crate) testaments: Option<Box<Testaments>>,
 }

@@ -156,7 +156,7 @@ impl Client {
                     Bytes::from(content)
                 }
             };
-            return Some(self.serializer.decode(&bytes).expect("the router sends messages"));
+            return Some(self.serializer.decode(bytes).expect("the router sends messages"));
         }
     }
 

@@ -35,6 +35,8 @@ macro_rules! cases {
     ($($(#[$doc:meta])* $case:ident)*) => {
         cases!(@way websocket_json, TransportKind::WebSocket, Serializer::Json, $($(#[$doc])* $case)*);
         cases!(@way websocket_msgpack, TransportKind::WebSocket, Serializer::MsgPack, $($(#[$doc])* $case)*);
+        cases!(@way websocket_cbor, TransportKind::WebSocket, Serializer::Cbor, $($(#[$doc])* $case)*);
+        cases!(@way rawsocket_cbor, TransportKind::RawSocket, Serializer::Cbor, $($(#[$doc])* $case)*);
         cases!(@way rawsocket_json, TransportKind::RawSocket, Serializer::Json, $($(#[$doc])* $case)*);
         cases!(@way rawsocket_msgpack, TransportKind::RawSocket, Serializer::MsgPack, $($(#[$doc])* $case)*);
     };
@@ -316,7 +318,7 @@ async fn subprotocols_in_a_row() {
     let server = Server::open().await;
     for (offer, chosen) in [
         ("wamp.2.json,wamp.2.msgpack", "wamp.2.json"),
-        ("wamp.2.cbor, wamp.2.msgpack , wamp.2.json", "wamp.2.msgpack"),
+        ("wamp.2.ubjson, wamp.2.msgpack , wamp.2.json", "wamp.2.msgpack"),
     ] {
         let mut stream = TcpStream::connect(server.websocket).await.unwrap();
         let request = format!(
@@ -338,7 +340,7 @@ async fn subprotocols_in_a_row() {
 async fn rawsocket_handshakes() {
     let server = Server::open().await;
     for (handshake, expected) in [
-        ([0x7f, 0xf3, 0, 0], [0x7f, 0x10, 0, 0].as_slice()),
+        ([0x7f, 0xf4, 0, 0], [0x7f, 0x10, 0, 0].as_slice()),
         ([0x7f, 0xf1, 0, 1], &[0x7f, 0x30, 0, 0]),
         (*b"GET ", &[]),
     ] {
@@ -356,7 +358,7 @@ async fn rawsocket_handshakes() {
 async fn the_limit_of_a_rawsocket_client_is_kept() {
     let server = Server::open().await;
     let mut stream = TcpStream::connect(server.rawsocket).await.unwrap();
-    stream.write_all(&[0x7f, 0x01, 0, 0]).await.unwrap();
+    stream.write_all(&[0x7f, 0x21, 0, 0]).await.unwrap();
     let mut answer = [0; 4];
     within("a handshake", stream.read_exact(&mut answer)).await.unwrap();
     assert_eq!(answer, [0x7f, 0xd1, 0, 0], "4 MiB are taken");
@@ -370,10 +372,10 @@ async fn the_limit_of_a_rawsocket_client_is_kept() {
         String::from_utf8(content).unwrap()
     }
     let welcome = exchange(&mut stream, r#"[1,"realm1",{"roles":{"callee":{}}}]"#).await;
-    assert!(welcome.starts_with("[2,") && welcome.len() <= 512, "{welcome}");
+    assert!(welcome.starts_with("[2,") && welcome.len() <= 2048, "{welcome}");
     assert!(exchange(&mut stream, r#"[64,1,{},"com.small"]"#).await.starts_with("[65,1,"));
     let mut caller = server.join().await;
-    match caller.call("com.small", Payload::of("x".repeat(600))).await {
+    match caller.call("com.small", Payload::of("x".repeat(2100))).await {
         Message::Error(error) => assert_eq!(error.error, "wamp.error.payload_size_exceeded"),
         other => panic!("{other:?}"),
     }

@@ -3,8 +3,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use ecep_proto::error::{FEATURE_NOT_SUPPORTED, LIMIT_EXCEEDED, NO_AVAILABLE_CALLEE, NO_SUCH_PROCEDURE};
-use ecep_proto::id::RegistrationId;
+use ecep_proto::error::{
+    FEATURE_NOT_SUPPORTED, LIMIT_EXCEEDED, NO_AVAILABLE_CALLEE, NO_SUCH_PROCEDURE, PAYLOAD_SIZE_EXCEEDED,
+};
+use ecep_proto::id::{RegistrationId, RequestId};
 use ecep_proto::message::{Call as CallMessage, Invocation};
 use ecep_proto::payload::Payload;
 use ecep_proto::uri::Match;
@@ -19,7 +21,7 @@ use crate::options::{self, Failure};
 use crate::permissions::Action;
 use crate::profile::{self, Profile};
 use crate::realm::Context;
-use crate::session::SessionKey;
+use crate::session::{Session, SessionKey};
 
 impl Dealer {
     pub(crate) fn call(
@@ -64,7 +66,9 @@ impl Dealer {
             kept: None,
             tried: Vec::new(),
         };
-        match registration.pick(&[], |callee| is_fit(cx.sessions.features(callee), &wish), cx.ids) {
+        let sessions = &*cx.sessions;
+        let fit = |callee| is_fit(sessions.get(callee), &wish, [&message.payload]);
+        match registration.pick(&[], fit, cx.ids) {
             Pick::Callee(at) => {
                 let is_shared = registration.callees.len() > 1;
                 let Some(invoked) = self.seat(cx, id, at) else { return Ok(()) };
@@ -92,15 +96,20 @@ impl Dealer {
                 }
                 Ok(())
             }
-            Pick::Unfit | Pick::Nobody => {
-                let text = if wish.progress {
-                    "no callee takes a call in pieces"
-                } else {
-                    "no callee takes a payload that the router does not look into"
-                };
-                Err(Failure::refused(FEATURE_NOT_SUPPORTED, text))
+            Pick::Unfit | Pick::Nobody if wish.progress => {
+                Err(Failure::refused(FEATURE_NOT_SUPPORTED, "no callee takes a call in pieces"))
             }
+            Pick::Unfit | Pick::Nobody => Err(Failure::refused(
+                PAYLOAD_SIZE_EXCEEDED,
+                "the arguments are more than the callee can be given",
+            )),
         }
+    }
+
+    /// Whether a CALL of this id is a piece of a call that the caller has made before.
+    pub(crate) fn continues(&self, from: SessionKey, request: RequestId) -> bool {
+        let pending = self.calls.of_caller(from, request).and_then(|key| self.calls.get(key));
+        pending.map_or_else(|| self.calls.is_late(from, request), Call::is_open)
     }
 
     /// The registration that the call is for, if its caller may call it.
@@ -195,7 +204,8 @@ impl Dealer {
             self.refuse(cx, key, why_not);
             return true;
         };
-        let fit = |callee| is_fit(cx.sessions.features(callee), &kept.wish);
+        let sessions = &*cx.sessions;
+        let fit = |callee| is_fit(sessions.get(callee), &kept.wish, &kept.payloads);
         match registration.pick(&call.tried, fit, cx.ids) {
             Pick::Callee(at) => {
                 registration.waiting.remove(&number);
@@ -325,9 +335,17 @@ fn details(cx: &Context, call: &Call, to: Invoked, wish: &Wish) -> Dict {
 }
 
 /// Whether a callee can do what the call needs.
-fn is_fit(callee: Features, wish: &Wish) -> bool {
-    !wish.progress
-        || (callee.has(Feature::CalleeProgressiveInvocations) && callee.has(Feature::CalleeCanceling))
+fn is_fit<'a>(
+    callee: Option<&Session>,
+    wish: &Wish,
+    payloads: impl IntoIterator<Item = &'a Payload>,
+) -> bool {
+    let Some(callee) = callee else { return false };
+    let can = |feature| callee.features.has(feature);
+    let takes_pieces = || can(Feature::CalleeProgressiveInvocations) && can(Feature::CalleeCanceling);
+    // Who calls is written into the payload, so it must be read.
+    let is_readable = || !payloads.into_iter().any(Payload::is_too_complex);
+    (!wish.progress || takes_pieces()) && (callee.profile != Profile::WampAsync || is_readable())
 }
 
 /// "A callee that supports progressive results, but not call canceling, is considered not to support them."

@@ -22,6 +22,7 @@ mod rpc_takeover;
 mod rpc_timeout;
 mod session_meta;
 mod sessions;
+mod strict_requests;
 mod subscription_meta;
 mod testaments;
 mod vectors;

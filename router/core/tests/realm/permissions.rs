@@ -115,6 +115,7 @@ fn roles_change_while_sessions_go_on() {
             role("writer", vec![rule("com.read", Action::Call), rule("com.write", Action::Call)]),
         ],
         strictness: Strictness::Loose,
+        strict_requests: false,
         limits: Limits { pending_calls: 1, ..Limits::default() },
     };
     let moved = vec![(world.key("moves"), "writer".to_owned())];

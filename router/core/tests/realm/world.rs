@@ -32,12 +32,16 @@ impl World {
     }
 
     pub fn with_roles(roles: Vec<Role>) -> Self {
-        let config = RealmConfig {
+        Self::with_config(RealmConfig {
             name: "test.realm".into(),
             roles,
             strictness: Strictness::Loose,
+            strict_requests: false,
             limits: Limits::default(),
-        };
+        })
+    }
+
+    pub fn with_config(config: RealmConfig) -> Self {
         let now = Instant::now();
         let clock = WallClock { instant: now, since_epoch: Duration::ZERO };
         Self {
