@@ -22,6 +22,8 @@ pub(crate) use subscriptions::Subscription;
 pub(crate) const FEATURES: &[&str] = &[
     "event_retention",
     "pattern_based_subscription",
+    "payload_passthru_mode",
+    "publication_trustlevels",
     "publisher_exclusion",
     "publisher_identification",
     "session_meta_api",

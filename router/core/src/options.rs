@@ -40,6 +40,18 @@ pub(crate) fn flag_or(options: &Dict, name: &str, default: bool) -> Result<bool,
     }
 }
 
+/// The options of links between routers and of notaries, which are not offered: ignored, if they are what they should be.
+pub(crate) fn not_offered(options: &Dict) -> Result<(), Failure> {
+    match options.get("forward_for") {
+        None | Some(Value::Null | Value::List(_)) => {}
+        Some(other) => return Err(wrong("forward_for", "a list", other.kind())),
+    }
+    match options.get("transaction_hash") {
+        None | Some(Value::Null | Value::Str(_)) => Ok(()),
+        Some(other) => Err(wrong("transaction_hash", "a string", other.kind())),
+    }
+}
+
 /// An option that is an integer of 0 or more.
 pub(crate) fn number(options: &Dict, name: &str) -> Result<Option<u64>, Failure> {
     match options.get(name) {

@@ -2,7 +2,7 @@
 //!
 //! Owns the sessions and the queue of outputs; broker and dealer work on both through [`Context`].
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -25,7 +25,7 @@ use crate::greeting::abort;
 use crate::ids::GlobalIds;
 use crate::limits::Limits;
 use crate::options::Failure;
-use crate::permissions::{Action, Grants, Role};
+use crate::permissions::{Action, Grants, Role, SharedRole};
 use crate::profile::{self, Profile};
 use crate::session::{Identity, Session, SessionKey, Sessions};
 use crate::{meta, welcome};
@@ -140,6 +140,8 @@ pub enum Output {
 #[derive(Debug)]
 pub struct Realm {
     pub(crate) config: RealmConfig,
+    /// By name.
+    pub(crate) roles: HashMap<String, Arc<SharedRole>>,
     pub(crate) sessions: Sessions,
     pub(crate) broker: Broker,
     pub(crate) dealer: Dealer,
@@ -233,7 +235,7 @@ impl Context<'_> {
         uri: &str,
     ) -> Result<(), Failure> {
         let Some(session) = self.sessions.get(from) else { return Ok(()) };
-        if session.grants.allow(action, kind, uri) {
+        if session.may(action, kind, uri) {
             return Ok(());
         }
         let Identity { authid, authrole, .. } = &session.identity;
@@ -246,6 +248,7 @@ impl Realm {
     /// An empty realm. Session and publication ids are drawn from the seed.
     pub fn new(config: RealmConfig, seed: u64, clock: WallClock) -> Self {
         Self {
+            roles: shared(&config.roles),
             config,
             sessions: Sessions::default(),
             broker: Broker::default(),
@@ -344,7 +347,7 @@ impl Realm {
     }
 
     fn join(&mut self, key: SessionKey, identity: Identity, features: Features) {
-        let Some(role) = self.config.roles.iter().find(|role| role.name == identity.authrole) else {
+        let Some(role) = self.roles.get(&identity.authrole).cloned() else {
             let text = format!("realm {} has no role {:?}", self.config.name, identity.authrole);
             self.send(key, abort(NO_SUCH_ROLE, &text));
             self.outputs.push_back(Output::Close { session: key });
@@ -352,8 +355,8 @@ impl Realm {
         };
         let session = Session {
             id: self.ids.session(),
-            grants: Grants::new(role, &identity.authid),
             profile: role.profile,
+            grants: Grants::new(role, &identity.authid),
             features,
             identity,
             next_invocation: RequestId::FIRST,
@@ -522,6 +525,11 @@ impl Realm {
         self.broker = Broker::default();
         self.dealer = Dealer::default();
     }
+}
+
+/// The roles as their sessions share them, by name.
+pub(crate) fn shared(roles: &[Role]) -> HashMap<String, Arc<SharedRole>> {
+    roles.iter().map(|role| (role.name.clone(), Arc::new(SharedRole::from(role)))).collect()
 }
 
 /// The id that an ERROR must name.

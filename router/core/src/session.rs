@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use ecep_proto::id::{RequestId, SessionId};
+use ecep_proto::uri::Match;
 
 use crate::features::Features;
 use crate::meta::testaments::Testaments;
-use crate::permissions::Grants;
+use crate::permissions::{Action, Grants, SharedRole};
 use crate::profile::Profile;
 
 /// Names a session between the realm and whoever owns its connection. A small number, chosen by that owner; it
@@ -40,6 +41,18 @@ pub(crate) struct Session {
     pub(crate) next_request: RequestId,
     /// What is to be published when it has gone.
     pub(crate) testaments: Option<Box<Testaments>>,
+}
+
+impl Session {
+    /// Whether a rule of its role allows this.
+    pub(crate) fn may(&self, action: Action, kind: Match, uri: &str) -> bool {
+        self.grants.allow(&self.identity.authid, action, kind, uri)
+    }
+
+    /// What all sessions of its role share.
+    pub(crate) fn role(&self) -> &SharedRole {
+        self.grants.role()
+    }
 }
 
 /// The sessions of a realm.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ecep_proto::error::DISCLOSE_ME_DISALLOWED;
 use ecep_proto::id::{PublicationId, SubscriptionId};
 use ecep_proto::message::{Event, Publish, Published};
 use ecep_proto::payload::Payload;
@@ -10,9 +11,10 @@ use ecep_proto::value::{Dict, Value};
 
 use super::Broker;
 use super::filter::Filter;
+use crate::features::Feature;
 use crate::meta::testaments::Testament;
 use crate::options::{self, Failure};
-use crate::permissions::Action;
+use crate::permissions::{Action, Disclosure};
 use crate::realm::Context;
 use crate::session::{Session, SessionKey};
 
@@ -23,29 +25,62 @@ pub(crate) struct PublishOptions {
     exclude_me: bool,
     disclose_me: bool,
     retain: bool,
+    /// `ppt_*`, if the payload is not for the router's eyes.
+    passthru: Dict,
     filter: Option<Box<Filter>>,
 }
 
 impl PublishOptions {
     /// Reads `PUBLISH.Options`.
     pub(crate) fn read(options: &Dict) -> Result<Self, Failure> {
+        options::not_offered(options)?;
         Ok(Self {
             acknowledge: options::flag(options, "acknowledge")?,
             exclude_me: options::flag_or(options, "exclude_me", true)?,
             disclose_me: options::flag(options, "disclose_me")?,
             retain: options::flag(options, "retain")?,
+            passthru: passthru(options)?,
             filter: Filter::read(options)?,
         })
     }
 
     /// These options, if the session may have them.
-    pub(crate) fn allowed(self, _: &Context, _: SessionKey) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// Its role does not let it say who it is; or it never announced that it can do without the router reading its
+    /// payload, which is a violation.
+    pub(crate) fn allowed(self, cx: &Context, from: SessionKey) -> Result<Self, Failure> {
+        let publisher = cx.session(from)?;
+        if !self.passthru.is_empty() && !publisher.features.has(Feature::PublisherPassthru) {
+            let text = "PUBLISH with option ppt_scheme from a publisher that has not announced payload_passthru_mode";
+            return Err(Failure::Violation(text.to_owned()));
+        }
+        if self.disclose_me && publisher.role().disclose_publisher == Disclosure::Never {
+            let text = format!("publishers in the role {} stay unknown", publisher.identity.authrole);
+            return Err(Failure::refused(DISCLOSE_ME_DISALLOWED, text));
+        }
         Ok(self)
     }
 
     /// What subscribers are told besides the event.
     fn details(&self, publisher: &Session) -> Dict {
-        if self.disclose_me { disclosed(publisher) } else { Dict::new() }
+        let mut details = self.passthru.clone();
+        let role = publisher.role();
+        let is_disclosed = match role.disclose_publisher {
+            Disclosure::OnRequest => self.disclose_me,
+            Disclosure::Always => true,
+            Disclosure::Never => false,
+        };
+        if is_disclosed {
+            let identity = &publisher.identity;
+            details.insert("publisher".into(), Value::from(publisher.id.get()));
+            details.insert("publisher_authid".into(), Value::from(identity.authid.as_str()));
+            details.insert("publisher_authrole".into(), Value::from(identity.authrole.as_str()));
+        }
+        if let Some(trustlevel) = role.trustlevel {
+            details.insert("trustlevel".into(), Value::from(trustlevel));
+        }
+        details
     }
 }
 
@@ -127,7 +162,7 @@ impl Broker {
         testament: Testament,
     ) {
         let Testament { topic, mut options, payload, .. } = testament;
-        if publisher.grants.allow(Action::Publish, Match::Exact, topic.as_str()) {
+        if publisher.may(Action::Publish, Match::Exact, topic.as_str()) {
             // Nobody is there to be told.
             options.acknowledge = false;
             let id = cx.ids.publication();
@@ -213,10 +248,20 @@ pub(crate) fn publishable(cx: &Context, from: SessionKey, topic: String) -> Resu
     Ok(topic)
 }
 
-fn disclosed(publisher: &Session) -> Dict {
-    Dict::from([
-        ("publisher".into(), Value::from(publisher.id.get())),
-        ("publisher_authid".into(), Value::from(publisher.identity.authid.as_str())),
-        ("publisher_authrole".into(), Value::from(publisher.identity.authrole.as_str())),
-    ])
+/// The options of a payload that the router does not look into (specification, "Payload Passthru Mode"): what they
+/// say is between publisher and subscribers. Without a scheme there are none.
+fn passthru(options: &Dict) -> Result<Dict, Failure> {
+    let mut passthru = Dict::new();
+    for name in ["ppt_scheme", "ppt_serializer", "ppt_cipher", "ppt_keyid"] {
+        match options.get(name) {
+            None | Some(Value::Null) => {}
+            Some(text @ Value::Str(_)) => {
+                passthru.insert(name.to_owned(), text.clone());
+            }
+            Some(other) => return Err(options::wrong(name, "a string", other.kind())),
+        }
+    }
+    let has_scheme =
+        passthru.get("ppt_scheme").and_then(Value::as_str).is_some_and(|scheme| !scheme.is_empty());
+    Ok(if has_scheme { passthru } else { Dict::new() })
 }

@@ -81,6 +81,7 @@ impl Broker {
         from: SessionKey,
         message: Subscribe,
     ) -> Result<(), Failure> {
+        options::not_offered(&message.options)?;
         let kind = options::matching(&message.options)?;
         let get_retained = options::flag(&message.options, "get_retained")?;
         let pattern = options::uri(message.topic, kind, cx.strictness)?;
@@ -179,6 +180,20 @@ impl Broker {
             cx.send(subscriber, Unsubscribed::revoked(id, reason));
         }
         true
+    }
+
+    /// Takes those subscriptions away that the session may no longer have.
+    pub(crate) fn revoke_forbidden(&mut self, cx: &mut Context, key: SessionKey) {
+        let (Some(ids), Some(session)) = (self.by_session.get(&key), cx.sessions.get(key)) else { return };
+        let forbidden = |id: &SubscriptionId| {
+            self.subscriptions.get(id).is_some_and(|subscription| {
+                !session.may(Action::Subscribe, subscription.kind, subscription.topic.as_str())
+            })
+        };
+        let forbidden: Vec<SubscriptionId> = ids.iter().copied().filter(forbidden).collect();
+        for id in forbidden {
+            self.remove_subscriber(cx, id, key, "no longer authorized");
+        }
     }
 
     fn has(&self, session: SessionKey, id: SubscriptionId) -> bool {

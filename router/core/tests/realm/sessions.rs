@@ -28,12 +28,14 @@ fn greetings() {
     let refused = greeting.choose(&["scram"]).unwrap_err();
     assert_eq!(refused.reason, "wamp.error.no_matching_auth_method");
     let spaces = Hello { realm: "my realm".into(), details: dict(&[roles()]) };
-    assert_eq!(read_hello(spaces.into()).unwrap_err().reason, "wamp.error.no_such_realm");
+    assert_eq!(read_hello(spaces.into()).unwrap_err().reason, "wamp.error.invalid_uri");
     for (message, reason) in [
         (hello(Dict::new()), "roles"),
         (hello(dict(&[("roles", Value::Map(Dict::new()))])), "roles"),
         (hello(dict(&[roles(), ("authid", 1_i64.into())])), "authid"),
         (hello(dict(&[roles(), ("authmethods", "ticket".into())])), "authmethods"),
+        (hello(dict(&[roles(), ("authmethods", Value::List(vec![1_i64.into()]))])), "authmethods"),
+        (hello(dict(&[("roles", Value::Map(dict(&[("caller", true.into())])))])), "roles.caller"),
         (
             Goodbye { details: Dict::new(), reason: "wamp.close.normal".into() }.into(),
             "first message must be HELLO",
@@ -70,6 +72,8 @@ fn welcome_announces_what_works() {
     let broker = [
         "event_retention",
         "pattern_based_subscription",
+        "payload_passthru_mode",
+        "publication_trustlevels",
         "publisher_exclusion",
         "publisher_identification",
         "session_meta_api",

@@ -5,8 +5,11 @@ use std::time::Duration;
 use ecep_proto::id::SubscriptionId;
 use ecep_proto::message::*;
 use ecep_proto::payload::Payload;
+use ecep_proto::uri::{Match, Strictness};
 use ecep_proto::value::{Dict, Value};
 use ecep_router_core::features::{Feature, Features};
+use ecep_router_core::permissions::{Action, Role, Rule};
+use ecep_router_core::{Input, Limits, RealmConfig};
 
 use crate::world::{World, dict};
 
@@ -136,4 +139,30 @@ fn revocation() {
     let request = world.request();
     world.send("ann", Unsubscribe { request, subscription: id });
     assert_eq!(world.error("ann").error, "wamp.error.no_such_subscription");
+}
+
+/// Whose role is narrowed loses what it could not subscribe to now, at once.
+#[test]
+fn a_narrowed_role_loses_subscriptions() {
+    let rule =
+        |uri: &str| Rule { uri: uri.into(), matching: Match::Prefix, actions: vec![Action::Subscribe] };
+    let reader = |rules| Role { name: "reader".into(), rules, ..Role::default() };
+    let mut world =
+        World::with_roles(vec![Role::unrestricted("free"), reader(vec![rule("com."), rule("org.")])]);
+    world.join("operator");
+    world.join_with("ann", "ann", "reader", Features::default().with(Feature::SubscriberRevocation));
+    let kept = world.subscribe("ann", "com.a", "exact");
+    let lost = world.subscribe("ann", "org.", "prefix");
+    let config = RealmConfig {
+        name: "test.realm".into(),
+        roles: vec![Role::unrestricted("free"), reader(vec![rule("com.")])],
+        strictness: Strictness::Loose,
+        limits: Limits::default(),
+    };
+    world.input(Input::Reconfigure { config, moved: Vec::new() });
+    assert_eq!(world.receive("ann"), Unsubscribed::revoked(lost, "no longer authorized").into());
+    world.publish("operator", "org.a", Dict::new(), Payload::default());
+    world.publish("operator", "com.a", Dict::new(), Payload::default());
+    assert_eq!(world.event("ann").subscription, kept);
+    world.nothing("ann");
 }

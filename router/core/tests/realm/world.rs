@@ -236,15 +236,19 @@ impl World {
         }
     }
 
-    /// The events that the client has got and not taken.
+    /// What the client has got and not taken.
+    pub fn take(&mut self, name: &str) -> Vec<Message> {
+        std::mem::take(&mut self.inboxes[self.keys[name].0]).into()
+    }
+
+    /// The same, if it is events only.
     #[track_caller]
     pub fn events(&mut self, name: &str) -> Vec<Event> {
-        let inbox = std::mem::take(&mut self.inboxes[self.keys[name].0]);
         let event = |message| match message {
             Message::Event(event) => event,
             other => panic!("{name} got {other:?} instead of EVENT"),
         };
-        inbox.into_iter().map(event).collect()
+        self.take(name).into_iter().map(event).collect()
     }
 
     pub fn retained(&self) -> RetainedUse {
