@@ -158,6 +158,7 @@ fn a_narrowed_role_loses_subscriptions() {
         roles: vec![Role::unrestricted("free"), reader(vec![rule("com.")])],
         strictness: Strictness::Loose,
         limits: Limits::default(),
+        strict_requests: false,
     };
     world.input(Input::Reconfigure { config, moved: Vec::new() });
     assert_eq!(world.receive("ann"), Unsubscribed::revoked(lost, "no longer authorized").into());
