@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use ecep_proto::error::{
-    FEATURE_NOT_SUPPORTED, LIMIT_EXCEEDED, NO_AVAILABLE_CALLEE, NO_SUCH_PROCEDURE, PAYLOAD_SIZE_EXCEEDED,
+    DISCLOSE_ME_DISALLOWED, FEATURE_NOT_SUPPORTED, LIMIT_EXCEEDED, NO_AVAILABLE_CALLEE, NO_SUCH_PROCEDURE,
+    PAYLOAD_SIZE_EXCEEDED,
 };
 use ecep_proto::id::{RegistrationId, RequestId};
 use ecep_proto::message::{Call as CallMessage, Invocation};
@@ -18,7 +19,7 @@ use super::registrations::{Callee, Pick};
 use super::{Dealer, MAX_CALL_TIMEOUT, MAX_WAITING_CALLS};
 use crate::features::{Feature, Features};
 use crate::options::{self, Failure};
-use crate::permissions::Action;
+use crate::permissions::{Action, Disclosure};
 use crate::profile::{self, Profile};
 use crate::realm::Context;
 use crate::session::{Session, SessionKey};
@@ -98,6 +99,10 @@ impl Dealer {
             }
             Pick::Unfit | Pick::Nobody if wish.progress => {
                 Err(Failure::refused(FEATURE_NOT_SUPPORTED, "no callee takes a call in pieces"))
+            }
+            Pick::Unfit | Pick::Nobody if !wish.passthru.is_empty() => {
+                let text = "no callee takes a payload that the router does not look into";
+                Err(Failure::refused(FEATURE_NOT_SUPPORTED, text))
             }
             Pick::Unfit | Pick::Nobody => Err(Failure::refused(
                 PAYLOAD_SIZE_EXCEEDED,
@@ -295,17 +300,33 @@ pub(super) struct Refusal {
 }
 
 fn wish(cx: &Context, from: SessionKey, options: &Dict, progress: bool) -> Result<Wish, Failure> {
+    let caller = cx.session(from)?;
+    let disclosure = caller.role().disclose_caller;
     if options.is_empty() {
-        return Ok(Wish::default());
+        return Ok(Wish { disclosure, ..Wish::default() });
     }
-    let features = cx.sessions.features(from);
+    let features = caller.features;
     if progress && !features.has(Feature::CallerProgressiveInvocations) {
         let text = "option progress of a CALL needs the feature progressive_call_invocations, which this caller has not announced";
         return Err(Failure::Violation(text.to_owned()));
     }
     let asks = options::flag(options, "receive_progress")?;
+    let passthru = options::passthru(options)?;
+    if !passthru.is_empty() && !features.has(Feature::CallerPassthru) {
+        let text = "CALL with option ppt_scheme from a caller that has not announced payload_passthru_mode";
+        return Err(Failure::Violation(text.to_owned()));
+    }
+    let disclosure = match (options::flag(options, "disclose_me")?, disclosure) {
+        (true, Disclosure::Never) => {
+            let text = format!("callers in the role {} stay unknown", caller.identity.authrole);
+            return Err(Failure::refused(DISCLOSE_ME_DISALLOWED, text));
+        }
+        (true, _) => Disclosure::Always,
+        (false, of_role) => of_role,
+    };
     Ok(Wish {
-        disclose_me: options::flag(options, "disclose_me")?,
+        disclosure,
+        passthru,
         receive_progress: asks && features.has(Feature::CallerProgressiveResults),
         progress,
         ..Wish::default()
@@ -315,12 +336,20 @@ fn wish(cx: &Context, from: SessionKey, options: &Dict, progress: bool) -> Resul
 /// The details of an INVOCATION.
 fn details(cx: &Context, call: &Call, to: Invoked, wish: &Wish) -> Dict {
     let mut details = wish.passthru.clone();
-    if (wish.disclose_me || to.disclose_caller)
-        && let Some(caller) = cx.sessions.get(call.caller)
-    {
-        details.insert("caller".into(), Value::from(caller.id.get()));
-        details.insert("caller_authid".into(), Value::from(caller.identity.authid.as_str()));
-        details.insert("caller_authrole".into(), Value::from(caller.identity.authrole.as_str()));
+    if let Some(caller) = cx.sessions.get(call.caller) {
+        let is_disclosed = match wish.disclosure {
+            Disclosure::OnRequest => to.disclose_caller,
+            Disclosure::Always => true,
+            Disclosure::Never => false,
+        };
+        if is_disclosed {
+            details.insert("caller".into(), Value::from(caller.id.get()));
+            details.insert("caller_authid".into(), Value::from(caller.identity.authid.as_str()));
+            details.insert("caller_authrole".into(), Value::from(caller.identity.authrole.as_str()));
+        }
+        if let Some(trustlevel) = caller.role().trustlevel {
+            details.insert("trustlevel".into(), Value::from(trustlevel));
+        }
     }
     if wish.by_pattern {
         details.insert("procedure".into(), Value::from(wish.called.as_str()));
@@ -345,7 +374,9 @@ fn is_fit<'a>(
     let takes_pieces = || can(Feature::CalleeProgressiveInvocations) && can(Feature::CalleeCanceling);
     // Who calls is written into the payload, so it must be read.
     let is_readable = || !payloads.into_iter().any(Payload::is_too_complex);
-    (!wish.progress || takes_pieces()) && (callee.profile != Profile::WampAsync || is_readable())
+    (!wish.progress || takes_pieces())
+        && (wish.passthru.is_empty() || can(Feature::CalleePassthru))
+        && (callee.profile != Profile::WampAsync || is_readable())
 }
 
 /// "A callee that supports progressive results, but not call canceling, is considered not to support them."

@@ -157,6 +157,7 @@ fn a_narrowed_role_loses_subscriptions() {
         name: "test.realm".into(),
         roles: vec![Role::unrestricted("free"), reader(vec![rule("com.")])],
         strictness: Strictness::Loose,
+        strict_requests: false,
         limits: Limits::default(),
     };
     world.input(Input::Reconfigure { config, moved: Vec::new() });
