@@ -69,8 +69,15 @@ const MAX_CALL_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) struct Dealer {
     pub(crate) registrations: Registrations,
     calls: Calls,
-    /// Registrations with calls that wait, and a callee that may have room.
-    freed: Vec<RegistrationId>,
+    /// Where something may have changed for calls that wait.
+    freed: Vec<Freed>,
+}
+
+/// A registration one of whose callees may have room, or has gone.
+#[derive(Debug)]
+struct Freed {
+    registration: RegistrationId,
+    callee_lost: bool,
 }
 
 impl Dealer {
@@ -116,7 +123,7 @@ impl Dealer {
         if let Some(registration) = self.registrations.release(id, seat)
             && !registration.waiting.is_empty()
         {
-            self.freed.push(id);
+            self.freed.push(Freed { registration: id, callee_lost: false });
         }
     }
 

@@ -14,6 +14,7 @@ mod registration_meta;
 mod retained;
 mod rpc_cancel;
 mod rpc_concurrency;
+mod rpc_model;
 mod rpc_pattern;
 mod rpc_pieces;
 mod rpc_progress;
