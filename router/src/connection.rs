@@ -19,6 +19,7 @@ use crate::auth::{Admission, Admitted, Gatekeeper};
 use crate::config::{Limits, TransportKind};
 use crate::exchange::{CLOSE_TIMEOUT, Exchange};
 use crate::hub::{Hub, Seat};
+use crate::metrics::Expelled;
 use crate::outbound::{Frame, Outbound};
 use crate::platform::is_platform_realm;
 use crate::rate::Rate;
@@ -111,6 +112,7 @@ impl Connection {
                 tracing::debug!(peer = %client.peer, reason, "client did not join");
             }
             Err(Rejection::Abort(abort, code)) => {
+                shared.hub.metrics.refused();
                 Box::pin(client.refuse(abort, code, &mut inlet, &mut outlet)).await;
             }
         }
@@ -207,7 +209,7 @@ impl Client {
         tracing::info!(%peer, transport = self.kind.name(), realm = seat.realm(), authid, authrole, "session joins");
         if is_platform_realm(seat.realm()) && shared.hub.revocations.since(mark, &authid) {
             let reason = "the access of this client was ended while it joined".to_owned();
-            seat.tell(ToRealm::End { session, reason }).await;
+            seat.tell(ToRealm::End { session, why: Expelled::AccessEnded, reason }).await;
         }
         let heard = {
             let exchange = Exchange::new(session, &seat, &outbound, &gate);
@@ -218,7 +220,7 @@ impl Client {
                 () = exchange.read(inlet, rate) => None,
                 wrote = &mut writing => Some(wrote),
                 () = end_of(until) => {
-                    exchange.end("the access of this client has ended: what it joined with is no longer valid").await;
+                    exchange.end(Expelled::AccessEnded, "the access of this client has ended: what it joined with is no longer valid").await;
                     None
                 }
             };

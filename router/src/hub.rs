@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ecep_router_core::SessionKey;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use crate::budget::Budget;
 use crate::config::Limits;
+use crate::metrics::{Metrics, RealmReport};
 use crate::platform;
 use crate::realm_configs::RealmConfigs;
 use crate::realm_task::{self, INBOX_MESSAGES, ToRealm};
@@ -30,6 +32,7 @@ pub(crate) struct Hub {
     pub(crate) budget: Arc<Budget>,
     /// See [`INBOX_BYTES`].
     inbox_bytes: usize,
+    pub(crate) metrics: Arc<Metrics>,
     /// Whose sessions on platform realms were ended.
     pub(crate) revocations: Revocations,
     tasks: TaskTracker,
@@ -60,7 +63,7 @@ impl Hub {
         let (running, revocations, budget) =
             (Mutex::default(), Revocations::default(), Budget::new(limits.max_total_queue_bytes));
         let inbox_bytes = INBOX_BYTES.min(limits.max_queue_bytes / QUEUE_PART);
-        Arc::new(Self { configs, running, budget, inbox_bytes, revocations, tasks })
+        Arc::new(Self { configs, running, budget, inbox_bytes, metrics: Arc::default(), revocations, tasks })
     }
 
     fn running(&self) -> MutexGuard<'_, Running> {
@@ -79,7 +82,8 @@ impl Hub {
             None => {
                 let config = self.configs.get(name)?;
                 let (sender, receiver) = mpsc::channel(INBOX_MESSAGES);
-                self.tasks.spawn(realm_task::run(config, rand::random(), self.budget.clone(), receiver));
+                let (budget, metrics) = (self.budget.clone(), self.metrics.clone());
+                self.tasks.spawn(realm_task::run(config, rand::random(), budget, metrics, receiver));
                 let inbox = Inbox { sender, bytes: Arc::new(Semaphore::new(self.inbox_bytes)) };
                 running.realms.entry(name.to_owned()).or_insert(Entry { inbox, seats: 0 })
             }
@@ -109,6 +113,29 @@ impl Hub {
         sum
     }
 
+    /// What every realm says of itself; none of one that has not answered by then.
+    pub(crate) async fn reports(&self, by: Instant) -> Vec<(String, Option<RealmReport>)> {
+        let inboxes: Vec<(String, Inbox)> = {
+            let running = self.running();
+            running.realms.iter().map(|(name, entry)| (name.clone(), entry.inbox.clone())).collect()
+        };
+        let ask = async |inbox: &Inbox| {
+            let (answer, answered) = oneshot::channel();
+            inbox.sender.send(ToRealm::Report(answer)).await.ok()?;
+            answered.await.ok()
+        };
+        let mut reports = Vec::new();
+        for (name, inbox) in inboxes {
+            match timeout_at(by, ask(&inbox)).await {
+                Ok(Some(report)) => reports.push((name, Some(report))),
+                // It has ended meanwhile.
+                Ok(None) => {}
+                Err(_) => reports.push((name, None)),
+            }
+        }
+        reports
+    }
+
     /// Says good-bye to every session; nobody enters any more.
     pub(crate) async fn shutdown(&self) {
         let inboxes: Vec<Inbox> = {
@@ -135,6 +162,11 @@ impl Seat {
     /// The realm's name.
     pub(crate) fn realm(&self) -> &str {
         &self.realm
+    }
+
+    /// What the router counts.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.hub.metrics
     }
 
     /// Tells the realm something; waits while its inbox is full. A realm can't end while there is a seat.

@@ -11,8 +11,10 @@ pub mod config;
 mod connection;
 mod end_sessions;
 mod exchange;
+mod http;
 mod hub;
 mod listener;
+mod metrics;
 mod outbound;
 mod platform;
 mod rate;
@@ -22,5 +24,7 @@ mod revocations;
 mod server;
 mod transport;
 
-pub use config::{Address, Config, ConfigError, Limits, Listen, PlatformConfig, RealmConfig, TransportKind};
+pub use config::{
+    Address, Config, ConfigError, HttpConfig, Limits, Listen, PlatformConfig, RealmConfig, TransportKind,
+};
 pub use server::{BindError, Router};

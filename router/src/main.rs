@@ -143,6 +143,9 @@ async fn serve(config: Config, hint: &str) -> anyhow::Result<()> {
         };
         text.push_str(&format!("listening {} {scheme}://{address}\n", kind.name()));
     }
+    if let Some(address) = router.http_address() {
+        text.push_str(&format!("listening http http://{address}\n"));
+    }
     text.push_str(hint);
     // Nobody may be there to read it; the router works all the same.
     let _ = std::io::stdout().write_all(text.as_bytes());

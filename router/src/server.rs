@@ -8,6 +8,7 @@ use ecep_proto::codec::MAX_MESSAGE_BYTES;
 use ecep_proto::rawsocket::{Handshake, MAGIC};
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -15,8 +16,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Gatekeeper;
 use crate::authenticator::Authenticator;
-use crate::config::{Address, Config, ConfigError, TransportKind};
+use crate::config::{Address, Config, ConfigError, HttpConfig, TransportKind};
 use crate::connection::{Connection, LINGER, Shared};
+use crate::http::{self, Monitor};
 use crate::hub::Hub;
 use crate::listener::Listener;
 use crate::realm_configs::RealmConfigs;
@@ -57,6 +59,7 @@ pub struct Router {
     connections: TaskTracker,
     realms: TaskTracker,
     slots: Arc<Semaphore>,
+    http: Option<TcpListener>,
 }
 
 impl Router {
@@ -81,10 +84,15 @@ impl Router {
             addresses.extend(listener.tcp_address().map(|address| (listen.kind, address)));
             listeners.push((listen.kind, listener));
         }
+        let mut http = None;
+        if let Some(HttpConfig { address }) = config.http {
+            let failed = |source| BindError::Listen { address: address.into(), source };
+            http = Some(TcpListener::bind(address).await.map_err(failed)?);
+        }
         let slots = Arc::new(Semaphore::new(config.limits.max_connections));
         let shutdown = CancellationToken::new();
         let shared = Arc::new(Shared { hub, gatekeeper, limits: config.limits, shutdown });
-        Ok(Self { listeners, addresses, shared, connections: TaskTracker::new(), realms, slots })
+        Ok(Self { listeners, addresses, shared, connections: TaskTracker::new(), realms, slots, http })
     }
 
     /// Where it listens for TCP, in the order of the configuration, with the ports that were chosen for port 0.
@@ -92,13 +100,23 @@ impl Router {
         &self.addresses
     }
 
+    /// Where `/metrics` and `/healthz` are, if they are served.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
     /// Serves clients until the token is cancelled; then says GOODBYE to all of them and waits a few seconds for
     /// them to go.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { listeners, shared, connections, realms, slots, .. } = self;
+        let Self { listeners, shared, connections, realms, slots, http, .. } = self;
         let accepting = TaskTracker::new();
         for (kind, listener) in listeners {
             accepting.spawn(accept(kind, listener, shared.clone(), connections.clone(), slots.clone()));
+        }
+        let watching = CancellationToken::new();
+        if let Some(listener) = http {
+            let monitor = Monitor { hub: shared.hub.clone(), connections: connections.clone() };
+            realms.spawn(http::serve(listener, Arc::new(monitor), watching.clone()));
         }
         shutdown.cancelled().await;
         tracing::info!("router shuts down");
@@ -110,6 +128,7 @@ impl Router {
         if tokio::time::timeout(SHUTDOWN_TIMEOUT, connections.wait()).await.is_err() {
             tracing::warn!(left = connections.len(), "some clients did not hang up in time");
         }
+        watching.cancel();
         // The gatekeeper holds the way to the control plane; without it the router's own session ends.
         drop(shared);
         realms.close();

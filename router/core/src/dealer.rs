@@ -288,6 +288,11 @@ impl Dealer {
         }
     }
 
+    /// How many calls wait for their answer.
+    pub(crate) fn pending(&self) -> usize {
+        self.calls.len()
+    }
+
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }

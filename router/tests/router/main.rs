@@ -13,3 +13,4 @@ mod platform;
 mod refusals;
 mod server;
 mod unix_sockets;
+mod watched;

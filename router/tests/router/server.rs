@@ -21,6 +21,7 @@ pub struct Server {
     pub any: SocketAddr,
     pub unix: PathBuf,
     _folder: TempDir,
+    pub http: Option<SocketAddr>,
     shutdown: CancellationToken,
     running: JoinHandle<()>,
 }
@@ -45,9 +46,10 @@ impl Server {
         let find = |wanted| router.addresses().iter().find(|(kind, _)| *kind == wanted).unwrap().1;
         let (websocket, rawsocket) = (find(TransportKind::WebSocket), find(TransportKind::RawSocket));
         let any = find(TransportKind::Any);
+        let http = router.http_address();
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(router.run(shutdown.clone()));
-        Self { websocket, rawsocket, any, unix, _folder: folder, shutdown, running }
+        Self { websocket, rawsocket, any, unix, _folder: folder, http, shutdown, running }
     }
 
     pub fn address(&self, kind: TransportKind) -> SocketAddr {
