@@ -38,7 +38,8 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// Serve `/metrics` and `/healthz` on a listener of their own. Without this table there are none.
     pub http: Option<HttpConfig>,
-    /// What a client may use up. Every limit has a default that suits most.
+    /// What a client may use up. Every limit has a default that suits most; a client that runs into one is told its
+    /// key.
     pub limits: Limits,
     /// Serve the platform's realms, `ecep.control` and those of its tenants, whose clients the control plane vouches
     /// for. Without this table there are none.

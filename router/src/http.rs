@@ -7,7 +7,6 @@ use ecep_proto::api::realm::tenant_of;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use warp::Filter;
 use warp::http::{
     Response, StatusCode,
@@ -16,6 +15,7 @@ use warp::http::{
 
 use crate::hub::Hub;
 use crate::metrics::{Gauges, RealmReport};
+use crate::slots::Slots;
 
 /// What Prometheus calls its text format.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -30,7 +30,7 @@ const TENANTS: &str = "tenants";
 /// What is looked at.
 pub(crate) struct Monitor {
     pub(crate) hub: Arc<Hub>,
-    pub(crate) connections: TaskTracker,
+    pub(crate) slots: Slots,
 }
 
 impl Monitor {
@@ -49,7 +49,7 @@ impl Monitor {
         }
         realms.extend(tenants.map(|sum| (TENANTS.to_owned(), sum)));
         realms.sort();
-        let gauges = Gauges { connections: self.connections.len(), queue_bytes: self.hub.budget.used() };
+        let gauges = Gauges { connections: self.slots.used(), queue_bytes: self.hub.budget.used() };
         self.hub.metrics.write(gauges, &realms)
     }
 

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ecep_router_core::SessionKey;
+use ecep_router_core::{RealmConfig, SessionKey};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
+use crate::auth::Change;
 use crate::budget::Budget;
 use crate::config::Limits;
 use crate::metrics::{Metrics, RealmReport};
@@ -26,20 +27,21 @@ const QUEUE_PART: usize = 4;
 /// All realms.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    configs: RealmConfigs,
     running: Mutex<Running>,
     /// The memory of all clients' queues.
     pub(crate) budget: Arc<Budget>,
     /// See [`INBOX_BYTES`].
     inbox_bytes: usize,
     pub(crate) metrics: Arc<Metrics>,
-    /// Whose sessions on platform realms were ended.
+    /// Whose access has ended or changed lately.
     pub(crate) revocations: Revocations,
     tasks: TaskTracker,
 }
 
 #[derive(Debug, Default)]
 struct Running {
+    /// What those that are started are made from.
+    configs: RealmConfigs,
     realms: HashMap<String, Entry>,
     closed: bool,
 }
@@ -60,10 +62,10 @@ struct Inbox {
 
 impl Hub {
     pub(crate) fn new(configs: RealmConfigs, limits: &Limits, tasks: TaskTracker) -> Arc<Self> {
-        let (running, revocations, budget) =
-            (Mutex::default(), Revocations::default(), Budget::new(limits.max_total_queue_bytes));
+        let running = Mutex::new(Running { configs, ..Running::default() });
+        let (revocations, budget) = (Revocations::default(), Budget::new(limits.max_total_queue_bytes));
         let inbox_bytes = INBOX_BYTES.min(limits.max_queue_bytes / QUEUE_PART);
-        Arc::new(Self { configs, running, budget, inbox_bytes, metrics: Arc::default(), revocations, tasks })
+        Arc::new(Self { running, budget, inbox_bytes, metrics: Arc::default(), revocations, tasks })
     }
 
     fn running(&self) -> MutexGuard<'_, Running> {
@@ -80,7 +82,7 @@ impl Hub {
         let entry = match running.realms.get_mut(name) {
             Some(entry) => entry,
             None => {
-                let config = self.configs.get(name)?;
+                let config = running.configs.get(name)?;
                 let (sender, receiver) = mpsc::channel(INBOX_MESSAGES);
                 let (budget, metrics) = (self.budget.clone(), self.metrics.clone());
                 self.tasks.spawn(realm_task::run(config, rand::random(), budget, metrics, receiver));
@@ -94,7 +96,7 @@ impl Hub {
 
     /// Ends all sessions of this authid on that platform realm, or on all of them; how many there were.
     pub(crate) async fn end_sessions(&self, authid: &str, realm: Option<&str>, reason: &str) -> u64 {
-        self.revocations.add(authid);
+        self.revocations.add(realm, authid);
         let wanted =
             |name: &str| platform::is_platform_realm(name) && realm.is_none_or(|realm| realm == name);
         let inboxes: Vec<Inbox> = {
@@ -111,6 +113,30 @@ impl Hub {
             sum += counted.await.unwrap_or(0);
         }
         sum
+    }
+
+    /// Puts new roles and limits into force, and ends or moves the sessions of those whose access has changed.
+    pub(crate) async fn reconfigure(&self, configs: RealmConfigs, changes: &[Change]) {
+        for Change { realm, authid, .. } in changes {
+            self.revocations.add(Some(realm), authid);
+        }
+        let running: Vec<(Inbox, RealmConfig, Vec<Change>)> = {
+            let mut running = self.running();
+            running.configs = configs;
+            let Running { configs, realms, .. } = &*running;
+            let changes =
+                |name: &str| changes.iter().filter(|change| change.realm == name).cloned().collect();
+            let told = |(name, entry): (&String, &Entry)| {
+                Some((entry.inbox.clone(), configs.get(name)?, changes(name)))
+            };
+            realms.iter().filter_map(told).collect()
+        };
+        for (inbox, config, changes) in running {
+            let (done, wait) = oneshot::channel();
+            // A realm that has ended is made from the new ones when it starts again.
+            let _ = inbox.sender.send(ToRealm::Reconfigure { config, changes, done }).await;
+            let _ = wait.await;
+        }
     }
 
     /// What every realm says of itself; none of one that has not answered by then.

@@ -15,6 +15,7 @@ use ecep_router_core::{Identity, Input, Output, Realm, RealmConfig, SessionKey};
 use slab::Slab;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+use crate::auth::{Access, Change};
 use crate::budget::Budget;
 use crate::metrics::{Expelled, Metrics, RealmReport};
 use crate::outbound::{CALL_GRACE, Frame, Outbound, Pushed, SENDER_GRACE};
@@ -75,6 +76,8 @@ pub(crate) enum ToRealm {
     EndSessions { authid: String, reason: String, ended: oneshot::Sender<u64> },
     /// A client's connection is gone.
     Lost { session: SessionKey },
+    /// Roles and limits have changed, and what some may do; answered when it holds.
+    Reconfigure { config: RealmConfig, changes: Vec<Change>, done: oneshot::Sender<()> },
     /// Say how busy the realm is.
     Report(oneshot::Sender<RealmReport>),
     /// Say good-bye to everybody.
@@ -181,6 +184,24 @@ impl RealmTask {
                 if let Some(client) = self.clients.try_remove(session.0) {
                     client.outbound.close();
                 }
+            }
+            ToRealm::Reconfigure { config, changes, done } => {
+                let mut moved = Vec::new();
+                for Change { authid, access, .. } in changes {
+                    for session in self.core.sessions_of(&authid) {
+                        match &access {
+                            Access::Role(role) => moved.push((session, role.clone())),
+                            Access::Revoked(reason) => {
+                                let (why, reason) = (Expelled::AccessEnded, (*reason).to_owned());
+                                self.handle(now, ToRealm::End { session, why, reason });
+                            }
+                        }
+                    }
+                }
+                self.core.handle(now, Input::Reconfigure { config, moved });
+                self.flush(now, None);
+                // Nobody may wait for it any more.
+                let _ = done.send(());
             }
             ToRealm::Report(answer) => {
                 let (sessions, pending_calls) = (self.core.session_count(), self.core.pending_calls());

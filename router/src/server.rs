@@ -21,7 +21,10 @@ use crate::connection::{Connection, LINGER, Shared};
 use crate::http::{self, Monitor};
 use crate::hub::Hub;
 use crate::listener::Listener;
+use crate::live::Live;
 use crate::realm_configs::RealmConfigs;
+use crate::reload::Reloader;
+use crate::slots::{Slot, Slots};
 use crate::transport::stream::{Prefixed, Stream};
 use crate::transport::{Deframer, Framer, rawsocket, websocket};
 
@@ -58,7 +61,8 @@ pub struct Router {
     shared: Arc<Shared>,
     connections: TaskTracker,
     realms: TaskTracker,
-    slots: Arc<Semaphore>,
+    slots: Slots,
+    reloader: Reloader,
     http: Option<TcpListener>,
 }
 
@@ -89,10 +93,12 @@ impl Router {
             let failed = |source| BindError::Listen { address: address.into(), source };
             http = Some(TcpListener::bind(address).await.map_err(failed)?);
         }
-        let slots = Arc::new(Semaphore::new(config.limits.max_connections));
         let shutdown = CancellationToken::new();
-        let shared = Arc::new(Shared { hub, gatekeeper, limits: config.limits, shutdown });
-        Ok(Self { listeners, addresses, shared, connections: TaskTracker::new(), realms, slots, http })
+        let (gatekeeper, limits) = (Live::new(gatekeeper), Live::new(config.limits.clone()));
+        let shared = Arc::new(Shared { hub, gatekeeper, limits, shutdown });
+        let reloader = Reloader::new(&shared, config);
+        let (connections, slots) = (TaskTracker::new(), Slots::default());
+        Ok(Self { listeners, addresses, shared, connections, realms, slots, reloader, http })
     }
 
     /// Where it listens for TCP, in the order of the configuration, with the ports that were chosen for port 0.
@@ -105,6 +111,11 @@ impl Router {
         self.http.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
+    /// The way to give the router another configuration while it runs.
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
+    }
+
     /// Serves clients until the token is cancelled; then says GOODBYE to all of them and waits a few seconds for
     /// them to go.
     pub async fn run(self, shutdown: CancellationToken) {
@@ -115,7 +126,7 @@ impl Router {
         }
         let watching = CancellationToken::new();
         if let Some(listener) = http {
-            let monitor = Monitor { hub: shared.hub.clone(), connections: connections.clone() };
+            let monitor = Monitor { hub: shared.hub.clone(), slots: slots.clone() };
             realms.spawn(http::serve(listener, Arc::new(monitor), watching.clone()));
         }
         shutdown.cancelled().await;
@@ -140,7 +151,7 @@ async fn accept(
     listener: Listener,
     shared: Arc<Shared>,
     connections: TaskTracker,
-    slots: Arc<Semaphore>,
+    slots: Slots,
 ) {
     let mut full = false;
     let refusals = Arc::new(Semaphore::new(REFUSALS));
@@ -157,10 +168,11 @@ async fn accept(
                 continue;
             }
         };
-        let Ok(slot) = slots.clone().try_acquire_owned() else {
+        let limit = shared.limits.get().max_connections;
+        let Some(slot) = slots.take(limit) else {
             if !full {
                 tracing::warn!(
-                    limit = shared.limits.max_connections,
+                    limit,
                     "all connections are taken (limits.max_connections); further ones are refused"
                 );
             }
@@ -175,16 +187,11 @@ async fn accept(
     }
 }
 
-async fn serve(
-    kind: TransportKind,
-    stream: Stream,
-    peer: String,
-    shared: Arc<Shared>,
-    _slot: OwnedSemaphorePermit,
-) {
-    let deadline = Instant::now() + shared.limits.handshake_timeout();
+async fn serve(kind: TransportKind, stream: Stream, peer: String, shared: Arc<Shared>, _slot: Slot) {
+    let limits = shared.limits.get();
+    let deadline = Instant::now() + limits.handshake_timeout();
     // Boxed, as a connection lasts much longer than its handshake and needs less.
-    let ready = Box::pin(shake_hands(kind, stream, peer.clone(), shared.limits.max_message_bytes, deadline));
+    let ready = Box::pin(shake_hands(kind, stream, peer.clone(), limits.max_message_bytes, deadline));
     let ready = tokio::select! {
         ready = tokio::time::timeout_at(deadline, ready) => ready,
         () = shared.shutdown.cancelled() => return,

@@ -11,6 +11,7 @@ mod limits;
 mod load;
 mod platform;
 mod refusals;
+mod reload;
 mod server;
 mod unix_sockets;
 mod watched;
