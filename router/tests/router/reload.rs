@@ -158,7 +158,8 @@ async fn all_or_nothing() {
     let plant = Plant::start(before).await;
     let mut client = plant.ticket("p", "p").await.unwrap();
     let without = plant.changed(&role("reader", &may_call("com.more")));
-    let wrong: [(&str, fn(&mut Config)); 6] = [
+    type Change = fn(&mut Config);
+    let wrong: [(&str, Change); 6] = [
         ("listen: ", |config| config.listen.clear()),
         ("listen: ", |config| config.listen.truncate(1)),
         ("realm com.plant: it is gone", |config| drop(config.realm.remove(0))),

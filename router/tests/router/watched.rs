@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use ecep_proto::codec::Serializer;
-use ecep_proto::message::*;
 use ecep_proto::payload::Payload;
 use ecep_router::{Config, HttpConfig, TransportKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
