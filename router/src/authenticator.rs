@@ -94,8 +94,8 @@ async fn run(hub: Arc<Hub>, seat: Seat, outbound: Arc<Outbound>, mut questions: 
             }
             frames = outbound.take() => {
                 let Some(frames) = frames else { break };
-                for frame in &frames {
-                    match Serializer::MsgPack.decode(frame.as_bytes()) {
+                for frame in frames {
+                    match Serializer::MsgPack.decode(frame.into_bytes()) {
                         Ok(Message::Invocation(invocation)) => {
                             send(&seat, session, end_sessions::serve(&hub, invocation).await).await;
                         }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use ecep_router_core::SessionKey;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
@@ -76,7 +77,7 @@ impl<'a> Exchange<'a> {
             inlet.shrink();
             self.paused.store(true, Ordering::Relaxed);
             if !messages.is_empty() {
-                self.pass_on(&messages, cost).await;
+                self.pass_on(messages, cost).await;
             }
             match end {
                 None => {}
@@ -88,14 +89,13 @@ impl<'a> Exchange<'a> {
                 }
                 Some(_) => return,
             }
-            drop(messages);
             self.gate.pass().await;
             self.outbound.calm().await;
             self.paused.store(false, Ordering::Relaxed);
         }
     }
 
-    async fn pass_on(&self, encoded: &[bytes::Bytes], cost: usize) {
+    async fn pass_on(&self, encoded: Vec<Bytes>, cost: usize) {
         // Room first: what a message takes when decoded can be many times its length.
         let Some(permit) = self.seat.room(cost).await else { return };
         let mut messages = Vec::with_capacity(encoded.len());

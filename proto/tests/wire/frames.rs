@@ -38,8 +38,12 @@ pub fn examples() -> Vec<Message> {
     vec![
         Hello { realm: "somerealm".into(), details: dict(&[("roles", Value::Map(none()))]) }.into(),
         Welcome { session: SessionId::new(9129137332).unwrap(), details: dict(&[("roles", broker)]) }.into(),
-        Abort { details: dict(&[("message", "no".into())]), reason: "wamp.error.no_such_realm".into() }
-            .into(),
+        Abort {
+            details: dict(&[("message", "no".into())]),
+            reason: "wamp.error.no_such_realm".into(),
+            payload: Payload::default(),
+        }
+        .into(),
         Challenge { method: "ticket".into(), extra: none() }.into(),
         Authenticate { signature: "secret".into(), extra: none() }.into(),
         Goodbye { details: none(), reason: "wamp.close.goodbye_and_out".into() }.into(),
@@ -57,7 +61,8 @@ pub fn examples() -> Vec<Message> {
             .into(),
         Subscribed { request, subscription }.into(),
         Unsubscribe { request, subscription }.into(),
-        Unsubscribed { request }.into(),
+        Unsubscribed::answer(request).into(),
+        Unsubscribed::revoked(subscription, "gone").into(),
         Event { subscription, publication, details: none(), payload: Payload::of(1_i64) }.into(),
         Call {
             request,
@@ -71,7 +76,8 @@ pub fn examples() -> Vec<Message> {
         Register { request, options: none(), procedure: "com.myapp.sum".into() }.into(),
         Registered { request, registration }.into(),
         Unregister { request, registration }.into(),
-        Unregistered { request }.into(),
+        Unregistered::answer(request).into(),
+        Unregistered::revoked(registration, "moved").into(),
         Invocation { request, registration, details: none(), payload: Payload::of("x") }.into(),
         Interrupt { request, options: none() }.into(),
         Yield { request, options: none(), payload: full() }.into(),
@@ -91,9 +97,10 @@ fn messages() {
     let mut text = String::new();
     for message in examples() {
         let json = Serializer::Json.encode(&message);
-        let msgpack = Serializer::MsgPack.encode(&message);
+        let [msgpack, cbor] =
+            [Serializer::MsgPack, Serializer::Cbor].map(|serializer| hex(&serializer.encode(&message)));
         let json = std::str::from_utf8(&json).expect("JSON is UTF-8");
-        let _ = writeln!(text, "{}\n  {json}\n  {}", message.name(), hex(&msgpack));
+        let _ = writeln!(text, "{}\n  {json}\n  {msgpack}\n  {cbor}", message.name());
     }
     insta::assert_snapshot!(text);
 }
@@ -106,8 +113,9 @@ fn rawsocket() {
     assert_eq!(Handshake::decode([0x7f, 0xf1, 0, 0]), Ok(largest));
     assert_eq!(Handshake::new(Serializer::MsgPack, 1000).encode(), [0x7f, 0x02, 0, 0], "512, not 1024");
     assert_eq!(Handshake::new(Serializer::MsgPack, 0).max_bytes, 512);
-    assert_eq!(Handshake::decode([0x7f, 0xf3, 0, 0]), Err(HandshakeError::Serializer(3)));
-    assert_eq!(HandshakeError::Serializer(3).answer(), Some([0x7f, 0x10, 0, 0]));
+    assert_eq!(Handshake::new(Serializer::Cbor, 1 << 24).encode(), [0x7f, 0xf3, 0, 0]);
+    assert_eq!(Handshake::decode([0x7f, 0xf4, 0, 0]), Err(HandshakeError::Serializer(4)));
+    assert_eq!(HandshakeError::Serializer(4).answer(), Some([0x7f, 0x10, 0, 0]));
     assert_eq!(Handshake::decode([0x7f, 0x10, 0, 0]), Err(HandshakeError::Refused(1)));
     assert_eq!(Handshake::decode([0x7f, 0xf1, 0, 1]), Err(HandshakeError::Reserved));
     assert_eq!(Handshake::decode(*b"GET "), Err(HandshakeError::Magic(b'G')));

@@ -102,7 +102,7 @@ impl Broker {
             return Err(Failure::refused(NO_SUCH_SUBSCRIPTION, text));
         }
         self.leave(from, message.subscription);
-        cx.send(from, Unsubscribed { request: message.request });
+        cx.send(from, Unsubscribed::answer(message.request));
         Ok(())
     }
 

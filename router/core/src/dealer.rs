@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use ecep_proto::error::{
     CANCELED, LIMIT_EXCEEDED, NO_SUCH_PROCEDURE, NO_SUCH_REGISTRATION, OPTION_NOT_ALLOWED,
-    PROCEDURE_ALREADY_EXISTS, SESSION_COUNT, TIMEOUT,
+    PROCEDURE_ALREADY_EXISTS, TIMEOUT,
 };
 use ecep_proto::id::{RegistrationId, RequestId};
 use ecep_proto::message::{
     Call, CallResult, Cancel, Error, Invocation, Register, Registered, Unregister, Unregistered, Yield,
 };
+use ecep_proto::meta::SESSION_COUNT;
 use ecep_proto::payload::Payload;
 use ecep_proto::uri::{Match, Uri};
 use ecep_proto::value::{Dict, Value};
@@ -152,7 +153,7 @@ impl Dealer {
             return Err(Failure::refused(NO_SUCH_REGISTRATION, text));
         }
         self.drop_registration(message.registration);
-        cx.send(from, Unregistered { request: message.request });
+        cx.send(from, Unregistered::answer(message.request));
         Ok(())
     }
 

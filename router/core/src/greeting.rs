@@ -2,6 +2,7 @@
 
 use ecep_proto::error::{NO_MATCHING_AUTH_METHOD, NO_SUCH_REALM, PROTOCOL_VIOLATION};
 use ecep_proto::message::{Abort, Message};
+use ecep_proto::payload::Payload;
 use ecep_proto::uri::{Strictness, Uri};
 use ecep_proto::value::{Dict, Value};
 
@@ -47,7 +48,7 @@ impl Greeting {
 /// An ABORT with a sentence for people.
 pub fn abort(reason: &str, message: &str) -> Abort {
     let details = Dict::from([("message".to_owned(), Value::from(message))]);
-    Abort { details, reason: reason.to_owned() }
+    Abort { details, reason: reason.to_owned(), payload: Payload::default() }
 }
 
 /// Reads the first message of a client.

@@ -3,7 +3,8 @@
 use ecep_proto::uri::{Match, Strictness, Uri};
 use ecep_proto::value::{Dict, Value};
 
-use ecep_proto::error::{INVALID_URI, RESERVED_PREFIX};
+use ecep_proto::error::INVALID_URI;
+use ecep_proto::meta::RESERVED_PREFIX;
 
 /// Why a request is not done.
 #[derive(Debug)]

@@ -216,7 +216,7 @@ fn registrations() {
     world.send("bob", Unregister { request, registration });
     assert_eq!(world.error("bob").error, "wamp.error.no_such_registration", "not bob's");
     world.send("alice", Unregister { request, registration });
-    assert_eq!(world.receive("alice"), Unregistered { request }.into());
+    assert_eq!(world.receive("alice"), Unregistered::answer(request).into());
     assert_ne!(world.register("bob", "com.sum"), registration);
 }
 

@@ -108,7 +108,7 @@ fn leaving() {
     world.subscribe("carol", "com.topic", "exact");
     let request = world.request();
     world.send("bob", Unsubscribe { request, subscription });
-    assert_eq!(world.receive("bob"), Unsubscribed { request }.into());
+    assert_eq!(world.receive("bob"), Unsubscribed::answer(request).into());
     world.lose("carol");
     world.publish("alice", "com.topic", Dict::new(), Payload::default());
     world.nothing("bob");

@@ -44,7 +44,8 @@ fn greetings() {
         assert!(abort.details["message"].as_str().unwrap().contains(reason), "{abort:?}");
     }
     assert!(read_authenticate(hello(Dict::new())).is_err());
-    let abort = Abort { details: Dict::new(), reason: "wamp.error.not_now".into() };
+    let abort =
+        Abort { details: Dict::new(), reason: "wamp.error.not_now".into(), payload: Payload::default() };
     assert_eq!(read_authenticate(abort.into()), Ok(None));
 }
 
@@ -96,7 +97,7 @@ fn violations() {
     let messages: [Message; 5] = [
         hello(dict(&[roles()])),
         Authenticate { signature: String::new(), extra: Dict::new() }.into(),
-        Unregistered { request }.into(),
+        Unregistered::answer(request).into(),
         Interrupt { request, options: Dict::new() }.into(),
         Error {
             request_type: Call::CODE,
