@@ -1,11 +1,17 @@
 //! From messages to bytes and back: which serializers there are, what they are called on the transports, and
 //! the bounds that hold for all of them.
 
+mod binary;
+mod cbor;
 mod json;
 mod msgpack;
+pub(crate) mod sink;
+pub(crate) mod source;
+pub(crate) mod write;
 
 use bytes::Bytes;
 
+use self::write::Write;
 use crate::error::DecodeError;
 use crate::message::Message;
 use crate::value::Dict;
@@ -21,17 +27,29 @@ pub enum Serializer {
     Json,
     /// MessagePack.
     MsgPack,
+    /// CBOR.
+    Cbor,
 }
 
 impl Serializer {
     /// All of them, in the order in which tables are built.
-    pub const ALL: [Self; 2] = [Self::Json, Self::MsgPack];
+    pub const ALL: [Self; 3] = [Self::Json, Self::MsgPack, Self::Cbor];
+
+    /// The name, for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Json => "JSON",
+            Self::MsgPack => "MessagePack",
+            Self::Cbor => "CBOR",
+        }
+    }
 
     /// The name of the WebSocket subprotocol.
     pub const fn subprotocol(self) -> &'static str {
         match self {
             Self::Json => "wamp.2.json",
             Self::MsgPack => "wamp.2.msgpack",
+            Self::Cbor => "wamp.2.cbor",
         }
     }
 
@@ -45,6 +63,7 @@ impl Serializer {
         match self {
             Self::Json => 1,
             Self::MsgPack => 2,
+            Self::Cbor => 3,
         }
     }
 
@@ -55,29 +74,37 @@ impl Serializer {
 
     /// Whether WebSocket carries it in binary frames.
     pub const fn is_binary(self) -> bool {
-        matches!(self, Self::MsgPack)
+        !matches!(self, Self::Json)
     }
 
-    /// Writes a message. Floats that JSON lacks (NaN, infinities) become null there.
+    /// Writes a message. A payload that came in this serializer is copied as it came; floats that JSON lacks (NaN,
+    /// infinities) become null there.
     pub fn encode(self, message: &Message) -> Bytes {
-        Bytes::from(match self {
-            Self::Json => json::encode(message),
-            Self::MsgPack => msgpack::encode(message),
-        })
+        fn encode<W: Write>(message: &Message) -> Bytes {
+            let mut writer = W::with_capacity(message.size_hint(W::SERIALIZER));
+            message.write(&mut writer);
+            Bytes::from(writer.into_bytes().into_boxed_slice())
+        }
+        match self {
+            Self::Json => encode::<json::Writer>(message),
+            Self::MsgPack => encode::<msgpack::Writer>(message),
+            Self::Cbor => encode::<cbor::Writer>(message),
+        }
     }
 
-    /// Reads a message.
+    /// Reads a message. Its payload is checked but not read: it stays the part of the frame that it is.
     ///
     /// # Errors
     /// Says what is wrong with the bytes, for whoever sent them.
-    pub fn decode(self, bytes: &[u8]) -> Result<Message, DecodeError> {
-        if bytes.len() > MAX_MESSAGE_BYTES {
-            return Err(DecodeError::TooLarge(bytes.len()));
+    pub fn decode(self, frame: Bytes) -> Result<Message, DecodeError> {
+        if frame.len() > MAX_MESSAGE_BYTES {
+            return Err(DecodeError::TooLarge(frame.len()));
         }
-        Message::from_value(match self {
-            Self::Json => json::decode(bytes)?,
-            Self::MsgPack => msgpack::decode(bytes)?,
-        })
+        match self {
+            Self::Json => Message::read::<json::Reader>(self, &frame),
+            Self::MsgPack => Message::read::<msgpack::Reader>(self, &frame),
+            Self::Cbor => Message::read::<cbor::Reader>(self, &frame),
+        }
     }
 }
 

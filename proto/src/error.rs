@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::value::MAX_OPTION_VALUES;
+
 /// A peer broke the protocol; ends the session.
 pub const PROTOCOL_VIOLATION: &str = "wamp.error.protocol_violation";
 /// No such realm, or it is not for this peer.
@@ -76,7 +78,7 @@ pub enum DecodeError {
     /// The bytes are not what the serializer writes.
     #[error("not a valid {serializer} value: {reason}")]
     Malformed {
-        /// `JSON` or `MessagePack`.
+        /// Its name.
         serializer: &'static str,
         /// What the parser says, and where.
         reason: String,
@@ -112,6 +114,14 @@ pub enum DecodeError {
         expected: &'static str,
         /// What is there.
         found: &'static str,
+    },
+    /// Options or details that take too much memory.
+    #[error("{message}.{field} holds more than {MAX_OPTION_VALUES} values, each dictionary counted as 24")]
+    TooComplex {
+        /// The message's name.
+        message: &'static str,
+        /// The element's name.
+        field: &'static str,
     },
     /// There are more elements than the message has.
     #[error("{message} has {extra} elements too many")]

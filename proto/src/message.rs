@@ -2,15 +2,20 @@
 //!
 //! Owns the order and type of a message's elements. Options and details stay dictionaries, and URIs stay text:
 //! what they may say is judged by whoever acts on the message, who can answer with an ERROR instead of ending
-//! the session. Must not know serializers.
+//! the session. Must not know what the serializers' bytes look like.
 
-use serde::ser::SerializeSeq;
-use serde::{Serialize, Serializer};
+use std::ops::Range;
 
+use bytes::Bytes;
+
+use crate::codec::Serializer;
+use crate::codec::sink::{Shape, Tree, feed_map};
+use crate::codec::source::Source;
+use crate::codec::write::Write;
 use crate::error::DecodeError;
 use crate::id::{MAX_ID, PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
 use crate::payload::Payload;
-use crate::value::{Dict, Value};
+use crate::value::{Dict, MAX_OPTION_VALUES, Value};
 
 macro_rules! messages {
     ($($(#[$doc:meta])* $name:ident($code:literal, $text:literal) { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {
@@ -46,17 +51,12 @@ macro_rules! messages {
                 match self { $(Self::$name(_) => $text,)* }
             }
 
-            /// The message that this value is.
-            ///
-            /// # Errors
-            /// Says which element is missing, wrong or too much.
-            pub fn from_value(value: Value) -> Result<Self, DecodeError> {
-                let Value::List(list) = value else { return Err(DecodeError::NotAMessage) };
-                let mut elements = list.into_iter();
-                let code = elements.next().and_then(|code| code.as_u64()).ok_or(DecodeError::NotAMessage)?;
-                match code {
+            /// Reads a message.
+            pub(crate) fn read<'a, R: Source<'a>>(serializer: Serializer, frame: &'a Bytes) -> Result<Self, DecodeError> {
+                let mut elements = Elements::begin(serializer, frame, R::new(frame)?)?;
+                match elements.code()? {
                     $($code => {
-                        let mut elements = Elements { message: $text, rest: elements };
+                        elements.message = $text;
                         let message = $name { $($field: Element::take(&mut elements, stringify!($field))?,)* };
                         elements.end()?;
                         Ok(Self::$name(message))
@@ -64,18 +64,23 @@ macro_rules! messages {
                     unknown => Err(DecodeError::UnknownType(unknown)),
                 }
             }
-        }
 
-        impl Serialize for Message {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            /// Writes the message.
+            pub(crate) fn write<W: Write>(&self, writer: &mut W) {
                 match self {$(
                     Self::$name(message) => {
-                        let count = 1 $(+ message.$field.count())*;
-                        let mut seq = serializer.serialize_seq(Some(count))?;
-                        seq.serialize_element(&$name::CODE)?;
-                        $(message.$field.write(&mut seq)?;)*
-                        seq.end()
+                        writer.list(Some(1 $(+ message.$field.count())*));
+                        writer.unsigned($name::CODE);
+                        $(message.$field.write(writer);)*
+                        writer.end_list();
                     }
+                )*}
+            }
+
+            /// About how many bytes it takes, rather too many than too few.
+            pub(crate) fn size_hint(&self, serializer: Serializer) -> usize {
+                match self {$(
+                    Self::$name(message) => 8 $(+ message.$field.size_hint(serializer))*,
                 )*}
             }
         }
@@ -314,23 +319,79 @@ fn revocation(what: &str, id: u64, reason: &str) -> Dict {
 }
 
 /// What is left of a message's list while it is read.
-struct Elements {
+struct Elements<'a, R> {
     message: &'static str,
-    rest: std::vec::IntoIter<Value>,
+    serializer: Serializer,
+    frame: &'a Bytes,
+    source: R,
+    ended: bool,
+    /// How many values its options may still hold.
+    values: usize,
 }
 
-impl Elements {
+impl<'a, R: Source<'a>> Elements<'a, R> {
+    fn begin(serializer: Serializer, frame: &'a Bytes, mut source: R) -> Result<Self, DecodeError> {
+        source.begin()?;
+        Ok(Self { message: "", serializer, frame, source, ended: false, values: MAX_OPTION_VALUES })
+    }
+
+    fn more(&mut self) -> Result<bool, DecodeError> {
+        self.ended = self.ended || !self.source.more()?;
+        Ok(!self.ended)
+    }
+
+    /// The message's type.
+    fn code(&mut self) -> Result<u64, DecodeError> {
+        if !self.more()? {
+            return Err(DecodeError::NotAMessage);
+        }
+        let mut tree = Tree::new(1);
+        self.source.element(&mut tree)?;
+        let code = tree.finish().and_then(|(code, _)| code.as_u64());
+        code.ok_or(DecodeError::NotAMessage)
+    }
+
     fn next(&mut self, field: &'static str) -> Result<Value, DecodeError> {
-        self.rest.next().ok_or(DecodeError::Missing { message: self.message, field })
+        if !self.more()? {
+            return Err(DecodeError::Missing { message: self.message, field });
+        }
+        let mut tree = Tree::new(self.values);
+        self.source.element(&mut tree)?;
+        let too_complex = DecodeError::TooComplex { message: self.message, field };
+        let (value, values) = tree.finish().ok_or(too_complex)?;
+        self.values = values;
+        Ok(value)
     }
 
-    fn wrong(&self, field: &'static str, expected: &'static str, found: &Value) -> DecodeError {
-        DecodeError::WrongType { message: self.message, field, expected, found: found.kind() }
+    /// Where a part of the payload is in the frame: nowhere if there is nothing in it.
+    fn part(&mut self, field: &'static str, expected: &'static str) -> Result<Range<usize>, DecodeError> {
+        if !self.more()? {
+            return Ok(0..0);
+        }
+        let begin = self.source.position();
+        let mut shape = Shape::default();
+        self.source.element(&mut shape)?;
+        if shape.kind == "null" || shape.kind == expected && shape.is_empty() {
+            return Ok(0..0);
+        }
+        if shape.kind != expected {
+            return Err(self.wrong(field, expected, shape.kind));
+        }
+        Ok(begin..self.source.position())
     }
 
-    fn end(self) -> Result<(), DecodeError> {
-        match self.rest.len() {
-            0 => Ok(()),
+    fn wrong(&self, field: &'static str, expected: &'static str, found: &'static str) -> DecodeError {
+        DecodeError::WrongType { message: self.message, field, expected, found }
+    }
+
+    fn end(mut self) -> Result<(), DecodeError> {
+        let mut extra = 0;
+        while self.more()? {
+            self.source.element(&mut Shape::default())?;
+            extra += 1;
+        }
+        match extra {
+            0 => self.source.finish(),
             extra => Err(DecodeError::Surplus { message: self.message, extra }),
         }
     }
@@ -338,131 +399,161 @@ impl Elements {
 
 /// What can stand in a message's list.
 trait Element: Sized {
-    fn take(elements: &mut Elements, field: &'static str) -> Result<Self, DecodeError>;
+    fn take<'a, R: Source<'a>>(
+        elements: &mut Elements<'a, R>,
+        field: &'static str,
+    ) -> Result<Self, DecodeError>;
     /// How many elements of the list it takes.
     fn count(&self) -> usize {
         1
     }
-    fn write<S: SerializeSeq>(&self, seq: &mut S) -> Result<(), S::Error>;
+    fn write<W: Write>(&self, writer: &mut W);
+    fn size_hint(&self, _: Serializer) -> usize {
+        // A number in words, and a comma.
+        20
+    }
 }
 
 impl Element for String {
-    fn take(elements: &mut Elements, field: &'static str) -> Result<Self, DecodeError> {
+    fn take<'a, R: Source<'a>>(
+        elements: &mut Elements<'a, R>,
+        field: &'static str,
+    ) -> Result<Self, DecodeError> {
         match elements.next(field)? {
             Value::Str(text) => Ok(text),
-            other => Err(elements.wrong(field, "a string", &other)),
+            other => Err(elements.wrong(field, "a string", other.kind())),
         }
     }
 
-    fn write<S: SerializeSeq>(&self, seq: &mut S) -> Result<(), S::Error> {
-        seq.serialize_element(self)
+    fn write<W: Write>(&self, writer: &mut W) {
+        writer.text(self);
+    }
+
+    fn size_hint(&self, _: Serializer) -> usize {
+        self.len() + 5
     }
 }
 
 impl Element for u64 {
-    fn take(elements: &mut Elements, field: &'static str) -> Result<Self, DecodeError> {
+    fn take<'a, R: Source<'a>>(
+        elements: &mut Elements<'a, R>,
+        field: &'static str,
+    ) -> Result<Self, DecodeError> {
         let value = elements.next(field)?;
-        value.as_u64().ok_or_else(|| elements.wrong(field, "an integer of 0 or more", &value))
+        value.as_u64().ok_or_else(|| elements.wrong(field, "an integer of 0 or more", value.kind()))
     }
 
-    fn write<S: SerializeSeq>(&self, seq: &mut S) -> Result<(), S::Error> {
-        seq.serialize_element(self)
+    fn write<W: Write>(&self, writer: &mut W) {
+        writer.unsigned(*self);
     }
 }
 
 impl Element for Dict {
-    fn take(elements: &mut Elements, field: &'static str) -> Result<Self, DecodeError> {
+    fn take<'a, R: Source<'a>>(
+        elements: &mut Elements<'a, R>,
+        field: &'static str,
+    ) -> Result<Self, DecodeError> {
         match elements.next(field)? {
             Value::Map(map) => Ok(map),
             // Some clients send null for an empty dictionary.
             Value::Null => Ok(Self::new()),
-            other => Err(elements.wrong(field, "a dictionary", &other)),
+            other => Err(elements.wrong(field, "a dictionary", other.kind())),
         }
     }
 
-    fn write<S: SerializeSeq>(&self, seq: &mut S) -> Result<(), S::Error> {
-        seq.serialize_element(self)
+    fn write<W: Write>(&self, writer: &mut W) {
+        feed_map(self, writer);
+    }
+
+    fn size_hint(&self, _: Serializer) -> usize {
+        3 + self.len() * 48
     }
 }
 
 /// An element at the end of the list that may be absent.
 impl Element for Option<Dict> {
-    fn take(elements: &mut Elements, field: &'static str) -> Result<Self, DecodeError> {
-        if elements.rest.len() == 0 { Ok(None) } else { Dict::take(elements, field).map(Some) }
+    fn take<'a, R: Source<'a>>(
+        elements: &mut Elements<'a, R>,
+        field: &'static str,
+    ) -> Result<Self, DecodeError> {
+        match elements.next(field) {
+            Err(DecodeError::Missing { .. }) => Ok(None),
+            Ok(Value::Map(map)) => Ok(Some(map)),
+            Ok(Value::Null) => Ok(None),
+            Ok(other) => Err(elements.wrong(field, "a dictionary", other.kind())),
+            Err(error) => Err(error),
+        }
     }
 
     fn count(&self) -> usize {
         usize::from(self.is_some())
     }
 
-    fn write<S: SerializeSeq>(&self, seq: &mut S) -> Result<(), S::Error> {
-        self.as_ref().map_or(Ok(()), |dict| seq.serialize_element(dict))
+    fn write<W: Write>(&self, writer: &mut W) {
+        if let Some(dict) = self {
+            dict.write(writer);
+        }
+    }
+
+    fn size_hint(&self, serializer: Serializer) -> usize {
+        self.as_ref().map_or(0, |dict| dict.size_hint(serializer))
     }
 }
 
 /// 0 stands for none: the message answers no request.
 impl Element for Option<RequestId> {
-    fn take(elements: &mut Elements, field: &'static str) -> Result<Self, DecodeError> {
+    fn take<'a, R: Source<'a>>(
+        elements: &mut Elements<'a, R>,
+        field: &'static str,
+    ) -> Result<Self, DecodeError> {
         let value = elements.next(field)?;
         match value.as_u64() {
             Some(0) => Ok(None),
             Some(number) if number <= MAX_ID => Ok(RequestId::new(number)),
-            _ => Err(elements.wrong(field, "an integer from 0 to 2^53", &value)),
+            _ => Err(elements.wrong(field, "an integer from 0 to 2^53", value.kind())),
         }
     }
 
-    fn write<S: SerializeSeq>(&self, seq: &mut S) -> Result<(), S::Error> {
-        seq.serialize_element(&self.map_or(0, RequestId::get))
+    fn write<W: Write>(&self, writer: &mut W) {
+        writer.unsigned(self.map_or(0, RequestId::get));
     }
 }
 
 /// Up to two elements at the end of the list: `Arguments|list, ArgumentsKw|dict`.
 impl Element for Payload {
-    fn take(elements: &mut Elements, _: &'static str) -> Result<Self, DecodeError> {
-        let args = match elements.rest.next() {
-            None => return Ok(Self::default()),
-            Some(Value::Null) => Vec::new(),
-            Some(Value::List(list)) => list,
-            Some(other) => return Err(elements.wrong("Arguments", "a list", &other)),
-        };
-        let kwargs = match elements.rest.next() {
-            None | Some(Value::Null) => Dict::new(),
-            Some(Value::Map(map)) => map,
-            Some(other) => return Err(elements.wrong("ArgumentsKw", "a dictionary", &other)),
-        };
-        Ok(Self::new(args, kwargs))
+    fn take<'a, R: Source<'a>>(elements: &mut Elements<'a, R>, _: &'static str) -> Result<Self, DecodeError> {
+        let args = elements.part("Arguments", "a list")?;
+        let kwargs = elements.part("ArgumentsKw", "a dictionary")?;
+        Ok(Self::received(elements.serializer, elements.frame, args, kwargs))
     }
 
     fn count(&self) -> usize {
-        match self.kwargs() {
-            None => 0,
-            Some(kwargs) if kwargs.is_empty() => 1,
-            Some(_) => 2,
-        }
+        self.elements()
     }
 
-    fn write<S: SerializeSeq>(&self, seq: &mut S) -> Result<(), S::Error> {
-        if let Some(kwargs) = self.kwargs() {
-            seq.serialize_element(self.args())?;
-            if !kwargs.is_empty() {
-                seq.serialize_element(kwargs)?;
-            }
-        }
-        Ok(())
+    fn write<W: Write>(&self, writer: &mut W) {
+        self.write_elements(writer);
+    }
+
+    fn size_hint(&self, serializer: Serializer) -> usize {
+        self.bytes_hint(serializer)
     }
 }
 
 macro_rules! id_elements {
     ($($name:ident)*) => {$(
         impl Element for $name {
-            fn take(elements: &mut Elements, field: &'static str) -> Result<Self, DecodeError> {
+            fn take<'a, R: Source<'a>>(
+                elements: &mut Elements<'a, R>,
+                field: &'static str,
+            ) -> Result<Self, DecodeError> {
                 let value = elements.next(field)?;
                 let id = value.as_u64().and_then(Self::new);
-                id.ok_or_else(|| elements.wrong(field, "an integer from 1 to 2^53", &value))
+                id.ok_or_else(|| elements.wrong(field, "an integer from 1 to 2^53", value.kind()))
             }
 
-            fn write<S: SerializeSeq>(&self, seq: &mut S) -> Result<(), S::Error> {
-                seq.serialize_element(&self.get())
+            fn write<W: Write>(&self, writer: &mut W) {
+                writer.unsigned(self.get());
             }
         }
     )*};

@@ -18,7 +18,7 @@ pub enum HandshakeError {
     #[error("this is a WAMP RawSocket port: the first byte must be 7f, not {0:02x}")]
     Magic(u8),
     /// The serializer is not offered.
-    #[error("serializer {0} is not offered here: use 1 (JSON) or 2 (MessagePack)")]
+    #[error("serializer {0} is not offered here: use 1 (JSON), 2 (MessagePack) or 3 (CBOR)")]
     Serializer(u8),
     /// The reserved bytes are in use.
     #[error("the last two bytes of the handshake are reserved and must be 0")]

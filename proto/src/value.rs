@@ -19,9 +19,16 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// deep; a bound keeps recursion off the end of a 2 MiB stack.
 pub const MAX_DEPTH: usize = 64;
 
-/// How many values one decoded message may hold. One byte of MessagePack can become a value of 24 bytes in
-/// memory, so without it a message of 16 MiB could take 400 MB.
+/// How many values one message may hold: more than people's programs send, and less than keeps a router busy.
 pub const MAX_VALUES: usize = 1 << 20;
+
+/// How many values the options or details of one message may hold, where a dictionary counts as 24: a small one takes
+/// that much memory. Lists of sessions that an event is for are the longest that there are.
+pub const MAX_OPTION_VALUES: usize = 1 << 12;
+
+/// How many values of a payload are read into memory, counted in the same way: about 6 MB. A byte of MessagePack can
+/// become 24 in memory, and a small dictionary 600.
+pub const MAX_PAYLOAD_VALUES: usize = 1 << 18;
 
 /// A WAMP dictionary. Sorted, so that encoding is the same each time.
 pub type Dict = BTreeMap<String, Value>;
@@ -137,6 +144,12 @@ impl From<Dict> for Value {
     fn from(map: Dict) -> Self {
         Self::Map(map)
     }
+}
+
+/// The bytes that a text of JSON stands for. Text that starts with U+0000 but is no Base64 is nobody's bytes: it stays
+/// text.
+pub(crate) fn bytes_in_json(text: &str) -> Option<Vec<u8>> {
+    BASE64.decode(text.strip_prefix('\0')?).ok()
 }
 
 impl Serialize for Value {
@@ -258,14 +271,8 @@ impl<'de> Visitor<'de> for ValueVisitor<'_> {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        // Text that starts with U+0000 but is no Base64 is nobody's bytes: it stays text.
-        if self.json
-            && let Some(encoded) = text.strip_prefix('\0')
-            && let Ok(bytes) = BASE64.decode(encoded)
-        {
-            return Ok(Value::Bytes(bytes));
-        }
-        Ok(Value::Str(text.to_owned()))
+        let bytes = if self.json { bytes_in_json(text) } else { None };
+        Ok(bytes.map_or_else(|| Value::from(text), Value::Bytes))
     }
 
     fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Value, E> {

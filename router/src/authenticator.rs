@@ -107,8 +107,8 @@ async fn run(
             }
             frames = outbound.take() => {
                 let Some(frames) = frames else { break };
-                for frame in &frames {
-                    match Serializer::MsgPack.decode(frame.as_bytes()) {
+                for frame in frames {
+                    match Serializer::MsgPack.decode(frame.into_bytes()) {
                         Ok(Message::Invocation(invocation)) => {
                             send(&seat, session, end_sessions::serve(&hub, invocation).await).await;
                         }

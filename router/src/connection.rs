@@ -162,9 +162,10 @@ impl Client {
             let incoming = timeout_at(self.deadline, inlet.next()).await;
             match incoming.map_err(|_| self.too_slow())? {
                 Incoming::Message(bytes) => {
+                    outlet.answer_like(inlet);
                     return self
                         .serializer
-                        .decode(&bytes)
+                        .decode(bytes)
                         .map_err(|error| violation(&error.to_string(), websocket::NORMAL));
                 }
                 Incoming::Answer(frame) => {

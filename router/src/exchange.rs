@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use ecep_router_core::SessionKey;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
@@ -83,7 +84,7 @@ impl<'a> Exchange<'a> {
             self.paused.store(true, Ordering::Relaxed);
             let count = messages.len();
             if !messages.is_empty() {
-                self.pass_on(&messages, cost).await;
+                self.pass_on(messages, cost).await;
             }
             match end {
                 None => {}
@@ -95,7 +96,6 @@ impl<'a> Exchange<'a> {
                 }
                 Some(_) => return,
             }
-            drop(messages);
             self.gate.pass().await;
             self.outbound.calm().await;
             if let Some(wait) = rate.spend(count, std::time::Instant::now) {
@@ -105,7 +105,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    async fn pass_on(&self, encoded: &[bytes::Bytes], cost: usize) {
+    async fn pass_on(&self, encoded: Vec<Bytes>, cost: usize) {
         // Room first: what a message takes when decoded can be many times its length.
         let Some(permit) = self.seat.room(cost).await else { return };
         self.seat.metrics().received_bytes(encoded.iter().map(bytes::Bytes::len).sum());

@@ -230,8 +230,9 @@ async fn shake_hands(
         let peer_limit = max_bytes.min(MAX_MESSAGE_BYTES - 1);
         Connection { stream, deframer, framer, kind, peer, serializer, peer_limit, deadline }
     } else {
-        let (deframer, serializer) = websocket::accept(Prefixed { first, stream: &mut stream }, max).await?;
-        let (deframer, framer) = (Deframer::WebSocket(deframer), Framer::websocket(serializer));
+        let (deframer, subprotocol) = websocket::accept(Prefixed { first, stream: &mut stream }, max).await?;
+        let (deframer, framer) = (Deframer::WebSocket(deframer), Framer::websocket(subprotocol));
+        let serializer = subprotocol.serializer;
         let peer_limit = MAX_MESSAGE_BYTES;
         Connection { stream, deframer, framer, kind, peer, serializer, peer_limit, deadline }
     })

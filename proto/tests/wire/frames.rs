@@ -97,9 +97,10 @@ fn messages() {
     let mut text = String::new();
     for message in examples() {
         let json = Serializer::Json.encode(&message);
-        let msgpack = Serializer::MsgPack.encode(&message);
+        let [msgpack, cbor] =
+            [Serializer::MsgPack, Serializer::Cbor].map(|serializer| hex(&serializer.encode(&message)));
         let json = std::str::from_utf8(&json).expect("JSON is UTF-8");
-        let _ = writeln!(text, "{}\n  {json}\n  {}", message.name(), hex(&msgpack));
+        let _ = writeln!(text, "{}\n  {json}\n  {msgpack}\n  {cbor}", message.name());
     }
     insta::assert_snapshot!(text);
 }
@@ -112,8 +113,9 @@ fn rawsocket() {
     assert_eq!(Handshake::decode([0x7f, 0xf1, 0, 0]), Ok(largest));
     assert_eq!(Handshake::new(Serializer::MsgPack, 1000).encode(), [0x7f, 0x02, 0, 0], "512, not 1024");
     assert_eq!(Handshake::new(Serializer::MsgPack, 0).max_bytes, 512);
-    assert_eq!(Handshake::decode([0x7f, 0xf3, 0, 0]), Err(HandshakeError::Serializer(3)));
-    assert_eq!(HandshakeError::Serializer(3).answer(), Some([0x7f, 0x10, 0, 0]));
+    assert_eq!(Handshake::new(Serializer::Cbor, 1 << 24).encode(), [0x7f, 0xf3, 0, 0]);
+    assert_eq!(Handshake::decode([0x7f, 0xf4, 0, 0]), Err(HandshakeError::Serializer(4)));
+    assert_eq!(HandshakeError::Serializer(4).answer(), Some([0x7f, 0x10, 0, 0]));
     assert_eq!(Handshake::decode([0x7f, 0x10, 0, 0]), Err(HandshakeError::Refused(1)));
     assert_eq!(Handshake::decode([0x7f, 0xf1, 0, 1]), Err(HandshakeError::Reserved));
     assert_eq!(Handshake::decode(*b"GET "), Err(HandshakeError::Magic(b'G')));

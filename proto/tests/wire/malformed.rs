@@ -1,7 +1,9 @@
 //! Bytes from strangers: whatever they are, they are refused with a reason, cheaply and without a panic.
 
+use bytes::Bytes;
 use ecep_proto::codec::{MAX_MESSAGE_BYTES, Serializer};
 use ecep_proto::error::DecodeError;
+use ecep_proto::message::Message;
 use ecep_proto::rawsocket::{FrameHeader, Handshake};
 use ecep_proto::value::{MAX_DEPTH, MAX_VALUES};
 use proptest::prelude::*;
@@ -11,7 +13,7 @@ proptest! {
     #[test]
     fn noise(bytes in any::<Vec<u8>>()) {
         for serializer in Serializer::ALL {
-            let _ = serializer.decode(&bytes);
+            let _ = serializer.decode(Bytes::copy_from_slice(&bytes));
         }
     }
 
@@ -20,8 +22,8 @@ proptest! {
     fn noise_in_a_message(bytes in any::<Vec<u8>>(), code in any::<u8>(), json in "\\[[0-9]{1,2},.{0,60}\\]") {
         let mut message = vec![0x95, code, 0x01];
         message.extend_from_slice(&bytes);
-        let _ = Serializer::MsgPack.decode(&message);
-        let _ = Serializer::Json.decode(json.as_bytes());
+        let _ = Serializer::MsgPack.decode(message.into());
+        let _ = Serializer::Json.decode(Bytes::copy_from_slice(json.as_bytes()));
     }
 
     /// Any four bytes are a handshake or a header, or are refused; what is accepted is written the same way.
@@ -43,10 +45,10 @@ fn truncated() {
         for serializer in Serializer::ALL {
             let bytes = serializer.encode(&message);
             for end in 0..bytes.len() {
-                assert!(serializer.decode(&bytes[..end]).is_err(), "{message:?} cut at {end}");
+                assert!(serializer.decode(bytes.slice(..end)).is_err(), "{message:?} cut at {end}");
             }
             let longer = [&bytes[..], &[0x90]].concat();
-            assert!(serializer.decode(&longer).is_err(), "{message:?} and one byte more");
+            assert!(serializer.decode(longer.into()).is_err(), "{message:?} and one byte more");
         }
     }
 }
@@ -67,13 +69,13 @@ fn nested_msgpack(depth: usize) -> Vec<u8> {
 #[test]
 fn deep() {
     for depth in [2, MAX_DEPTH] {
-        assert!(Serializer::Json.decode(&nested_json(depth)).is_ok(), "{depth}");
-        assert!(Serializer::MsgPack.decode(&nested_msgpack(depth)).is_ok(), "{depth}");
+        assert!(Serializer::Json.decode(nested_json(depth).into()).is_ok(), "{depth}");
+        assert!(Serializer::MsgPack.decode(nested_msgpack(depth).into()).is_ok(), "{depth}");
     }
     for depth in [MAX_DEPTH + 1, 10_000, 1_000_000] {
         for error in [
-            Serializer::Json.decode(&nested_json(depth)).unwrap_err(),
-            Serializer::MsgPack.decode(&nested_msgpack(depth)).unwrap_err(),
+            Serializer::Json.decode(nested_json(depth).into()).unwrap_err(),
+            Serializer::MsgPack.decode(nested_msgpack(depth).into()).unwrap_err(),
         ] {
             assert!(error.to_string().contains("deeper than 64"), "{error}");
         }
@@ -88,16 +90,16 @@ fn huge() {
         let mut bytes = vec![0x95, 48, 1, 0x80, 0xa1, b'p'];
         bytes.extend_from_slice(start);
         bytes.extend_from_slice(&[0xff; 4]);
-        assert!(matches!(Serializer::MsgPack.decode(&bytes), Err(DecodeError::Malformed { .. })));
+        assert!(matches!(Serializer::MsgPack.decode(bytes.into()), Err(DecodeError::Malformed { .. })));
     }
     // As many values as fit a message of 16 MiB would take 24 times its size.
     let mut bytes = vec![0x95, 48, 1, 0x80, 0xa1, b'p', 0xdd];
     bytes.extend_from_slice(&(MAX_VALUES as u32).to_be_bytes());
     bytes.resize(bytes.len() + MAX_VALUES, 0xc0);
-    let error = Serializer::MsgPack.decode(&bytes).unwrap_err();
+    let error = Serializer::MsgPack.decode(bytes.into()).unwrap_err();
     assert!(error.to_string().contains("more than 1048576 values"), "{error}");
     let large = vec![b' '; MAX_MESSAGE_BYTES + 1];
-    assert_eq!(Serializer::Json.decode(&large), Err(DecodeError::TooLarge(MAX_MESSAGE_BYTES + 1)));
+    assert_eq!(Serializer::Json.decode(large.into()), Err(DecodeError::TooLarge(MAX_MESSAGE_BYTES + 1)));
 }
 
 /// Whoever sent it is told what is wrong.
@@ -122,7 +124,7 @@ fn reasons() {
         ("[3,{},\"r\",[],{},1]", "ABORT has 1 elements too many"),
         ("[48,1,{},\"p\",[],{},1,2]", "CALL has 2 elements too many"),
     ] {
-        let error = Serializer::Json.decode(json.as_bytes()).unwrap_err().to_string();
+        let error = Serializer::Json.decode(Bytes::copy_from_slice(json.as_bytes())).unwrap_err().to_string();
         assert!(error.contains(reason), "{json}: {error}");
     }
     // Keys that are no strings, and extension types, have no meaning in WAMP.
@@ -130,7 +132,30 @@ fn reasons() {
         vec![0x95, 48, 1, 0x81, 1, 1, 0xa1, b'p', 0x90],
         vec![0x95, 48, 1, 0x80, 0xa1, b'p', 0x91, 0xd4, 1, 0],
     ] {
-        assert!(matches!(Serializer::MsgPack.decode(&bytes), Err(DecodeError::Malformed { .. })));
+        assert!(matches!(Serializer::MsgPack.decode(bytes.into()), Err(DecodeError::Malformed { .. })));
     }
-    assert_eq!(Serializer::MsgPack.decode(&[0x92, 35, 1, 0, 0]), Err(DecodeError::Trailing(2)));
+    assert_eq!(
+        Serializer::MsgPack.decode(Bytes::from_static(&[0x92, 35, 1, 0, 0])),
+        Err(DecodeError::Trailing(2))
+    );
+}
+
+/// A frame must not cost much more memory than it has bytes: dictionaries in options are counted, and a payload is not
+/// read into memory to be passed on.
+#[test]
+fn many_small_dictionaries() {
+    let dictionaries = |count: usize| vec![r#"{"a":1}"#; count].join(",");
+    let hello = |count| Bytes::from(format!("[1,\"r\",{{\"x\":[{}]}}]", dictionaries(count)));
+    assert!(Serializer::Json.decode(hello(100)).is_ok());
+    let error = Serializer::Json.decode(hello(1000)).unwrap_err();
+    assert_eq!(error, DecodeError::TooComplex { message: "HELLO", field: "details" });
+
+    let frame = Bytes::from(format!("[16,1,{{}},\"t\",[{}]]", dictionaries(100_000)));
+    let message = Serializer::Json.decode(frame.clone()).unwrap();
+    assert_eq!(Serializer::Json.encode(&message), frame, "passed on as it came");
+    let transcoded = Serializer::MsgPack.decode(Serializer::MsgPack.encode(&message)).unwrap();
+    assert_eq!(Serializer::Json.encode(&transcoded), frame, "there and back, without being read into memory");
+    let Message::Publish(publish) = message else { panic!("{message:?}") };
+    assert!(publish.payload.is_too_complex());
+    assert!(publish.payload.args().is_empty());
 }

@@ -39,7 +39,7 @@ fn element(message: &Message, list: &[Json], attribute: &str) -> Option<Json> {
     Some(list.get(at).cloned().unwrap_or(Json::Null))
 }
 
-fn unhex(text: &str) -> Vec<u8> {
+pub fn unhex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
@@ -50,7 +50,7 @@ fn check(name: &str, sample: &Json) -> usize {
         let key = serializer.subprotocol().trim_start_matches("wamp.2.");
         for variant in sample["serializers"][key].as_array().into_iter().flatten() {
             let bytes = unhex(variant["bytes_hex"].as_str().expect("bytes_hex"));
-            let message = match serializer.decode(&bytes) {
+            let message = match serializer.decode(bytes.into()) {
                 Ok(message) => message,
                 // A proposal beyond the specification's messages.
                 Err(DecodeError::UnknownType(337)) => continue,
@@ -65,7 +65,7 @@ fn check(name: &str, sample: &Json) -> usize {
                 let found = element(&message, list.as_array().unwrap(), attribute);
                 assert_eq!(found.as_ref(), Some(expected), "{name}: {attribute}");
             }
-            let again = serializer.decode(&serializer.encode(&message));
+            let again = serializer.decode(serializer.encode(&message));
             assert_eq!(again, Ok(message), "{name}");
             checked += 1;
         }

@@ -22,6 +22,8 @@ struct Way(Socket, Serializer);
 #[derive(Clone, Copy)]
 enum Socket {
     Tcp(TransportKind),
+    /// WebSocket, in batches.
+    Batched,
     /// RawSocket on a Unix socket.
     Unix,
 }
@@ -30,6 +32,7 @@ impl Way {
     async fn connect(self, server: &Server) -> Client {
         match self.0 {
             Socket::Tcp(kind) => server.connect(kind, self.1).await,
+            Socket::Batched => Client::connect_batched(server.websocket, self.1).await,
             Socket::Unix => Client::connect_unix(&server.unix, self.1).await,
         }
     }
@@ -44,11 +47,17 @@ impl Way {
 macro_rules! cases {
     ($($(#[$doc:meta])* $case:ident)*) => {
         cases!(@way websocket_json, Socket::Tcp(TransportKind::WebSocket), Serializer::Json, $($(#[$doc])* $case)*);
-        cases!(@way websocket_msgpack, Socket::Tcp(TransportKind::WebSocket), Serializer::MsgPack, $($(#[$doc])* $case)*);
+        cases!(@way batched_json, Socket::Batched, Serializer::Json, $($(#[$doc])* $case)*);
         cases!(@way rawsocket_json, Socket::Tcp(TransportKind::RawSocket), Serializer::Json, $($(#[$doc])* $case)*);
-        cases!(@way rawsocket_msgpack, Socket::Tcp(TransportKind::RawSocket), Serializer::MsgPack, $($(#[$doc])* $case)*);
         cases!(@way unix_json, Socket::Unix, Serializer::Json, $($(#[$doc])* $case)*);
+        cases!(@way websocket_msgpack, Socket::Tcp(TransportKind::WebSocket), Serializer::MsgPack, $($(#[$doc])* $case)*);
+        cases!(@way batched_msgpack, Socket::Batched, Serializer::MsgPack, $($(#[$doc])* $case)*);
+        cases!(@way rawsocket_msgpack, Socket::Tcp(TransportKind::RawSocket), Serializer::MsgPack, $($(#[$doc])* $case)*);
         cases!(@way unix_msgpack, Socket::Unix, Serializer::MsgPack, $($(#[$doc])* $case)*);
+        cases!(@way websocket_cbor, Socket::Tcp(TransportKind::WebSocket), Serializer::Cbor, $($(#[$doc])* $case)*);
+        cases!(@way batched_cbor, Socket::Batched, Serializer::Cbor, $($(#[$doc])* $case)*);
+        cases!(@way rawsocket_cbor, Socket::Tcp(TransportKind::RawSocket), Serializer::Cbor, $($(#[$doc])* $case)*);
+        cases!(@way unix_cbor, Socket::Unix, Serializer::Cbor, $($(#[$doc])* $case)*);
     };
     (@way $way:ident, $kind:expr, $serializer:expr, $($(#[$doc:meta])* $case:ident)*) => {
         mod $way {
@@ -123,7 +132,7 @@ fn everything() -> Payload {
 async fn calls(way: Way) {
     let server = Server::open().await;
     let mut caller = way.join(&server).await;
-    for (number, other) in ways().into_iter().enumerate() {
+    for (number, other) in ways().enumerate() {
         let mut callee = other.join(&server).await;
         let procedure = format!("com.echo{number}");
         callee.register(&procedure).await;
@@ -139,15 +148,10 @@ async fn calls(way: Way) {
     server.stop().await;
 }
 
-fn ways() -> [Way; 6] {
-    [
-        Way(Socket::Tcp(TransportKind::WebSocket), Serializer::Json),
-        Way(Socket::Tcp(TransportKind::WebSocket), Serializer::MsgPack),
-        Way(Socket::Tcp(TransportKind::RawSocket), Serializer::Json),
-        Way(Socket::Tcp(TransportKind::RawSocket), Serializer::MsgPack),
-        Way(Socket::Unix, Serializer::Json),
-        Way(Socket::Unix, Serializer::MsgPack),
-    ]
+fn ways() -> impl Iterator<Item = Way> {
+    let tcp = [TransportKind::WebSocket, TransportKind::RawSocket].map(Socket::Tcp);
+    let sockets = tcp.into_iter().chain([Socket::Batched, Socket::Unix]);
+    sockets.flat_map(|socket| Serializer::ALL.map(|serializer| Way(socket, serializer)))
 }
 
 async fn publishes(way: Way) {
@@ -330,7 +334,7 @@ async fn subprotocols_in_a_row() {
     let server = Server::open().await;
     for (offer, chosen) in [
         ("wamp.2.json,wamp.2.msgpack", "wamp.2.json"),
-        ("wamp.2.cbor, wamp.2.msgpack , wamp.2.json", "wamp.2.msgpack"),
+        ("wamp.2.ubjson, wamp.2.msgpack , wamp.2.json", "wamp.2.msgpack"),
     ] {
         let mut stream = TcpStream::connect(server.websocket).await.unwrap();
         let request = format!(
@@ -352,7 +356,7 @@ async fn subprotocols_in_a_row() {
 async fn rawsocket_handshakes() {
     let server = Server::open().await;
     for (handshake, expected) in [
-        ([0x7f, 0xf3, 0, 0], [0x7f, 0x10, 0, 0].as_slice()),
+        ([0x7f, 0xf4, 0, 0], [0x7f, 0x10, 0, 0].as_slice()),
         ([0x7f, 0xf1, 0, 1], &[0x7f, 0x30, 0, 0]),
         (*b"GET ", &[]),
     ] {
