@@ -1,6 +1,6 @@
 //! Who may join: the decision after HELLO, and after AUTHENTICATE.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use ecep_proto::api::auth::{AuthenticateRequest, Transport};
@@ -71,7 +71,69 @@ pub(crate) enum Admission {
     ProveByTicket,
 }
 
+/// What became of somebody's access to a realm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) realm: String,
+    pub(crate) authid: String,
+    pub(crate) access: Access,
+}
+
+/// Somebody's access after a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// In this role now.
+    Role(String),
+    /// None any more, for this reason.
+    Revoked(&'static str),
+}
+
+impl RealmPolicy {
+    /// The role and the ticket of everybody who can join, by authid; anonymous clients have no ticket.
+    fn accesses(&self) -> BTreeMap<&str, (&str, Option<&Ticket>)> {
+        let named = self
+            .principals
+            .iter()
+            .map(|(authid, principal)| (authid.as_str(), (principal.role.as_str(), Some(&principal.ticket))));
+        let anonymous = self.anonymous_role.iter().map(|role| (ANONYMOUS, (role.as_str(), None)));
+        named.chain(anonymous).collect()
+    }
+}
+
 impl Gatekeeper {
+    /// What has changed for those who could join before, in the realms that there are still.
+    pub(crate) fn changes_since(&self, old: &Self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for (realm, before) in &old.realms {
+            let Some(now) = self.realms.get(realm) else { continue };
+            let now = now.accesses();
+            for (authid, (old_role, old_ticket)) in before.accesses() {
+                let access = match now.get(authid) {
+                    None => Access::Revoked("the access of this client was taken away"),
+                    Some((_, ticket)) if !same(*ticket, old_ticket) => {
+                        Access::Revoked("the ticket of this client was changed")
+                    }
+                    Some((role, _)) if *role != old_role => Access::Role((*role).to_owned()),
+                    Some(_) => continue,
+                };
+                changes.push(Change { realm: realm.clone(), authid: authid.to_owned(), access });
+            }
+        }
+        if let (Some(old), Some(new)) = (&old.platform, &self.platform)
+            && !old.control_ticket.is(&new.control_ticket.0)
+        {
+            let access = Access::Revoked("the ticket of this client was changed");
+            let (realm, authid) = (platform::CONTROL.to_owned(), CONTROL_PLANE_AUTHID.to_owned());
+            changes.push(Change { realm, authid, access });
+        }
+        changes
+    }
+
+    /// The way to the control plane, if there is one.
+    pub(crate) fn authenticator(&self) -> Option<Authenticator> {
+        self.platform.as_ref().map(|platform| platform.authenticator.clone())
+    }
+
     /// Reads the tickets that the configuration names.
     pub(crate) fn new(config: &Config, authenticator: Option<Authenticator>) -> Result<Self, ConfigError> {
         let mut realms = HashMap::new();
@@ -172,6 +234,13 @@ impl Gatekeeper {
             // The same answer for an unknown name, so that names can't be tried out.
             _ => Err(denied()),
         }
+    }
+}
+
+fn same(one: Option<&Ticket>, other: Option<&Ticket>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one.is(&other.0),
+        (one, other) => one.is_none() && other.is_none(),
     }
 }
 

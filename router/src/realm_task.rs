@@ -8,13 +8,16 @@ use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ecep_proto::codec::Serializer;
+use ecep_proto::error::PROTOCOL_VIOLATION;
 use ecep_proto::message::Message;
 use ecep_router_core::features::Features;
 use ecep_router_core::{Identity, Input, Output, Realm, RealmConfig, SessionKey, WallClock};
 use slab::Slab;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+use crate::auth::{Access, Change};
 use crate::budget::Budget;
+use crate::metrics::{Expelled, Metrics, RealmReport};
 use crate::outbound::{CALL_GRACE, Frame, Outbound, Pushed, SENDER_GRACE};
 
 /// How many inputs may wait for a realm.
@@ -68,11 +71,15 @@ pub(crate) enum ToRealm {
     /// A client sent something else.
     Malformed { session: SessionKey, reason: String },
     /// A client's session is to end.
-    End { session: SessionKey, reason: String },
+    End { session: SessionKey, why: Expelled, reason: String },
     /// All sessions of this authid are to end; their number is answered.
     EndSessions { authid: String, reason: String, ended: oneshot::Sender<u64> },
     /// A client's connection is gone.
     Lost { session: SessionKey },
+    /// Roles and limits have changed, and what some may do; answered when it holds.
+    Reconfigure { config: RealmConfig, changes: Vec<Change>, done: oneshot::Sender<()> },
+    /// Say how busy the realm is.
+    Report(oneshot::Sender<RealmReport>),
     /// Say good-bye to everybody.
     Shutdown,
 }
@@ -86,6 +93,7 @@ struct RealmTask {
     core: Realm,
     clients: Slab<Client>,
     budget: Arc<Budget>,
+    metrics: Arc<Metrics>,
     /// Whom to wake when this turn is over.
     writers: Vec<Waker>,
 }
@@ -95,6 +103,7 @@ pub(crate) async fn run(
     config: RealmConfig,
     seed: u64,
     budget: Arc<Budget>,
+    metrics: Arc<Metrics>,
     mut inbox: mpsc::Receiver<ToRealm>,
 ) {
     let name = config.name.clone();
@@ -102,7 +111,7 @@ pub(crate) async fn run(
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let clock = WallClock { instant: Instant::now(), since_epoch };
     let core = Realm::new(config, seed, clock);
-    let mut task = RealmTask { core, clients: Slab::new(), budget, writers: Vec::new() };
+    let mut task = RealmTask { core, clients: Slab::new(), budget, metrics, writers: Vec::new() };
     let mut turn = Vec::new();
     loop {
         let timeout = task.core.poll_timeout();
@@ -146,6 +155,7 @@ impl RealmTask {
             }
             ToRealm::Received { session, messages, permit } => {
                 for message in messages {
+                    self.metrics.received(message.code());
                     self.core.handle(now, Input::Received { session, message });
                     self.flush(now, Some(session));
                 }
@@ -155,7 +165,8 @@ impl RealmTask {
                 self.core.handle(now, Input::Malformed { session, reason });
                 self.flush(now, None);
             }
-            ToRealm::End { session, reason } => {
+            ToRealm::End { session, why, reason } => {
+                self.metrics.expelled(why);
                 self.core.handle(now, Input::Expel { session, reason });
                 self.flush(now, None);
             }
@@ -163,7 +174,8 @@ impl RealmTask {
                 let sessions = self.core.sessions_of(&authid);
                 let count = sessions.len() as u64;
                 for session in sessions {
-                    self.handle(now, ToRealm::End { session, reason: reason.clone() });
+                    let (why, reason) = (Expelled::AccessEnded, reason.clone());
+                    self.handle(now, ToRealm::End { session, why, reason });
                 }
                 // The router's own session may have ended meanwhile; they are ended all the same.
                 let _ = ended.send(count);
@@ -174,6 +186,29 @@ impl RealmTask {
                 if let Some(client) = self.clients.try_remove(session.0) {
                     client.outbound.close();
                 }
+            }
+            ToRealm::Reconfigure { config, changes, done } => {
+                let mut moved = Vec::new();
+                for Change { authid, access, .. } in changes {
+                    for session in self.core.sessions_of(&authid) {
+                        match &access {
+                            Access::Role(role) => moved.push((session, role.clone())),
+                            Access::Revoked(reason) => {
+                                let (why, reason) = (Expelled::AccessEnded, (*reason).to_owned());
+                                self.handle(now, ToRealm::End { session, why, reason });
+                            }
+                        }
+                    }
+                }
+                self.core.handle(now, Input::Reconfigure { config, moved });
+                self.flush(now, None);
+                // Nobody may wait for it any more.
+                let _ = done.send(());
+            }
+            ToRealm::Report(answer) => {
+                let (sessions, pending_calls) = (self.core.session_count(), self.core.pending_calls());
+                // Who asked may not want to know any more.
+                let _ = answer.send(RealmReport { sessions, pending_calls });
             }
             ToRealm::Shutdown => {
                 self.core.handle(now, Input::Shutdown);
@@ -219,6 +254,7 @@ impl RealmTask {
             self.core.handle(now, Input::TooLarge { session: to, message: message.clone() });
             return;
         }
+        let bytes = frame.as_bytes().len();
         let invocation = match message {
             Message::Invocation(message) => Some(message.request),
             _ => None,
@@ -228,6 +264,9 @@ impl RealmTask {
         } else {
             client.outbound.push(frame)
         };
+        if !matches!(pushed, Pushed::Overflow) {
+            self.count(message, bytes, cause.filter(|cause| *cause != to));
+        }
         match (pushed, invocation) {
             (Pushed::Queued(writer), _) => self.writers.extend(writer),
             (Pushed::Congested(writer), _) => {
@@ -246,11 +285,23 @@ impl RealmTask {
             (Pushed::Overflow, None) => {
                 tracing::warn!(session = to.0, "closing a session that does not read what is sent to it");
                 client.outbound.clear();
+                self.metrics.expelled(Expelled::SlowReader);
                 let reason = "this session does not read fast enough: what waited for it passed limits.max_queue_bytes or limits.max_queue_messages";
                 self.core.handle(now, Input::Expel { session: to, reason: reason.to_owned() });
             }
         }
         self.budget.relieve();
+    }
+
+    fn count(&self, message: &Message, bytes: usize, by_another: Option<SessionKey>) {
+        self.metrics.sent(message.code(), bytes);
+        match message {
+            Message::Abort(abort) if abort.reason == PROTOCOL_VIOLATION => {
+                self.metrics.expelled(Expelled::Violation)
+            }
+            Message::Goodbye(_) if by_another.is_some() => self.metrics.expelled(Expelled::Killed),
+            _ => {}
+        }
     }
 
     fn wake(&mut self) {

@@ -273,6 +273,11 @@ impl Realm {
         self.broker.retained()
     }
 
+    /// How many calls wait for their answer.
+    pub fn pending_calls(&self) -> usize {
+        self.dealer.pending()
+    }
+
     /// The sessions of this authid.
     pub fn sessions_of(&self, authid: &str) -> Vec<SessionKey> {
         let of_authid = self.sessions.iter().filter(|(_, session)| session.identity.authid == authid);

@@ -105,6 +105,11 @@ pub(super) struct Calls {
 }
 
 impl Calls {
+    /// How many callers wait for an answer.
+    pub(super) fn pending(&self) -> usize {
+        self.parties.iter().map(|party| party.made.len()).sum()
+    }
+
     pub(super) fn get(&self, key: usize) -> Option<&Call> {
         self.calls.get(key)
     }
