@@ -36,6 +36,8 @@ pub(super) enum Recipe {
     Crossbar(Peers),
     /// NATS as it comes. It stands beside RawSocket.
     Nats(Peers),
+    /// The same through the client library that programs have, which is the slower of the two.
+    NatsThroughLibrary(Peers),
     /// A router that somebody else has started, at one URL or more.
     Elsewhere {
         /// What to call it.
@@ -52,6 +54,7 @@ impl Recipe {
             Self::Ours { name, .. } | Self::Elsewhere { name, .. } => name,
             Self::Crossbar(_) => CROSSBAR,
             Self::Nats(_) => NATS,
+            Self::NatsThroughLibrary(_) => "async-nats",
         }
     }
 
@@ -63,7 +66,11 @@ impl Recipe {
         match self {
             Self::Ours { name, program } => Contestant::ours(name, program, folder, cores),
             Self::Crossbar(peers) => Contestant::crossbar(peers, folder, cores),
-            Self::Nats(peers) => Contestant::nats(peers, folder, cores),
+            Self::Nats(peers) => Contestant::nats(self.name(), peers, folder, cores),
+            Self::NatsThroughLibrary(peers) => {
+                let contestant = Contestant::nats(self.name(), peers, folder, cores)?;
+                Ok(Contestant { is_through_library: true, ..contestant })
+            }
             Self::Elsewhere { name, urls } => Contestant::elsewhere(name, urls, cores),
         }
     }
@@ -96,6 +103,8 @@ pub(super) struct Contestant {
     /// The process whose cost is told, if it is known.
     pub(super) process: Option<u32>,
     urls: Vec<(Transport, String)>,
+    /// The generator takes the client library.
+    pub(super) is_through_library: bool,
     /// Ours to stop.
     started: Option<Process>,
 }
@@ -138,7 +147,7 @@ impl Contestant {
         let mut urls: Vec<_> =
             listening.filter_map(|(_, url)| Some((transport(url)?, url.to_owned()))).collect();
         urls.extend(unix.map(|socket| (Transport::Unix, format!("unix://{}", socket.display()))));
-        Ok(Self { process: Some(process.pid()), urls, started: Some(process) })
+        Ok(Self { process: Some(process.pid()), urls, is_through_library: false, started: Some(process) })
     }
 
     fn crossbar(peers: &Peers, folder: &Path, cores: &Cores) -> Result<Self> {
@@ -184,17 +193,17 @@ impl Contestant {
             (Transport::RawSocket, format!("rs://127.0.0.1:{rawsocket}")),
             (Transport::Unix, format!("unix://{}", socket.display())),
         ];
-        Ok(Self { process: Some(process.pid()), urls, started: Some(process) })
+        Ok(Self { process: Some(process.pid()), urls, is_through_library: false, started: Some(process) })
     }
 
-    fn nats(peers: &Peers, folder: &Path, cores: &Cores) -> Result<Self> {
+    fn nats(name: &str, peers: &Peers, folder: &Path, cores: &Cores) -> Result<Self> {
         let [port] = free_ports()?;
         let mut command = cores.command(&peers.nats);
         command.args(["--addr", "127.0.0.1", "--port", &port.to_string()]);
-        let (mut process, _) = start(NATS, command, folder, cores)?;
+        let (mut process, _) = start(name, command, folder, cores)?;
         process.wait_until("listening", START, || is_open(port))?;
         let urls = vec![(Transport::RawSocket, format!("nats://127.0.0.1:{port}"))];
-        Ok(Self { process: Some(process.pid()), urls, started: Some(process) })
+        Ok(Self { process: Some(process.pid()), urls, is_through_library: false, started: Some(process) })
     }
 
     fn elsewhere(name: &str, urls: &[String], cores: &Cores) -> Result<Self> {
@@ -209,7 +218,7 @@ impl Contestant {
             Some(process) => cores.move_router(process)?,
             None => eprintln!("{name}: no process of this machine listens there, so its cost is not told"),
         }
-        Ok(Self { process, urls, started: None })
+        Ok(Self { process, urls, is_through_library: false, started: None })
     }
 
     /// Stops it, if it is ours to stop.
