@@ -101,6 +101,14 @@ impl Payload {
         self.values().is_some_and(|values| values.too_complex)
     }
 
+    /// How many bytes of a frame it holds on to; none if it was made of values.
+    pub fn frame_bytes(&self) -> Option<usize> {
+        match self.0.as_deref()? {
+            Arguments::Built(_) => None,
+            Arguments::Received(received) => Some(received.frame.len()),
+        }
+    }
+
     fn values(&self) -> Option<&Values> {
         self.0.as_deref().map(Arguments::values)
     }

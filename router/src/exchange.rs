@@ -108,7 +108,7 @@ impl<'a> Exchange<'a> {
     async fn pass_on(&self, encoded: Vec<Bytes>, cost: usize) {
         // Room first: what a message takes when decoded can be many times its length.
         let Some(permit) = self.seat.room(cost).await else { return };
-        self.seat.metrics().received_bytes(encoded.iter().map(bytes::Bytes::len).sum());
+        self.seat.metrics().received_bytes(encoded.iter().map(Bytes::len).sum());
         let mut messages = Vec::with_capacity(encoded.len());
         let mut wrong = None;
         for bytes in encoded {

@@ -1,4 +1,5 @@
-//! The realms that are in use: started when the first session enters, gone when the last one has left.
+//! The realms that are in use: started when the first session enters. A realm of the platform is gone when the last one has left; one of
+//! the configuration stays, with the events that it retains.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,7 +50,7 @@ struct Running {
 #[derive(Debug)]
 struct Entry {
     inbox: Inbox,
-    /// How many seats there are. The last one to go takes the realm along.
+    /// How many seats there are. The last one to go takes a realm of the platform along.
     seats: usize,
 }
 
@@ -167,7 +168,8 @@ impl Hub {
         let inboxes: Vec<Inbox> = {
             let mut running = self.running();
             running.closed = true;
-            running.realms.values().map(|entry| entry.inbox.clone()).collect()
+            // Seats have their own way in: each realm ends when the last of them is given up.
+            std::mem::take(&mut running.realms).into_values().map(|entry| entry.inbox).collect()
         };
         for inbox in inboxes {
             // A realm that has ended needs no telling.
@@ -176,7 +178,7 @@ impl Hub {
     }
 }
 
-/// The right to be in a realm; the realm lives while somebody has one.
+/// The right to be in a realm; a realm of the platform lives while somebody has one.
 #[derive(Debug)]
 pub(crate) struct Seat {
     hub: Arc<Hub>,
@@ -206,7 +208,7 @@ impl Seat {
         self.inbox.bytes.clone().acquire_many_owned(bytes).await.ok()
     }
 
-    /// Leaves: the realm is told, and dropped if this was the last seat.
+    /// Leaves: the realm is told.
     pub(crate) async fn leave(self, session: SessionKey) {
         self.tell(ToRealm::Lost { session }).await;
     }
@@ -215,9 +217,10 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut running = self.hub.running();
+        let stays = running.configs.is_configured(&self.realm);
         if let Some(entry) = running.realms.get_mut(&self.realm) {
             entry.seats -= 1;
-            if entry.seats == 0 {
+            if entry.seats == 0 && !stays {
                 running.realms.remove(&self.realm);
             }
         }

@@ -36,7 +36,13 @@ pub(crate) fn realm_config(name: &str, limits: Limits) -> Option<RealmConfig> {
         let rules = vec![rule(Authenticate::URI, Action::Call), rule(EndSessions::URI, Action::Register)];
         roles.push(Role { name: ROUTER.to_owned(), rules, ..Role::default() });
     }
-    Some(RealmConfig { name: name.to_owned(), roles, strictness: Strictness::Loose, limits })
+    Some(RealmConfig {
+        name: name.to_owned(),
+        roles,
+        strictness: Strictness::Loose,
+        strict_requests: false,
+        limits,
+    })
 }
 
 fn platform_role(role: roles::Role, home: Home) -> Role {

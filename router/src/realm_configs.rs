@@ -22,7 +22,8 @@ impl RealmConfigs {
         let limits = config.limits.of_session();
         let configured = config.realm.iter().map(|realm| {
             let (name, roles, strictness) = (realm.name.clone(), realm.roles(), realm.strictness());
-            (name.clone(), RealmConfig { name, roles, strictness, limits })
+            let strict_requests = realm.strict_request_ids;
+            (name.clone(), RealmConfig { name, roles, strictness, strict_requests, limits })
         });
         Self { configured: configured.collect(), platform: config.platform.is_some(), limits }
     }
@@ -33,5 +34,10 @@ impl RealmConfigs {
             return Some(config.clone());
         }
         if self.platform { platform::realm_config(name, self.limits) } else { None }
+    }
+
+    /// Whether the realm is one of the configuration.
+    pub(crate) fn is_configured(&self, name: &str) -> bool {
+        self.configured.contains_key(name)
     }
 }

@@ -5,13 +5,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ecep_proto::codec::Serializer;
 use ecep_proto::error::PROTOCOL_VIOLATION;
 use ecep_proto::message::Message;
 use ecep_router_core::features::Features;
-use ecep_router_core::{Identity, Input, Output, Realm, RealmConfig, SessionKey};
+use ecep_router_core::{Identity, Input, Output, Realm, RealmConfig, SessionKey, WallClock};
 use slab::Slab;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
@@ -108,7 +108,9 @@ pub(crate) async fn run(
 ) {
     let name = config.name.clone();
     tracing::info!(realm = name, "realm starts");
-    let core = Realm::new(config, seed);
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let clock = WallClock { instant: Instant::now(), since_epoch };
+    let core = Realm::new(config, seed, clock);
     let mut task = RealmTask { core, clients: Slab::new(), budget, metrics, writers: Vec::new() };
     let mut turn = Vec::new();
     loop {

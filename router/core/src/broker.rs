@@ -4,6 +4,7 @@
 
 mod filter;
 mod publish;
+mod retained;
 mod subscriptions;
 
 use std::collections::{BTreeSet, HashMap};
@@ -13,15 +14,22 @@ use ecep_proto::id::SubscriptionId;
 use crate::matcher::PatternMap;
 use crate::session::SessionKey;
 pub(crate) use publish::{PublishOptions, publishable};
-use subscriptions::Subscription;
+use retained::Retained;
+pub use retained::{MAX_RETAINED_BYTES, MAX_RETAINED_EVENTS, MAX_RETAINED_OF_TOPIC, RetainedUse};
+pub(crate) use subscriptions::Subscription;
 
 /// What works of the broker's.
 pub(crate) const FEATURES: &[&str] = &[
+    "event_retention",
     "pattern_based_subscription",
+    "payload_passthru_mode",
+    "publication_trustlevels",
     "publisher_exclusion",
     "publisher_identification",
     "session_meta_api",
     "subscriber_blackwhite_listing",
+    "subscription_meta_api",
+    "subscription_revocation",
 ];
 
 /// Subscriptions of one session, if nothing else is configured. A dashboard has about ten, a client without patterns one for each device that it
@@ -34,6 +42,7 @@ pub(crate) struct Broker {
     by_pattern: PatternMap<SubscriptionId>,
     by_session: HashMap<SessionKey, BTreeSet<SubscriptionId>>,
     next_id: SubscriptionId,
+    retained: Retained,
     /// The subscriptions that cover a topic, while an event is delivered: kept for its memory only.
     covering: Vec<SubscriptionId>,
 }
@@ -45,7 +54,15 @@ impl Default for Broker {
             by_pattern: PatternMap::default(),
             by_session: HashMap::new(),
             next_id: SubscriptionId::FIRST,
+            retained: Retained::default(),
             covering: Vec::new(),
         }
+    }
+}
+
+impl Broker {
+    /// How much is retained.
+    pub(crate) fn retained(&self) -> RetainedUse {
+        self.retained.usage()
     }
 }

@@ -2,353 +2,164 @@
 //!
 //! Owns registrations and pending calls. A call is known by (caller, request) and by (callee, invocation): never by
 //! a request id alone. Every call ends in exactly one RESULT or ERROR to its caller, unless the caller has gone.
+//!
+//! `register` offers and takes back, `invoke` finds a callee for a call, `answer` brings its answers, `cancel` ends
+//! calls before that; `registrations` and `calls` are the tables.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::Range;
+mod answer;
+mod calls;
+mod cancel;
+mod invoke;
+mod kept;
+mod policy;
+mod register;
+mod registrations;
+
 use std::time::{Duration, Instant};
 
-use ecep_proto::error::{
-    CANCELED, LIMIT_EXCEEDED, NO_SUCH_PROCEDURE, NO_SUCH_REGISTRATION, OPTION_NOT_ALLOWED,
-    PROCEDURE_ALREADY_EXISTS, TIMEOUT,
-};
+use ecep_proto::error::CANCELED;
 use ecep_proto::id::{RegistrationId, RequestId};
-use ecep_proto::message::{
-    Call, CallResult, Cancel, Error, Invocation, Register, Registered, Unregister, Unregistered, Yield,
-};
-use ecep_proto::payload::Payload;
-use ecep_proto::uri::{Match, Uri};
-use ecep_proto::value::{Dict, Value};
-use slab::Slab;
 
-use crate::options::{self, Failure};
-use crate::permissions::Action;
-use crate::profile::{self, Outcome, Profile};
+use calls::{Call, Calls, Place};
+pub(crate) use registrations::{Registration, Registrations};
+
 use crate::realm::Context;
 use crate::session::SessionKey;
 
 /// What works of the dealer's.
-pub(crate) const FEATURES: &[&str] = &["caller_identification", "session_meta_api", "testament_meta_api"];
+pub(crate) const FEATURES: &[&str] = &[
+    "call_canceling",
+    "call_reroute",
+    "call_timeout",
+    "call_trustlevels",
+    "caller_identification",
+    "pattern_based_registration",
+    "payload_passthru_mode",
+    "progressive_call_invocations",
+    "progressive_call_results",
+    "registration_meta_api",
+    "registration_revocation",
+    "session_meta_api",
+    "shared_registration",
+    "testament_meta_api",
+];
 
-/// Registrations of one session. An agent has about a dozen, a program one for each of its procedures; each costs
+/// Registrations of one session, if nothing else is configured. An agent has about a dozen, a program one for each of its procedures; each costs
 /// the router about half a kilobyte.
 pub const MAX_REGISTRATIONS: usize = 1024;
 
-/// Calls of one session that wait for their answer, if nothing else is configured. A dashboard has a few; each costs the router about a quarter of
-/// a kilobyte, for as long as its callee keeps silent.
+/// Calls of one session that wait for their answer, if nothing else is configured. A dashboard has a few; each costs the router about half a
+/// kilobyte, for as long as its callee keeps silent.
 pub const MAX_PENDING_CALLS: usize = 1024;
+
+/// Calls of one registration that wait until one of its callees has room. More would wait longer than callers do.
+pub const MAX_WAITING_CALLS: usize = 1024;
+
+/// The payloads that are kept for the calls of one session, while they wait for a callee or could go to another: the
+/// largest message that there can be.
+pub(crate) const MAX_KEPT_BYTES_OF_SESSION: usize = 16 << 20;
+
+/// The same for a whole realm, so that many sessions together can't fill the memory.
+pub(crate) const MAX_KEPT_BYTES: usize = 256 << 20;
 
 /// The longest time-out that is kept track of. Who asks for more gets this.
 const MAX_CALL_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
-#[derive(Debug)]
-struct Registration {
-    procedure: Uri,
-    callee: SessionKey,
-    /// The callee wants to know who calls.
-    disclose_caller: bool,
-}
-
-#[derive(Debug)]
-struct PendingCall {
-    caller: SessionKey,
-    request: RequestId,
-    callee: SessionKey,
-    invocation: RequestId,
-    deadline: Option<Instant>,
-}
-
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Dealer {
-    registrations: HashMap<RegistrationId, Registration>,
-    by_procedure: HashMap<Uri, RegistrationId>,
-    by_owner: BTreeSet<(SessionKey, RegistrationId)>,
-    next_id: RegistrationId,
-    calls: Slab<PendingCall>,
-    by_caller: BTreeMap<(SessionKey, RequestId), usize>,
-    by_callee: BTreeMap<(SessionKey, RequestId), usize>,
-    deadlines: BTreeSet<(Instant, usize)>,
+    pub(crate) registrations: Registrations,
+    calls: Calls,
+    /// Where something may have changed for calls that wait.
+    freed: Vec<Freed>,
 }
 
-impl Default for Dealer {
-    fn default() -> Self {
-        Self {
-            registrations: HashMap::new(),
-            by_procedure: HashMap::new(),
-            by_owner: BTreeSet::new(),
-            next_id: RegistrationId::FIRST,
-            calls: Slab::new(),
-            by_caller: BTreeMap::new(),
-            by_callee: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
-        }
-    }
+/// A registration one of whose callees may have room, or has gone.
+#[derive(Debug)]
+struct Freed {
+    registration: RegistrationId,
+    callee_lost: bool,
 }
 
 impl Dealer {
-    pub(crate) fn register(
-        &mut self,
-        cx: &mut Context,
-        from: SessionKey,
-        message: Register,
-    ) -> Result<(), Failure> {
-        let kind = options::matching(&message.options)?;
-        if kind != Match::Exact {
-            let text =
-                format!("this router has no {} registrations: register each procedure by name", kind.name());
-            return Err(Failure::refused(OPTION_NOT_ALLOWED, text));
-        }
-        match message.options.get("invoke").unwrap_or(&Value::Null) {
-            Value::Null => {}
-            Value::Str(policy) if policy == "single" => {}
-            _ => {
-                let text = "this router has no shared registrations: option invoke must be single";
-                return Err(Failure::refused(OPTION_NOT_ALLOWED, text));
-            }
-        }
-        let disclose_caller = options::flag(&message.options, "disclose_caller")?;
-        let force = options::flag(&message.options, "force_reregister")?;
-        let procedure = options::uri(message.procedure, kind, cx.strictness)?;
-        options::unreserved(&procedure)?;
-        cx.permit(from, Action::Register, kind, procedure.as_str())?;
-        if self.by_owner.range(of_session(from, RegistrationId::FIRST)).count() >= cx.limits.registrations {
-            let text = format!(
-                "this session has {} registrations already (limits.max_registrations): unregister some first",
-                cx.limits.registrations
-            );
-            return Err(Failure::refused(LIMIT_EXCEEDED, text));
-        }
-        if let Some(old) = self.by_procedure.get(&procedure).copied() {
-            if !self.may_take_over(cx, from, old, force) {
-                let text = format!("{procedure} is registered by another session");
-                return Err(Failure::refused(PROCEDURE_ALREADY_EXISTS, text));
-            }
-            self.drop_registration(old);
-        }
-        let id = self.next_id;
-        self.next_id = id.next();
-        self.by_procedure.insert(procedure.clone(), id);
-        self.by_owner.insert((from, id));
-        self.registrations.insert(id, Registration { procedure, callee: from, disclose_caller });
-        cx.send(from, Registered { request: message.request, registration: id });
-        Ok(())
-    }
-
-    /// A client whose connection broke comes back before the router has noticed: it takes over what the same
-    /// authid in the same role had. `wamp_async` can't ask for it, so its sessions always do.
-    fn may_take_over(&self, cx: &Context, from: SessionKey, old: RegistrationId, force: bool) -> bool {
-        let Some(registration) = self.registrations.get(&old) else { return true };
-        let (Some(new), Some(owner)) = (cx.sessions.get(from), cx.sessions.get(registration.callee)) else {
-            return false;
-        };
-        (force || new.profile == Profile::WampAsync)
-            && registration.callee != from
-            && new.identity.authid == owner.identity.authid
-            && new.identity.authrole == owner.identity.authrole
-    }
-
-    pub(crate) fn unregister(
-        &mut self,
-        cx: &mut Context,
-        from: SessionKey,
-        message: &Unregister,
-    ) -> Result<(), Failure> {
-        if !self.by_owner.contains(&(from, message.registration)) {
-            let text = format!("this session has no registration {}", message.registration);
-            return Err(Failure::refused(NO_SUCH_REGISTRATION, text));
-        }
-        self.drop_registration(message.registration);
-        cx.send(from, Unregistered::answer(message.request));
-        Ok(())
-    }
-
-    fn drop_registration(&mut self, id: RegistrationId) {
-        if let Some(registration) = self.registrations.remove(&id) {
-            self.by_procedure.remove(&registration.procedure);
-            self.by_owner.remove(&(registration.callee, id));
-        }
-    }
-
-    pub(crate) fn call(&mut self, cx: &mut Context, from: SessionKey, message: Call) -> Result<(), Failure> {
-        if self.by_caller.contains_key(&(from, message.request)) {
-            return Err(Failure::Violation(format!("request {} is still pending", message.request)));
-        }
-        let disclose_me = options::flag(&message.options, "disclose_me")?;
-        let timeout = options::number(&message.options, "timeout")?.filter(|milliseconds| *milliseconds > 0);
-        let procedure = options::uri(message.procedure, Match::Exact, cx.strictness)?;
-        cx.permit(from, Action::Call, Match::Exact, procedure.as_str())?;
-        if self.by_caller.range(of_session(from, RequestId::FIRST)).count() >= cx.limits.pending_calls {
-            let text = format!(
-                "{} calls of this session wait for their answers already (limits.max_pending_calls): wait for some of them first",
-                cx.limits.pending_calls
-            );
-            return Err(Failure::refused(LIMIT_EXCEEDED, text));
-        }
-        let registered = self.by_procedure.get(&procedure);
-        let registered = registered.and_then(|id| Some((*id, self.registrations.get(id)?)));
-        let Some((registration, Registration { callee, disclose_caller, .. })) = registered else {
-            let text = format!("nobody has registered {procedure}");
-            return Err(Failure::refused(NO_SUCH_PROCEDURE, text));
-        };
-        let callee = *callee;
-        let mut details = Dict::new();
-        let mut payload = message.payload;
-        if let Some(caller) = cx.sessions.get(from) {
-            if disclose_me || *disclose_caller {
-                details.insert("caller".into(), Value::from(caller.id.get()));
-                details.insert("caller_authid".into(), Value::from(caller.identity.authid.as_str()));
-                details.insert("caller_authrole".into(), Value::from(caller.identity.authrole.as_str()));
-            }
-            if cx.sessions.get(callee).is_some_and(|callee| callee.profile == Profile::WampAsync) {
-                payload = profile::with_caller(payload, caller);
-            }
-        }
-        // A callee that has left has no registrations, so it is there.
-        let Some(session) = cx.sessions.get_mut(callee) else { return Ok(()) };
-        let invocation = session.next_invocation;
-        session.next_invocation = invocation.next();
-        let deadline =
-            timeout.map(|milliseconds| cx.now + Duration::from_millis(milliseconds).min(MAX_CALL_TIMEOUT));
-        let key = self.calls.insert(PendingCall {
-            caller: from,
-            request: message.request,
-            callee,
-            invocation,
-            deadline,
-        });
-        self.by_caller.insert((from, message.request), key);
-        self.by_callee.insert((callee, invocation), key);
-        self.deadlines.extend(deadline.map(|deadline| (deadline, key)));
-        cx.send(callee, Invocation { request: invocation, registration, details, payload });
-        Ok(())
-    }
-
-    /// A YIELD for a call that has ended is late, not wrong.
-    pub(crate) fn result(
-        &mut self,
-        cx: &mut Context,
-        from: SessionKey,
-        message: Yield,
-    ) -> Result<(), Failure> {
-        // Progress was not offered to anybody; the result itself is still to come.
-        if options::flag(&message.options, "progress")? {
-            return Ok(());
-        }
-        let Some(call) = self.take_by_callee(from, message.request) else { return Ok(()) };
-        let profiled = cx.sessions.get(from).is_some_and(|callee| callee.profile == Profile::WampAsync);
-        let outcome =
-            if profiled { profile::unfold(message.payload) } else { Outcome::Result(message.payload) };
-        match outcome {
-            Outcome::Result(payload) => {
-                cx.send(call.caller, CallResult { request: call.request, details: Dict::new(), payload });
-            }
-            Outcome::Error { uri, payload } => {
-                cx.send_error(call.caller, Call::CODE, call.request, uri, payload)
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn error(
-        &mut self,
-        cx: &mut Context,
-        from: SessionKey,
-        message: Error,
-    ) -> Result<(), Failure> {
-        if message.request_type != Invocation::CODE {
-            let text = format!(
-                "a client can answer an INVOCATION with ERROR, not a message of type {}",
-                message.request_type
-            );
-            return Err(Failure::Violation(text));
-        }
-        if let Some(call) = self.take_by_callee(from, message.request) {
-            cx.send_error(call.caller, Call::CODE, call.request, message.error, message.payload);
-        }
-        Ok(())
-    }
-
-    /// Cancelling is not offered, so the callee is not told; but whoever cancels gets an answer, whatever the mode.
-    pub(crate) fn cancel(&mut self, cx: &mut Context, from: SessionKey, message: &Cancel) {
-        if let Some(key) = self.by_caller.get(&(from, message.request)).copied() {
-            self.end(cx, key, CANCELED, "canceled by the caller");
-        }
-    }
-
-    /// The callee does not get the message: whoever waits for its answer is told why.
-    pub(crate) fn undeliverable_invocation(
-        &mut self,
-        cx: &mut Context,
-        callee: SessionKey,
-        invocation: RequestId,
-        error: &str,
-        message: &str,
-    ) {
-        if let Some(key) = self.by_callee.get(&(callee, invocation)).copied() {
-            self.end(cx, key, error, message);
-        }
-    }
-
     /// How many calls wait for their answer.
     pub(crate) fn pending(&self) -> usize {
         self.calls.len()
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
-    }
-
-    pub(crate) fn end_overdue(&mut self, cx: &mut Context) {
-        while let Some((deadline, key)) = self.deadlines.first().copied()
-            && deadline <= cx.now
-        {
-            self.end(cx, key, TIMEOUT, "the callee did not answer in the time that the caller gave it");
-        }
+        self.calls.next_deadline()
     }
 
     /// Drops what the session offered and ends the calls that it was in.
     pub(crate) fn forget(&mut self, cx: &mut Context, session: SessionKey) {
-        let owned = of_session(session, RegistrationId::FIRST);
-        let owned: Vec<RegistrationId> = self.by_owner.range(owned).map(|(_, id)| *id).collect();
-        for id in owned {
-            self.drop_registration(id);
+        for key in self.calls.made(session) {
+            self.drop_call(cx, key, CANCELED);
         }
-        let range = of_session(session, RequestId::FIRST);
-        let made: Vec<usize> = self.by_caller.range(range.clone()).map(|(_, key)| *key).collect();
-        for key in made {
-            self.take(key);
+        for id in self.registrations.of_callee(session) {
+            self.remove_callee(cx, id, session);
         }
-        let taken: Vec<usize> = self.by_callee.range(range).map(|(_, key)| *key).collect();
-        for key in taken {
-            self.end(cx, key, CANCELED, "the callee left before it answered");
+        for key in self.calls.taken(session) {
+            if self.calls.get(key).is_some_and(Call::is_abandoned) {
+                self.finish(key);
+            } else {
+                self.end(cx, key, CANCELED, "the callee left before it answered");
+            }
         }
+        self.calls.forget(session);
+        self.settle(cx);
     }
 
-    fn end(&mut self, cx: &mut Context, key: usize, error: &str, message: &str) {
-        let call = self.take(key);
-        cx.send_error(call.caller, Call::CODE, call.request, error.to_owned(), Payload::of(message));
-    }
-
-    fn take_by_callee(&mut self, callee: SessionKey, invocation: RequestId) -> Option<PendingCall> {
-        let key = self.by_callee.get(&(callee, invocation)).copied()?;
-        Some(self.take(key))
-    }
-
-    /// Every index names calls that are in the slab, and leaves here together with them.
-    fn take(&mut self, key: usize) -> PendingCall {
+    /// The call is over, for caller and callee.
+    fn finish(&mut self, key: usize) -> Call {
         let call = self.calls.remove(key);
-        self.by_caller.remove(&(call.caller, call.request));
-        self.by_callee.remove(&(call.callee, call.invocation));
-        if let Some(deadline) = call.deadline {
-            self.deadlines.remove(&(deadline, key));
+        match call.place {
+            Place::Waiting => {
+                if let Some(registration) = self.registrations.get_mut(call.registration) {
+                    registration.waiting.remove(&call.number);
+                }
+            }
+            Place::Running(invoked) | Place::Abandoned(invoked) => self.free(call.registration, invoked.seat),
         }
         call
     }
-}
 
-/// All keys of an index that begin with this session.
-fn of_session<Id>(session: SessionKey, first: Id) -> Range<(SessionKey, Id)>
-where
-    Id: Copy,
-{
-    (session, first)..(SessionKey(session.0 + 1), first)
+    /// A callee has done with a call.
+    fn free(&mut self, id: RegistrationId, seat: u64) {
+        if let Some(registration) = self.registrations.release(id, seat)
+            && !registration.waiting.is_empty()
+        {
+            self.freed.push(Freed { registration: id, callee_lost: false });
+        }
+    }
+
+    /// Whether the router has sent this INVOCATION to the session: what it answers may be late, but not made up.
+    fn was_issued(cx: &Context, callee: SessionKey, invocation: RequestId) -> bool {
+        cx.sessions.get(callee).is_some_and(|session| invocation < session.next_invocation)
+    }
+
+    /// Panics if the tables do not agree with each other.
+    pub(crate) fn check(&self) {
+        self.registrations.check();
+        self.calls.check();
+        assert!(self.freed.is_empty(), "nobody waits for a callee that has room");
+        for (id, registration) in self.registrations.iter() {
+            for callee in &registration.callees {
+                let works_on = |call: &Call| {
+                    call.registration == id
+                        && call.invoked().is_some_and(|invoked| invoked.seat == callee.seat)
+                };
+                let running = self.calls.iter().filter(|(_, call)| works_on(call)).count();
+                assert_eq!(callee.running, running as u64, "registration {id}: calls of a callee");
+                assert!(callee.concurrency.is_none_or(|most| callee.running <= most), "a limit is kept");
+            }
+            for (number, key) in &registration.waiting {
+                let call = self.calls.get(*key);
+                assert!(call.is_some_and(|call| call.number == *number && call.place == Place::Waiting));
+            }
+        }
+        let waiting = self.calls.iter().filter(|(_, call)| call.place == Place::Waiting).count();
+        let known: usize =
+            self.registrations.iter().map(|(_, registration)| registration.waiting.len()).sum();
+        assert_eq!(waiting, known, "every call that waits is in its registration's queue");
+    }
 }

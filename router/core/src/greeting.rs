@@ -1,6 +1,6 @@
 //! What is said before a session has joined: HELLO and AUTHENTICATE, read and judged without I/O.
 
-use ecep_proto::error::{NO_MATCHING_AUTH_METHOD, NO_SUCH_REALM, PROTOCOL_VIOLATION};
+use ecep_proto::error::{INVALID_URI, NO_MATCHING_AUTH_METHOD, PROTOCOL_VIOLATION};
 use ecep_proto::message::{Abort, Message};
 use ecep_proto::payload::Payload;
 use ecep_proto::uri::{Strictness, Uri};
@@ -68,13 +68,18 @@ pub fn read_hello(message: Message) -> Result<Greeting, Abort> {
         }
     };
     let realm = Uri::parse(hello.realm, Strictness::Loose)
-        .map_err(|error| abort(NO_SUCH_REALM, &format!("the realm's name is wrong: {error}")))?;
+        .map_err(|error| abort(INVALID_URI, &format!("the realm's name is wrong: {error}")))?;
     let roles = hello.details.get("roles").and_then(Value::as_map);
     let named = roles.filter(|roles| CLIENT_ROLES.iter().any(|role| roles.contains_key(*role)));
     let Some(roles) = named else {
         let text = format!("HELLO.Details.roles must name at least one of {}", CLIENT_ROLES.join(", "));
         return Err(abort(PROTOCOL_VIOLATION, &text));
     };
+    let is_role = |value: &Value| matches!(value, Value::Map(_) | Value::Null);
+    if let Some((role, other)) = roles.iter().find(|(_, features)| !is_role(features)) {
+        let text = format!("HELLO.Details.roles.{role} must be a dictionary, not {}", other.kind());
+        return Err(abort(PROTOCOL_VIOLATION, &text));
+    }
     let features = Features::of_roles(roles);
     let authid = match hello.details.get("authid") {
         None | Some(Value::Null) => String::new(),
@@ -86,10 +91,13 @@ pub fn read_hello(message: Message) -> Result<Greeting, Abort> {
     };
     let methods: Vec<String> = match hello.details.get("authmethods") {
         None | Some(Value::Null) => Vec::new(),
-        Some(Value::List(methods)) => methods.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-        Some(other) => {
-            let text = format!("HELLO.Details.authmethods must be a list, not {}", other.kind());
-            return Err(abort(PROTOCOL_VIOLATION, &text));
+        Some(value) => {
+            let names = value.as_list().and_then(|methods| methods.iter().map(Value::as_str).collect());
+            let names: Vec<&str> = names.ok_or_else(|| {
+                let text = "HELLO.Details.authmethods must be a list of strings";
+                abort(PROTOCOL_VIOLATION, text)
+            })?;
+            names.into_iter().map(str::to_owned).collect()
         }
     };
     let methods = if methods.is_empty() { vec![ANONYMOUS.to_owned()] } else { methods };

@@ -22,6 +22,11 @@ impl GlobalIds {
         (z ^ (z >> 31)) % MAX_ID + 1
     }
 
+    /// A number below this one.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        (self.draw() % bound.max(1) as u64) as usize
+    }
+
     pub(crate) fn session(&mut self) -> SessionId {
         SessionId::new(self.draw()).unwrap_or(SessionId::FIRST)
     }

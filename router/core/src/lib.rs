@@ -11,9 +11,11 @@
 //! - A payload is passed on unread, except where [`profile`] says otherwise.
 
 mod broker;
+mod clock;
 mod dealer;
 pub mod features;
 pub mod greeting;
+mod id_map;
 mod ids;
 mod limits;
 mod matcher;
@@ -27,8 +29,11 @@ mod session;
 mod size;
 mod welcome;
 
-pub use broker::MAX_SUBSCRIPTIONS;
-pub use dealer::{MAX_PENDING_CALLS, MAX_REGISTRATIONS};
+pub use broker::{
+    MAX_RETAINED_BYTES, MAX_RETAINED_EVENTS, MAX_RETAINED_OF_TOPIC, MAX_SUBSCRIPTIONS, RetainedUse,
+};
+pub use clock::WallClock;
+pub use dealer::{MAX_PENDING_CALLS, MAX_REGISTRATIONS, MAX_WAITING_CALLS};
 pub use greeting::abort;
 pub use limits::Limits;
 pub use meta::testaments::{MAX_TESTAMENT_BYTES, MAX_TESTAMENTS};

@@ -94,23 +94,40 @@ impl<V: Copy> PatternMap<V> {
     /// The same, added to a list that the caller has.
     pub(crate) fn covering_into(&self, uri: &str, found: &mut Vec<V>) {
         found.extend(self.exact.get(uri).copied());
-        self.prefixes(uri, found);
+        found.extend(self.prefixes(uri));
         if !self.wildcard.children.is_empty() {
             let components: Vec<&str> = uri.split('.').collect();
             self.wildcard.collect(&components, found);
         }
     }
 
+    /// The first of [`PatternMap::covering`].
+    pub(crate) fn best(&self, uri: &str) -> Option<V> {
+        if let Some(value) = self.exact.get(uri) {
+            return Some(*value);
+        }
+        let longest = self.prefixes(uri).next();
+        if longest.is_some() || self.wildcard.children.is_empty() {
+            return longest;
+        }
+        let components: Vec<&str> = uri.split('.').collect();
+        self.wildcard.first(&components)
+    }
+
+    /// From the longest.
+    ///
     /// Each step looks at the greatest pattern that could still be a prefix, and shortens what it looks for to
     /// what the two have in common, so the cost is one search for each step down, not for each pattern.
-    fn prefixes(&self, uri: &str, found: &mut Vec<V>) {
+    fn prefixes<'a>(&'a self, uri: &'a str) -> impl Iterator<Item = V> + 'a {
         let mut bound = Bound::Included(uri);
-        while let Some((pattern, value)) = self.prefix.range::<str, _>((Bound::Unbounded, bound)).next_back()
-        {
-            if uri.starts_with(pattern.as_str()) {
-                found.push(*value);
-                bound = Bound::Excluded(pattern.as_str());
-            } else {
+        std::iter::from_fn(move || {
+            while let Some((pattern, value)) =
+                self.prefix.range::<str, _>((Bound::Unbounded, bound)).next_back()
+            {
+                if uri.starts_with(pattern.as_str()) {
+                    bound = Bound::Excluded(pattern.as_str());
+                    return Some(*value);
+                }
                 let common = uri
                     .char_indices()
                     .zip(pattern.chars())
@@ -118,7 +135,8 @@ impl<V: Copy> PatternMap<V> {
                     .map_or(uri.len(), |((at, _), _)| at);
                 bound = Bound::Included(&uri[..common]);
             }
-        }
+            None
+        })
     }
 }
 
@@ -133,6 +151,12 @@ impl<V: Copy> Node<V> {
                 child.collect(rest, found);
             }
         }
+    }
+
+    /// The first that `collect` finds.
+    fn first(&self, components: &[&str]) -> Option<V> {
+        let Some((first, rest)) = components.split_first() else { return self.value };
+        [first, ""].into_iter().find_map(|component| self.children.get(component)?.first(rest))
     }
 
     fn remove(&mut self, components: &[&str]) {
@@ -180,6 +204,7 @@ mod tests {
             }
             for uri in uris {
                 let mut found = map.covering(&uri);
+                prop_assert_eq!(map.best(&uri), found.first().copied());
                 found.sort_unstable();
                 let mut expected: Vec<usize> =
                     model.iter().filter(|(k, p, _)| k.covers(p, &uri)).map(|(.., n)| *n).collect();

@@ -2,7 +2,9 @@
 //! caller may call it.
 
 mod arguments;
+mod registrations;
 pub(crate) mod sessions;
+mod subscriptions;
 pub(crate) mod testaments;
 
 use std::time::Instant;
@@ -32,6 +34,10 @@ pub(crate) fn call(realm: &mut Realm, now: Instant, from: SessionKey, message: C
     let arguments = Arguments(&message.payload);
     let payload = if procedure.starts_with("wamp.session.") {
         sessions::answer(realm, now, from, procedure, arguments)?
+    } else if procedure.starts_with("wamp.registration.") {
+        registrations::answer(realm, now, procedure, arguments)?
+    } else if procedure.starts_with("wamp.subscription.") {
+        subscriptions::answer(realm, now, procedure, arguments)?
     } else {
         return Err(unknown(procedure));
     };

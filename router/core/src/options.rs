@@ -40,6 +40,18 @@ pub(crate) fn flag_or(options: &Dict, name: &str, default: bool) -> Result<bool,
     }
 }
 
+/// The options of links between routers and of notaries, which are not offered: ignored, if they are what they should be.
+pub(crate) fn not_offered(options: &Dict) -> Result<(), Failure> {
+    match options.get("forward_for") {
+        None | Some(Value::Null | Value::List(_)) => {}
+        Some(other) => return Err(wrong("forward_for", "a list", other.kind())),
+    }
+    match options.get("transaction_hash") {
+        None | Some(Value::Null | Value::Str(_)) => Ok(()),
+        Some(other) => Err(wrong("transaction_hash", "a string", other.kind())),
+    }
+}
+
 /// An option that is an integer of 0 or more.
 pub(crate) fn number(options: &Dict, name: &str) -> Result<Option<u64>, Failure> {
     match options.get(name) {
@@ -71,6 +83,11 @@ pub(crate) fn uri(text: String, kind: Match, strictness: Strictness) -> Result<U
     Uri::pattern(text, kind, strictness).map_err(|error| Failure::refused(INVALID_URI, error.to_string()))
 }
 
+/// Checks a topic or procedure.
+pub(crate) fn check_uri(text: &str, strictness: Strictness) -> Result<(), Failure> {
+    uri(text.to_owned(), Match::Exact, strictness).map(drop)
+}
+
 /// Checks a URI that only the router may use if it begins with `wamp.`.
 pub(crate) fn unreserved(uri: &Uri) -> Result<(), Failure> {
     if uri.as_str().starts_with(RESERVED_PREFIX) {
@@ -78,4 +95,22 @@ pub(crate) fn unreserved(uri: &Uri) -> Result<(), Failure> {
         return Err(Failure::refused(INVALID_URI, message));
     }
     Ok(())
+}
+
+/// The options of a payload that the router does not look into (specification, "Payload Passthru Mode"): what they
+/// say is between the peers. Without a scheme there are none.
+pub(crate) fn passthru(options: &Dict) -> Result<Dict, Failure> {
+    let mut passthru = Dict::new();
+    for name in ["ppt_scheme", "ppt_serializer", "ppt_cipher", "ppt_keyid"] {
+        match options.get(name) {
+            None | Some(Value::Null) => {}
+            Some(text @ Value::Str(_)) => {
+                passthru.insert(name.to_owned(), text.clone());
+            }
+            Some(other) => return Err(wrong(name, "a string", other.kind())),
+        }
+    }
+    let has_scheme =
+        passthru.get("ppt_scheme").and_then(Value::as_str).is_some_and(|scheme| !scheme.is_empty());
+    Ok(if has_scheme { passthru } else { Dict::new() })
 }

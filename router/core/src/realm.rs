@@ -2,29 +2,30 @@
 //!
 //! Owns the sessions and the queue of outputs; broker and dealer work on both through [`Context`].
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
 use ecep_proto::error::{
-    CLOSE_GOODBYE_AND_OUT, CLOSE_KILLED, CLOSE_SYSTEM_SHUTDOWN, NO_SUCH_ROLE, NOT_AUTHORIZED,
-    PAYLOAD_SIZE_EXCEEDED, PROTOCOL_VIOLATION, UNAVAILABLE,
+    CLOSE_GOODBYE_AND_OUT, CLOSE_KILLED, CLOSE_SYSTEM_SHUTDOWN, NO_SUCH_ROLE, NO_SUCH_SESSION,
+    NOT_AUTHORIZED, PAYLOAD_SIZE_EXCEEDED, PROTOCOL_VIOLATION,
 };
-use ecep_proto::id::RequestId;
-use ecep_proto::message::{Call, Error, Goodbye, Message, Welcome};
+use ecep_proto::id::{RequestId, SessionId};
+use ecep_proto::message::{Error, Goodbye, Message, Welcome};
 use ecep_proto::meta::RESERVED_PREFIX;
 use ecep_proto::payload::Payload;
 use ecep_proto::uri::{Match, Strictness};
 use ecep_proto::value::{Dict, Value};
 
-use crate::broker::Broker;
+use crate::broker::{Broker, RetainedUse};
+use crate::clock::WallClock;
 use crate::dealer::Dealer;
 use crate::features::Features;
 use crate::greeting::abort;
 use crate::ids::GlobalIds;
 use crate::limits::Limits;
 use crate::options::Failure;
-use crate::permissions::{Action, Grants, Role};
+use crate::permissions::{Action, Grants, Role, SharedRole};
 use crate::profile::{self, Profile};
 use crate::session::{Identity, Session, SessionKey, Sessions};
 use crate::{meta, welcome};
@@ -38,6 +39,9 @@ pub struct RealmConfig {
     pub roles: Vec<Role>,
     /// How URIs are checked.
     pub strictness: Strictness,
+    /// The ids of a session's requests must be 1, 2, 3 and so on; otherwise they can come in any order. Not for a realm
+    /// with clients like `wamp_async`, which draw them at random.
+    pub strict_requests: bool,
     /// What one session may have at once.
     pub limits: Limits,
 }
@@ -136,9 +140,12 @@ pub enum Output {
 #[derive(Debug)]
 pub struct Realm {
     pub(crate) config: RealmConfig,
+    /// By name.
+    pub(crate) roles: HashMap<String, Arc<SharedRole>>,
     pub(crate) sessions: Sessions,
     pub(crate) broker: Broker,
     pub(crate) dealer: Dealer,
+    pub(crate) clock: WallClock,
     ids: GlobalIds,
     outputs: VecDeque<Output>,
     /// Meta events that wait until the input is handled.
@@ -174,6 +181,7 @@ pub(crate) struct Context<'a> {
     pub(crate) sessions: &'a mut Sessions,
     pub(crate) ids: &'a mut GlobalIds,
     pub(crate) strictness: Strictness,
+    pub(crate) clock: WallClock,
     pub(crate) limits: Limits,
     outputs: &'a mut VecDeque<Output>,
     news: &'a mut Vec<News>,
@@ -206,11 +214,20 @@ impl Context<'_> {
         error: String,
         payload: Payload,
     ) {
-        let mut message = Error { request_type, request, details: Dict::new(), error, payload };
+        self.send_error_message(to, Error { request_type, request, details: Dict::new(), error, payload });
+    }
+
+    pub(crate) fn send_error_message(&mut self, to: SessionKey, mut message: Error) {
         if self.sessions.get(to).is_some_and(|session| session.profile == Profile::WampAsync) {
             profile::repeat_in_details(&mut message);
         }
         self.send(to, message);
+    }
+
+    /// The session of a client that is there; who has gone asks for nothing.
+    pub(crate) fn session(&self, key: SessionKey) -> Result<&Session, Failure> {
+        let gone = || Failure::refused(NO_SUCH_SESSION, "the session has gone");
+        self.sessions.get(key).ok_or_else(gone)
     }
 
     pub(crate) fn permit(
@@ -221,7 +238,7 @@ impl Context<'_> {
         uri: &str,
     ) -> Result<(), Failure> {
         let Some(session) = self.sessions.get(from) else { return Ok(()) };
-        if session.grants.allow(action, kind, uri) {
+        if session.may(action, kind, uri) {
             return Ok(());
         }
         let Identity { authid, authrole, .. } = &session.identity;
@@ -232,12 +249,14 @@ impl Context<'_> {
 
 impl Realm {
     /// An empty realm. Session and publication ids are drawn from the seed.
-    pub fn new(config: RealmConfig, seed: u64) -> Self {
+    pub fn new(config: RealmConfig, seed: u64, clock: WallClock) -> Self {
         Self {
+            roles: shared(&config.roles),
             config,
             sessions: Sessions::default(),
             broker: Broker::default(),
             dealer: Dealer::default(),
+            clock,
             ids: GlobalIds::new(seed),
             outputs: VecDeque::new(),
             news: Vec::new(),
@@ -254,10 +273,20 @@ impl Realm {
         self.dealer.pending()
     }
 
+    /// How much is retained for whoever subscribes later.
+    pub fn retained(&self) -> RetainedUse {
+        self.broker.retained()
+    }
+
     /// The sessions of this authid.
     pub fn sessions_of(&self, authid: &str) -> Vec<SessionKey> {
         let of_authid = self.sessions.iter().filter(|(_, session)| session.identity.authid == authid);
         of_authid.map(|(key, _)| key).collect()
+    }
+
+    /// Panics if the realm's tables do not agree with each other: for tests, after each input.
+    pub fn check(&self) {
+        self.dealer.check();
     }
 
     /// Takes what happened. Messages of sessions that have left are ignored.
@@ -273,9 +302,8 @@ impl Realm {
             Input::Malformed { session, reason } => self.violation(now, session, &reason),
             Input::TooLarge { session, message } => self.too_large(now, session, &message),
             Input::Stalled { callee, invocation } => {
-                let text = "the callee does not read its calls fast enough at the moment; try again in a few seconds";
                 let (_, dealer, mut cx) = self.parts(now);
-                dealer.undeliverable_invocation(&mut cx, callee, invocation, UNAVAILABLE, text);
+                dealer.stalled(&mut cx, callee, invocation);
             }
             Input::Expel { session, reason } => self.expel(now, session, &reason),
             Input::Reconfigure { config, moved } => self.reconfigure(now, config, moved),
@@ -304,7 +332,7 @@ impl Realm {
     fn publish_news(&mut self, now: Instant) {
         for News { topic, payload } in std::mem::take(&mut self.news) {
             let (broker, _, mut cx) = self.parts(now);
-            broker.publish_meta(&mut cx, topic, &payload);
+            broker.publish_meta(&mut cx, topic, payload);
         }
     }
 
@@ -314,6 +342,7 @@ impl Realm {
             sessions: &mut self.sessions,
             ids: &mut self.ids,
             strictness: self.config.strictness,
+            clock: self.clock,
             limits: self.config.limits,
             outputs: &mut self.outputs,
             news: &mut self.news,
@@ -326,7 +355,7 @@ impl Realm {
     }
 
     fn join(&mut self, key: SessionKey, identity: Identity, features: Features) {
-        let Some(role) = self.config.roles.iter().find(|role| role.name == identity.authrole) else {
+        let Some(role) = self.roles.get(&identity.authrole).cloned() else {
             let text = format!("realm {} has no role {:?}", self.config.name, identity.authrole);
             self.send(key, abort(NO_SUCH_ROLE, &text));
             self.outputs.push_back(Output::Close { session: key });
@@ -334,11 +363,12 @@ impl Realm {
         };
         let session = Session {
             id: self.ids.session(),
-            grants: Grants::new(role, &identity.authid),
             profile: role.profile,
+            grants: Grants::new(role, &identity.authid),
             features,
             identity,
             next_invocation: RequestId::FIRST,
+            next_request: RequestId::FIRST,
             testaments: None,
         };
         self.news.push(meta::sessions::joined(&session));
@@ -353,6 +383,12 @@ impl Realm {
             return;
         }
         let (code, request) = (message.code(), request_of(&message));
+        if self.config.strict_requests
+            && let Err(reason) = self.check_order(from, &message, request)
+        {
+            self.violation(now, from, &reason);
+            return;
+        }
         let (broker, dealer, mut cx) = self.parts(now);
         let done = match message {
             Message::Publish(message) => broker.publish(&mut cx, from, message),
@@ -366,10 +402,7 @@ impl Realm {
             Message::Unregister(message) => dealer.unregister(&mut cx, from, &message),
             Message::Yield(message) => dealer.result(&mut cx, from, message),
             Message::Error(message) => dealer.error(&mut cx, from, message),
-            Message::Cancel(message) => {
-                dealer.cancel(&mut cx, from, &message);
-                Ok(())
-            }
+            Message::Cancel(message) => dealer.cancel(&mut cx, from, &message),
             Message::Goodbye(_) => {
                 cx.send(from, Goodbye { details: Dict::new(), reason: CLOSE_GOODBYE_AND_OUT.to_owned() });
                 self.close(now, from);
@@ -394,6 +427,25 @@ impl Realm {
                 self.violation(now, from, &message);
             }
         }
+    }
+
+    /// Whether the request is the one that follows the last, or what was still to come of an earlier one.
+    fn check_order(
+        &mut self,
+        from: SessionKey,
+        message: &Message,
+        request: Option<RequestId>,
+    ) -> Result<(), String> {
+        let (Some(request), Some(session)) = (request, self.sessions.get_mut(from)) else { return Ok(()) };
+        let expected = session.next_request;
+        if request == expected {
+            session.next_request = expected.next();
+            return Ok(());
+        }
+        if matches!(message, Message::Call(_)) && self.dealer.continues(from, request) {
+            return Ok(());
+        }
+        Err(format!("request {request} is out of sequence: {expected} is next"))
     }
 
     /// "A Peer that breaks the protocol is sent ABORT, and its session is over."
@@ -421,8 +473,8 @@ impl Realm {
     pub(crate) fn end_silently(&mut self, now: Instant, session: SessionKey, farewell: &Farewell) {
         self.send(session, farewell.goodbye());
         self.outputs.push_back(Output::Close { session });
-        if self.sessions.remove(session).is_some() {
-            self.release(now, session);
+        if let Some(gone) = self.sessions.remove(session) {
+            self.release(now, session, gone.id);
         }
     }
 
@@ -431,15 +483,8 @@ impl Realm {
         let (_, dealer, mut cx) = self.parts(now);
         let text = "the answer is larger than this session takes";
         match message {
-            Message::Invocation(message) => {
-                let text = "the call is larger than its callee takes";
-                let error = PAYLOAD_SIZE_EXCEEDED;
-                dealer.undeliverable_invocation(&mut cx, session, message.request, error, text);
-            }
-            Message::CallResult(message) => {
-                let error = PAYLOAD_SIZE_EXCEEDED.to_owned();
-                cx.send_error(session, Call::CODE, message.request, error, Payload::of(text));
-            }
+            Message::Invocation(message) => dealer.too_large_call(&mut cx, session, message.request),
+            Message::CallResult(message) => dealer.too_large_result(&mut cx, session, message.request),
             Message::Error(message) if message.error != PAYLOAD_SIZE_EXCEEDED => {
                 let error = PAYLOAD_SIZE_EXCEEDED.to_owned();
                 cx.send_error(session, message.request_type, message.request, error, Payload::of(text));
@@ -458,7 +503,7 @@ impl Realm {
 
     fn forget(&mut self, now: Instant, session: SessionKey) {
         if let Some(mut gone) = self.sessions.remove(session) {
-            self.release(now, session);
+            self.release(now, session, gone.id);
             if let Some(testaments) = gone.testaments.take() {
                 let (broker, _, mut cx) = self.parts(now);
                 for testament in testaments.into_all() {
@@ -470,9 +515,9 @@ impl Realm {
     }
 
     /// Drops what a session that has gone had.
-    fn release(&mut self, now: Instant, session: SessionKey) {
+    fn release(&mut self, now: Instant, session: SessionKey, id: SessionId) {
         let (broker, dealer, mut cx) = self.parts(now);
-        broker.forget(session);
+        broker.forget(&mut cx, session, id);
         dealer.forget(&mut cx, session);
     }
 
@@ -488,6 +533,11 @@ impl Realm {
         self.broker = Broker::default();
         self.dealer = Dealer::default();
     }
+}
+
+/// The roles as their sessions share them, by name.
+pub(crate) fn shared(roles: &[Role]) -> HashMap<String, Arc<SharedRole>> {
+    roles.iter().map(|role| (role.name.clone(), Arc::new(SharedRole::from(role)))).collect()
 }
 
 /// The id that an ERROR must name.

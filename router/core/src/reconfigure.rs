@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use crate::permissions::Grants;
-use crate::realm::{Realm, RealmConfig};
+use crate::realm::{Realm, RealmConfig, shared};
 use crate::session::SessionKey;
 
 impl Realm {
     /// The realm keeps its name and its way to check URIs. A session whose role is gone is ended; any other goes on
-    /// with what its role may do now.
+    /// with what its role may do now; a subscription or registration that it could not make now is taken away.
     pub(crate) fn reconfigure(
         &mut self,
         now: Instant,
@@ -20,14 +20,18 @@ impl Realm {
                 session.identity.authrole = authrole;
             }
         }
+        self.roles = shared(&config.roles);
         let mut homeless = Vec::new();
         let keys: Vec<SessionKey> = self.sessions.iter().map(|(key, _)| key).collect();
         for key in keys {
             let Some(session) = self.sessions.get_mut(key) else { continue };
-            match config.roles.iter().find(|role| role.name == session.identity.authrole) {
+            match self.roles.get(&session.identity.authrole).cloned() {
                 Some(role) => {
-                    session.grants = Grants::new(role, &session.identity.authid);
                     session.profile = role.profile;
+                    session.grants = Grants::new(role, &session.identity.authid);
+                    let (broker, dealer, mut cx) = self.parts(now);
+                    broker.revoke_forbidden(&mut cx, key);
+                    dealer.revoke_forbidden(&mut cx, key);
                 }
                 None => homeless.push((key, format!("the role {} is gone", session.identity.authrole))),
             }

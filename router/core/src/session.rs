@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use ecep_proto::id::{RequestId, SessionId};
+use ecep_proto::uri::Match;
 
 use crate::features::Features;
 use crate::meta::testaments::Testaments;
-use crate::permissions::Grants;
+use crate::permissions::{Action, Grants, SharedRole};
 use crate::profile::Profile;
 
 /// Names a session between the realm and whoever owns its connection. A small number, chosen by that owner; it
@@ -36,8 +37,22 @@ pub(crate) struct Session {
     pub(crate) features: Features,
     /// Request ids of INVOCATIONs are counted for each callee, from 1.
     pub(crate) next_invocation: RequestId,
+    /// The id that its next request must have in a realm that wants them in sequence.
+    pub(crate) next_request: RequestId,
     /// What is to be published when it has gone.
     pub(crate) testaments: Option<Box<Testaments>>,
+}
+
+impl Session {
+    /// Whether a rule of its role allows this.
+    pub(crate) fn may(&self, action: Action, kind: Match, uri: &str) -> bool {
+        self.grants.allow(&self.identity.authid, action, kind, uri)
+    }
+
+    /// What all sessions of its role share.
+    pub(crate) fn role(&self) -> &SharedRole {
+        self.grants.role()
+    }
 }
 
 /// The sessions of a realm.
@@ -50,6 +65,11 @@ pub(crate) struct Sessions {
 impl Sessions {
     pub(crate) fn get(&self, key: SessionKey) -> Option<&Session> {
         self.by_key.get(key.0)?.as_ref()
+    }
+
+    /// What the session can do; nothing if it has left.
+    pub(crate) fn features(&self, key: SessionKey) -> Features {
+        self.get(key).map_or_else(Features::default, |session| session.features)
     }
 
     /// The session of this id.

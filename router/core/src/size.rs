@@ -7,8 +7,11 @@ use ecep_proto::value::{Dict, Value};
 /// node.
 const ENTRY: usize = 64;
 
-/// The bytes of a payload.
+/// The bytes of a payload. One that came in a frame is that frame; it is not read for this.
 pub(crate) fn of_payload(payload: &Payload) -> usize {
+    if let Some(bytes) = payload.frame_bytes() {
+        return bytes;
+    }
     let args: usize = payload.args().iter().map(of_value).sum();
     args + payload.kwargs().map_or(0, of_dict)
 }

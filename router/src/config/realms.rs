@@ -32,6 +32,10 @@ pub struct RealmConfig {
     /// space and `#`) are what the specification makes the default.
     #[serde(default)]
     pub strict_uris: bool,
+    /// Take the ids of a session's requests only in sequence, from 1, as the specification has it. By default they can
+    /// come in any order, as some clients (wamp_async) draw them at random.
+    #[serde(default)]
+    pub strict_request_ids: bool,
     /// What sessions of the realm can be.
     #[serde(default)]
     pub role: Vec<RoleConfig>,
@@ -126,6 +130,7 @@ impl Config {
             name: name.into(),
             anonymous_role: Some("anonymous".into()),
             strict_uris: false,
+            strict_request_ids: false,
             role: vec![role],
             principal: Vec::new(),
         }

@@ -157,7 +157,7 @@ async fn a_stalled_callee_holds_up_nobody() {
     let answered = loop {
         match receiving.receive().await {
             Message::Error(error) => {
-                assert_eq!(error.error, "wamp.error.unavailable");
+                assert_eq!(error.error, "wamp.error.no_available_callee");
                 assert!(error.payload.args()[0].as_str().unwrap().contains("try again"));
                 refused += 1;
             }

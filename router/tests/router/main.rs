@@ -7,6 +7,7 @@ mod client;
 mod command_line;
 mod configuration;
 mod conformance;
+mod conformance_pubsub;
 mod interop;
 mod limits;
 mod load;

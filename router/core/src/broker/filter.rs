@@ -38,6 +38,19 @@ impl Filter {
         Ok((!lets_all_pass).then(|| Box::new(filter)))
     }
 
+    /// Its bytes, about.
+    pub(crate) fn size(&self) -> usize {
+        let ids = self.exclude.len() + self.eligible.as_ref().map_or(0, Vec::len);
+        let of_texts =
+            |list: &Vec<String>| list.iter().map(|text| size_of::<String>() + text.len()).sum::<usize>();
+        let listed = [&self.eligible_authid, &self.eligible_authrole];
+        size_of::<Self>()
+            + ids * size_of::<SessionId>()
+            + of_texts(&self.exclude_authid)
+            + of_texts(&self.exclude_authrole)
+            + listed.into_iter().flatten().map(of_texts).sum::<usize>()
+    }
+
     /// Whether this session may get the event.
     pub(crate) fn passes(&self, session: &Session) -> bool {
         let (authid, authrole) = (&session.identity.authid, &session.identity.authrole);

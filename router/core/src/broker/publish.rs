@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use ecep_proto::id::PublicationId;
+use ecep_proto::error::DISCLOSE_ME_DISALLOWED;
+use ecep_proto::id::{PublicationId, SubscriptionId};
 use ecep_proto::message::{Event, Publish, Published};
 use ecep_proto::payload::Payload;
 use ecep_proto::uri::{Match, Uri};
@@ -10,9 +11,10 @@ use ecep_proto::value::{Dict, Value};
 
 use super::Broker;
 use super::filter::Filter;
+use crate::features::Feature;
 use crate::meta::testaments::Testament;
 use crate::options::{self, Failure};
-use crate::permissions::Action;
+use crate::permissions::{Action, Disclosure};
 use crate::realm::Context;
 use crate::session::{Session, SessionKey};
 
@@ -22,28 +24,63 @@ pub(crate) struct PublishOptions {
     acknowledge: bool,
     exclude_me: bool,
     disclose_me: bool,
+    retain: bool,
+    /// `ppt_*`, if the payload is not for the router's eyes.
+    passthru: Dict,
     filter: Option<Box<Filter>>,
 }
 
 impl PublishOptions {
     /// Reads `PUBLISH.Options`.
     pub(crate) fn read(options: &Dict) -> Result<Self, Failure> {
+        options::not_offered(options)?;
         Ok(Self {
             acknowledge: options::flag(options, "acknowledge")?,
             exclude_me: options::flag_or(options, "exclude_me", true)?,
             disclose_me: options::flag(options, "disclose_me")?,
+            retain: options::flag(options, "retain")?,
+            passthru: options::passthru(options)?,
             filter: Filter::read(options)?,
         })
     }
 
     /// These options, if the session may have them.
-    pub(crate) fn allowed(self, _: &Context, _: SessionKey) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// Its role does not let it say who it is; or it never announced that it can do without the router reading its
+    /// payload, which is a violation.
+    pub(crate) fn allowed(self, cx: &Context, from: SessionKey) -> Result<Self, Failure> {
+        let publisher = cx.session(from)?;
+        if !self.passthru.is_empty() && !publisher.features.has(Feature::PublisherPassthru) {
+            let text = "PUBLISH with option ppt_scheme from a publisher that has not announced payload_passthru_mode";
+            return Err(Failure::Violation(text.to_owned()));
+        }
+        if self.disclose_me && publisher.role().disclose_publisher == Disclosure::Never {
+            let text = format!("publishers in the role {} stay unknown", publisher.identity.authrole);
+            return Err(Failure::refused(DISCLOSE_ME_DISALLOWED, text));
+        }
         Ok(self)
     }
 
     /// What subscribers are told besides the event.
     fn details(&self, publisher: &Session) -> Dict {
-        if self.disclose_me { disclosed(publisher) } else { Dict::new() }
+        let mut details = self.passthru.clone();
+        let role = publisher.role();
+        let is_disclosed = match role.disclose_publisher {
+            Disclosure::OnRequest => self.disclose_me,
+            Disclosure::Always => true,
+            Disclosure::Never => false,
+        };
+        if is_disclosed {
+            let identity = &publisher.identity;
+            details.insert("publisher".into(), Value::from(publisher.id.get()));
+            details.insert("publisher_authid".into(), Value::from(identity.authid.as_str()));
+            details.insert("publisher_authrole".into(), Value::from(identity.authrole.as_str()));
+        }
+        if let Some(trustlevel) = role.trustlevel {
+            details.insert("trustlevel".into(), Value::from(trustlevel));
+        }
+        details
     }
 }
 
@@ -53,6 +90,26 @@ pub(super) struct Audience {
     /// The publisher, unless it wants its own event.
     pub(super) except: Option<SessionKey>,
     pub(super) filter: Option<Box<Filter>>,
+}
+
+/// An event as it goes out.
+#[derive(Clone, Debug)]
+pub(super) struct Publication {
+    id: PublicationId,
+    pub(super) details: Dict,
+    pub(super) payload: Payload,
+    pub(super) audience: Audience,
+}
+
+impl Publication {
+    /// The message for one subscription. Who subscribes to a pattern must be told the topic.
+    fn event(&self, subscription: SubscriptionId, kind: Match, topic: &str) -> Event {
+        let mut details = self.details.clone();
+        if kind != Match::Exact {
+            details.insert("topic".into(), Value::from(topic));
+        }
+        Event { subscription, publication: self.id, details, payload: self.payload.clone() }
+    }
 }
 
 impl Broker {
@@ -66,23 +123,34 @@ impl Broker {
     ) -> Result<(), Failure> {
         let options = PublishOptions::read(&message.options)?;
         let acknowledge = options.acknowledge;
-        let checked =
-            publishable(cx, from, message.topic).and_then(|topic| Ok((topic, options.allowed(cx, from)?)));
-        let (topic, options) = match checked {
-            Ok(checked) => checked,
+        match self.take(cx, from, message.topic, options, message.payload) {
+            Ok((topic, publication)) => {
+                if acknowledge {
+                    cx.send(from, Published { request: message.request, publication: publication.id });
+                }
+                self.deliver(cx, topic.as_str(), &publication);
+                Ok(())
+            }
             // "If the publication fails and acknowledge is not set, the publisher is not told."
-            Err(Failure::Refused { .. }) if !acknowledge => return Ok(()),
-            Err(failure) => return Err(failure),
-        };
-        let Some(publisher) = cx.sessions.get(from) else { return Ok(()) };
-        let details = options.details(publisher);
-        let publication = cx.ids.publication();
-        if acknowledge {
-            cx.send(from, Published { request: message.request, publication });
+            Err(Failure::Refused { .. }) if !acknowledge => Ok(()),
+            Err(failure) => Err(failure),
         }
-        let audience = Audience { except: options.exclude_me.then_some(from), filter: options.filter };
-        self.deliver(cx, topic.as_str(), publication, &details, &message.payload, &audience);
-        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        cx: &mut Context,
+        from: SessionKey,
+        topic: String,
+        options: PublishOptions,
+        payload: Payload,
+    ) -> Result<(Uri, Publication), Failure> {
+        let topic = publishable(cx, from, topic)?;
+        let options = options.allowed(cx, from)?;
+        let id = cx.ids.publication();
+        let publisher = cx.session(from)?;
+        let publication = self.make(from, publisher, id, topic.as_str(), options, payload)?;
+        Ok((topic, publication))
     }
 
     /// Publishes what a session has left, if it still might.
@@ -93,46 +161,81 @@ impl Broker {
         publisher: &Session,
         testament: Testament,
     ) {
-        let Testament { topic, options, payload, .. } = testament;
-        if publisher.grants.allow(Action::Publish, Match::Exact, topic.as_str()) {
-            let publication = cx.ids.publication();
-            let details = options.details(publisher);
-            let audience = Audience { except: options.exclude_me.then_some(from), filter: options.filter };
-            self.deliver(cx, topic.as_str(), publication, &details, &payload, &audience);
+        let Testament { topic, mut options, payload, .. } = testament;
+        if publisher.may(Action::Publish, Match::Exact, topic.as_str()) {
+            // Nobody is there to be told.
+            options.acknowledge = false;
+            let id = cx.ids.publication();
+            if let Ok(publication) = self.make(from, publisher, id, topic.as_str(), options, payload) {
+                self.deliver(cx, topic.as_str(), &publication);
+            }
         }
     }
 
-    /// Delivers a meta event to whoever subscribes to it.
-    pub(crate) fn publish_meta(&mut self, cx: &mut Context, topic: &str, payload: &Payload) {
-        let publication = cx.ids.publication();
-        self.deliver(cx, topic, publication, &Dict::new(), payload, &Audience::default());
+    /// Makes the event, and retains it if that is wanted. What can't be retained is refused, or only delivered if
+    /// the publisher would not hear of it.
+    fn make(
+        &mut self,
+        from: SessionKey,
+        publisher: &Session,
+        id: PublicationId,
+        topic: &str,
+        options: PublishOptions,
+        payload: Payload,
+    ) -> Result<Publication, Failure> {
+        let details = options.details(publisher);
+        let audience = Audience { except: options.exclude_me.then_some(from), filter: options.filter };
+        let publication = Publication { id, details, payload, audience };
+        if options.retain {
+            match self.retained.keep(topic, publisher, &publication) {
+                Err(_) if !options.acknowledge => self.retained.count_refused(),
+                kept => kept?,
+            }
+        }
+        Ok(publication)
     }
 
-    fn deliver(
-        &mut self,
-        cx: &mut Context,
-        topic: &str,
-        publication: PublicationId,
-        details: &Dict,
-        payload: &Payload,
-        audience: &Audience,
-    ) {
+    /// Delivers a meta event to whoever subscribes to it.
+    pub(crate) fn publish_meta(&mut self, cx: &mut Context, topic: &str, payload: Payload) {
+        let (id, details, audience) = (cx.ids.publication(), Dict::new(), Audience::default());
+        self.deliver(cx, topic, &Publication { id, details, payload, audience });
+    }
+
+    fn deliver(&mut self, cx: &mut Context, topic: &str, publication: &Publication) {
+        let Audience { except, filter } = &publication.audience;
         self.covering.clear();
         self.by_pattern.covering_into(topic, &mut self.covering);
         for id in &self.covering {
             let Some(subscription) = self.subscriptions.get_mut(id) else { continue };
-            let mut to = subscription.subscribers();
-            if let Some(filter) = &audience.filter {
+            let mut to = subscription.shared();
+            if let Some(filter) = filter {
                 let passes =
                     |key: &SessionKey| cx.sessions.get(*key).is_some_and(|session| filter.passes(session));
                 to = to.iter().copied().filter(passes).collect::<Arc<[SessionKey]>>();
             }
-            if to.iter().all(|key| Some(*key) == audience.except) {
-                continue;
+            if to.iter().any(|key| Some(*key) != *except) {
+                cx.broadcast(to, *except, publication.event(*id, subscription.kind, topic));
             }
-            let details = for_subscription(details, subscription.kind, topic);
-            let event = Event { subscription: *id, publication, details, payload: payload.clone() };
-            cx.broadcast(to, audience.except, event);
+        }
+    }
+
+    /// Sends a subscriber what was published before it came.
+    pub(super) fn send_retained(
+        &self,
+        cx: &mut Context,
+        to: SessionKey,
+        id: SubscriptionId,
+        kind: Match,
+        topic: &str,
+    ) {
+        let Some(session) = cx.sessions.get(to) else { return };
+        let retained = self.retained.of_pattern(kind, topic, session).map(|(topic, publication)| {
+            let mut event = publication.event(id, kind, topic);
+            event.details.insert("retained".into(), Value::from(true));
+            event
+        });
+        for event in retained.collect::<Vec<_>>() {
+            cx.send(to, event);
         }
     }
 }
@@ -143,21 +246,4 @@ pub(crate) fn publishable(cx: &Context, from: SessionKey, topic: String) -> Resu
     options::unreserved(&topic)?;
     cx.permit(from, Action::Publish, Match::Exact, topic.as_str())?;
     Ok(topic)
-}
-
-fn disclosed(publisher: &Session) -> Dict {
-    Dict::from([
-        ("publisher".into(), Value::from(publisher.id.get())),
-        ("publisher_authid".into(), Value::from(publisher.identity.authid.as_str())),
-        ("publisher_authrole".into(), Value::from(publisher.identity.authrole.as_str())),
-    ])
-}
-
-/// Who subscribes to a pattern must be told the topic.
-fn for_subscription(details: &Dict, kind: Match, topic: &str) -> Dict {
-    let mut details = details.clone();
-    if kind != Match::Exact {
-        details.insert("topic".into(), Value::from(topic));
-    }
-    details
 }

@@ -40,6 +40,12 @@ impl<'a> Arguments<'a> {
         list.map(Some).ok_or_else(|| wrong(name, "a list of strings", value))
     }
 
+    /// A dictionary, if it is there.
+    pub(super) fn dict(self, index: usize, name: &str) -> Result<Option<&'a Dict>, Failure> {
+        let Some(value) = self.get(index) else { return Ok(None) };
+        value.as_map().map(Some).ok_or_else(|| wrong(name, "a dictionary", value))
+    }
+
     /// A keyword argument that is a text, if it is there.
     pub(super) fn keyword_text(self, name: &str) -> Result<Option<&'a str>, Failure> {
         let Some(value) = self.keyword(name) else { return Ok(None) };
@@ -50,6 +56,14 @@ impl<'a> Arguments<'a> {
     pub(super) fn keyword_dict(self, name: &str) -> Result<Option<&'a Dict>, Failure> {
         let Some(value) = self.keyword(name) else { return Ok(None) };
         value.as_map().map(Some).ok_or_else(|| wrong(name, "a dictionary", value))
+    }
+}
+
+/// Options that are an argument can be wrong without breaking the protocol.
+pub(super) fn as_argument(failure: Failure) -> Failure {
+    match failure {
+        Failure::Violation(message) => Failure::refused(INVALID_ARGUMENT, message),
+        refused @ Failure::Refused { .. } => refused,
     }
 }
 

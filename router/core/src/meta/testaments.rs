@@ -5,7 +5,7 @@ use ecep_proto::payload::Payload;
 use ecep_proto::uri::Uri;
 use ecep_proto::value::{Dict, Value};
 
-use super::arguments::{Arguments, wrong};
+use super::arguments::{Arguments, as_argument, wrong};
 use super::nothing;
 use crate::broker::{self, PublishOptions};
 use crate::options::Failure;
@@ -68,22 +68,14 @@ pub(super) fn add(cx: &mut Context, from: SessionKey, arguments: Arguments) -> R
         Some(Value::List(args)) => args.clone(),
         Some(other) => return Err(wrong("args", "a list", other)),
     };
-    let kwargs = match arguments.get(2) {
-        None => Dict::new(),
-        Some(Value::Map(kwargs)) => kwargs.clone(),
-        Some(other) => return Err(wrong("kwargs", "a dictionary", other)),
-    };
+    let kwargs = arguments.dict(2, "kwargs")?.cloned().unwrap_or_default();
     let payload = Payload::new(args, kwargs);
     let scope = scope(arguments)?;
     let none = Dict::new();
     let options = arguments.keyword_dict("publish_options")?.unwrap_or(&none);
     let bytes = size::of_payload(&payload) + size::of_dict(options) + topic.as_str().len();
     let options = PublishOptions::read(options).and_then(|options| options.allowed(cx, from));
-    let options = options.map_err(|failure| match failure {
-        // The options are an argument here: they can be wrong without breaking the protocol.
-        Failure::Violation(message) => Failure::refused(INVALID_ARGUMENT, message),
-        refused @ Failure::Refused { .. } => refused,
-    })?;
+    let options = options.map_err(as_argument)?;
     let Some(session) = cx.sessions.get_mut(from) else { return Ok(nothing()) };
     let testaments = session.testaments.get_or_insert_default();
     if testaments.all().count() >= MAX_TESTAMENTS {

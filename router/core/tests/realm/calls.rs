@@ -1,7 +1,5 @@
 //! Who is called, and who gets which answer.
 
-use std::time::Duration;
-
 use ecep_proto::id::RequestId;
 use ecep_proto::message::*;
 use ecep_proto::payload::Payload;
@@ -117,30 +115,6 @@ fn request_ids_come_in_any_order() {
     assert!(world.violation("caller").contains("still pending"));
 }
 
-/// Who calls is told if the caller wants it, or if the callee asked for it when it registered.
-#[test]
-fn caller_disclosure() {
-    let mut world = World::new();
-    world.join("callee");
-    let caller = world.join_as("caller", "carl", "free");
-    let expected = dict(&[
-        ("caller", caller.into()),
-        ("caller_authid", "carl".into()),
-        ("caller_authrole", "free".into()),
-    ]);
-    world.register("callee", "com.plain");
-    world.call("caller", "com.plain", Dict::new(), Payload::default());
-    assert_eq!(world.invocation("callee").details, Dict::new());
-    world.call("caller", "com.plain", dict(&[("disclose_me", true.into())]), Payload::default());
-    assert_eq!(world.invocation("callee").details, expected);
-    let request = world.request();
-    let options = dict(&[("disclose_caller", true.into())]);
-    world.send("callee", Register { request, options, procedure: "com.curious".into() });
-    world.receive("callee");
-    world.call("caller", "com.curious", Dict::new(), Payload::default());
-    assert_eq!(world.invocation("callee").details, expected);
-}
-
 /// When the callee goes, whoever waits for it is told at once, and the procedure is free again.
 #[test]
 fn a_callee_that_leaves_ends_its_calls() {
@@ -197,6 +171,7 @@ fn only_the_callee_answers() {
     world.call("caller", "com.slow", Dict::new(), Payload::default());
     let invocation = world.invocation("callee");
     world.answer("thief", invocation.request, Payload::of("stolen"));
+    assert!(world.violation("thief").contains("no INVOCATION 1"));
     world.nothing("caller");
     world.answer("callee", invocation.request, Payload::of("first"));
     world.answer("callee", invocation.request, Payload::of("second"));
@@ -220,87 +195,28 @@ fn registrations() {
     assert_ne!(world.register("bob", "com.sum"), registration);
 }
 
-/// What is not offered is refused by name: pattern and shared registrations, and the router's own URIs.
+/// The router's own URIs are refused, and what is no URI; an option of the wrong kind ends the session.
 #[test]
-fn what_is_not_offered_is_refused() {
-    let mut world = world(&["alice"]);
+fn what_can_not_be_registered() {
+    let mut world = world(&["alice", "bob", "carl"]);
     for (options, procedure, expected) in [
-        (dict(&[("match", "prefix".into())]), "com.", "wamp.error.option_not_allowed"),
-        (dict(&[("invoke", "roundrobin".into())]), "com.sum", "wamp.error.option_not_allowed"),
         (Dict::new(), "wamp.session.count", "wamp.error.invalid_uri"),
+        (dict(&[("match", "prefix".into())]), "wamp.", "wamp.error.invalid_uri"),
+        (dict(&[("match", "wildcard".into())]), "wamp..count", "wamp.error.invalid_uri"),
         (Dict::new(), "com.sum#", "wamp.error.invalid_uri"),
+        (dict(&[("concurrency", 0_i64.into())]), "com.sum", "wamp.error.option_not_allowed"),
     ] {
         let request = world.request();
         world.send("alice", Register { request, options, procedure: procedure.into() });
         assert_eq!(world.error("alice").error, expected, "{procedure}");
     }
-    let request = world.request();
-    world.send(
-        "alice",
-        Register { request, options: dict(&[("invoke", "single".into())]), procedure: "com.sum".into() },
-    );
-    assert!(matches!(world.receive("alice"), Message::Registered(_)));
-}
-
-/// A client that reconnects before its old connection is known to be dead gets its procedures back, if it asks for
-/// that; nobody else does.
-#[test]
-fn reregistration() {
-    let mut world = World::new();
-    world.join_as("old", "device", "free");
-    world.join_as("new", "device", "free");
-    world.join_as("thief", "other", "free");
-    world.register("old", "com.sum");
-    let force = || dict(&[("force_reregister", true.into())]);
-    let request = world.request();
-    world.send("thief", Register { request, options: force(), procedure: "com.sum".into() });
-    assert_eq!(world.error("thief").error, "wamp.error.procedure_already_exists");
-    world.send("new", Register { request, options: Dict::new(), procedure: "com.sum".into() });
-    assert_eq!(world.error("new").error, "wamp.error.procedure_already_exists");
-    world.send("new", Register { request, options: force(), procedure: "com.sum".into() });
-    assert!(matches!(world.receive("new"), Message::Registered(_)));
-    world.call("thief", "com.sum", Dict::new(), Payload::default());
-    world.invocation("new");
-    world.lose("old");
-    world.call("thief", "com.sum", Dict::new(), Payload::default());
-    world.invocation("new");
-}
-
-/// The time that a caller gives is kept, in milliseconds; the late answer is dropped.
-#[test]
-fn timeout() {
-    let mut world = world(&["callee", "caller"]);
-    world.register("callee", "com.slow");
-    let request = world.call("caller", "com.slow", dict(&[("timeout", 100_i64.into())]), Payload::default());
-    let invocation = world.invocation("callee");
-    world.advance(Duration::from_millis(99));
-    world.nothing("caller");
-    world.advance(Duration::from_millis(1));
-    let error = world.error("caller");
-    assert_eq!((error.request, error.error.as_str()), (request, "wamp.error.timeout"));
-    world.answer("callee", invocation.request, Payload::default());
-    world.nothing("caller");
-    world.call("caller", "com.slow", dict(&[("timeout", 100_i64.into())]), Payload::default());
-    let invocation = world.invocation("callee");
-    world.answer("callee", invocation.request, Payload::default());
-    world.result("caller");
-    assert!(!world.has_timeout(), "an answered call leaves no timer");
-    world.call("caller", "com.slow", dict(&[("timeout", 0_i64.into())]), Payload::default());
-    assert!(!world.has_timeout(), "0 means none");
-}
-
-/// Cancelling is not offered; still, who cancels gets an answer, and only one.
-#[test]
-fn cancel() {
-    let mut world = world(&["callee", "caller"]);
-    world.register("callee", "com.slow");
-    let request = world.call("caller", "com.slow", Dict::new(), Payload::default());
-    let invocation = world.invocation("callee");
-    world.send("caller", Cancel { request, options: Dict::new() });
-    assert_eq!(world.error("caller").error, "wamp.error.canceled");
-    world.nothing("callee");
-    world.answer("callee", invocation.request, Payload::default());
-    world.nothing("caller");
+    world.register_with("alice", "com.sum", dict(&[("invoke", "single".into())]));
+    for (name, value) in [("bob", Value::from("loudest")), ("carl", Value::from(7_i64))] {
+        let request = world.request();
+        let options = dict(&[("invoke", value)]);
+        world.send(name, Register { request, options, procedure: "com.other".into() });
+        assert!(world.violation(name).contains("roundrobin"));
+    }
 }
 
 /// A call that its callee can't take is answered; so is a result that its caller can't take.
@@ -331,7 +247,8 @@ fn stalled() {
     let invocation = world.invocation("callee").request;
     world.input(Input::Stalled { callee: world.key("callee"), invocation });
     let error = world.error("caller");
-    assert_eq!((error.request, error.error.as_str()), (request, "wamp.error.unavailable"));
+    assert_eq!((error.request, error.error.as_str()), (request, "wamp.error.no_available_callee"));
+    assert!(text(&error.payload).contains("does not read"));
     world.lose("callee");
     world.nothing("caller");
 }

@@ -1,5 +1,7 @@
 //! Random operations of a few clients, against a model that is too simple to be wrong.
 
+mod pubsub;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use ecep_proto::id::{RegistrationId, RequestId, SubscriptionId};
@@ -126,16 +128,7 @@ impl Run {
 
     fn apply(&mut self, operation: Operation) {
         match operation {
-            Operation::Subscribe { client, pattern } => {
-                let (topic, kind) = PATTERNS[pattern];
-                let id = self.world.subscribe(&name(client), topic, kind.name());
-                let known = self.model.subscribers.entry(pattern).or_default();
-                if !known.is_empty() {
-                    assert_eq!(self.model.ids[&pattern], id);
-                }
-                known.insert(client);
-                self.model.ids.insert(pattern, id);
-            }
+            Operation::Subscribe { client, pattern } => self.subscribe(client, pattern),
             Operation::Unsubscribe { client, pattern } => self.unsubscribe(client, pattern),
             Operation::Publish { client, topic, exclude_me } => self.publish(client, topic, exclude_me),
             Operation::Register { client, procedure } => {
@@ -149,6 +142,8 @@ impl Run {
                     Message::Registered(message) => {
                         let registered = self.model.callees.insert(procedure, (client, message.registration));
                         assert_eq!(registered, None);
+                        self.told("wamp.registration.on_create");
+                        self.told("wamp.registration.on_register");
                     }
                     Message::Error(_) => assert!(self.model.callees.contains_key(&procedure)),
                     other => panic!("{other:?}"),
@@ -164,46 +159,6 @@ impl Run {
         }
     }
 
-    fn unsubscribe(&mut self, client: usize, pattern: usize) {
-        let subscribed = self.model.subscribers.entry(pattern).or_default().remove(&client);
-        let Some(subscription) = self.model.ids.get(&pattern).copied() else { return };
-        let request = self.world.request();
-        self.world.send(&name(client), Unsubscribe { request, subscription });
-        match self.world.receive(&name(client)) {
-            Message::Unsubscribed(_) => assert!(subscribed),
-            Message::Error(error) => {
-                assert!(!subscribed);
-                assert_eq!(error.error, "wamp.error.no_such_subscription");
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn publish(&mut self, client: usize, topic: usize, exclude_me: bool) {
-        let payload = Payload::of(self.next_mark());
-        let options = dict(&[("exclude_me", exclude_me.into())]);
-        self.world.publish(&name(client), TOPICS[topic], options, payload.clone());
-        for receiver in 0..CLIENTS {
-            let mut expected: Vec<SubscriptionId> = Vec::new();
-            for (pattern, subscribers) in &self.model.subscribers {
-                let (text, kind) = PATTERNS[*pattern];
-                let excluded = exclude_me && receiver == client;
-                if subscribers.contains(&receiver) && kind.covers(text, TOPICS[topic]) && !excluded {
-                    expected.push(self.model.ids[pattern]);
-                }
-            }
-            let mut found: Vec<SubscriptionId> = Vec::new();
-            for _ in &expected {
-                let event = self.world.event(&name(receiver));
-                assert_eq!(event.payload, payload);
-                found.push(event.subscription);
-            }
-            found.sort();
-            expected.sort();
-            assert_eq!(found, expected, "{receiver}");
-        }
-    }
-
     fn unregister(&mut self, client: usize, procedure: usize) {
         let Some((callee, registration)) = self.model.callees.get(&procedure).copied() else { return };
         let request = self.world.request();
@@ -212,6 +167,8 @@ impl Run {
             Message::Unregistered(_) => {
                 assert_eq!(client, callee);
                 self.model.callees.remove(&procedure);
+                self.told("wamp.registration.on_unregister");
+                self.told("wamp.registration.on_delete");
             }
             Message::Error(_) => assert_ne!(client, callee),
             other => panic!("{other:?}"),
@@ -273,31 +230,19 @@ impl Run {
             let error = self.world.error(&name(call.caller));
             assert_eq!((error.request, error.error.as_str()), (call.request, "wamp.error.canceled"));
         }
-        for subscribers in self.model.subscribers.values_mut() {
-            subscribers.remove(&client);
-        }
+        self.end_subscriptions(client);
+        let before = self.model.callees.len();
         self.model.callees.retain(|_, (callee, _)| *callee != client);
+        for _ in self.model.callees.len()..before {
+            self.told("wamp.registration.on_unregister");
+            self.told("wamp.registration.on_delete");
+        }
         for call in self.model.waiting.iter_mut().flatten().filter(|call| call.caller == client) {
             call.caller = usize::MAX;
         }
         self.told("wamp.session.on_leave");
         self.world.join(&name(client));
         self.told("wamp.session.on_join");
-    }
-
-    /// The router's own events reach whoever has a pattern that covers them.
-    fn told(&mut self, topic: &str) {
-        for (pattern, subscribers) in &self.model.subscribers {
-            let (text, kind) = PATTERNS[*pattern];
-            for client in subscribers.iter().filter(|_| kind.covers(text, topic)) {
-                match self.world.receive(&name(*client)) {
-                    Message::Event(event) => {
-                        assert_eq!(event.details.get("topic").and_then(Value::as_str), Some(topic));
-                    }
-                    other => panic!("{other:?}"),
-                }
-            }
-        }
     }
 }
 

@@ -141,9 +141,12 @@ fn wrong_topics() {
 /// Options of the wrong type are no small mistake: the client does not know the protocol.
 #[test]
 fn wrong_options() {
-    for (option, value) in
-        [("acknowledge", "yes".into()), ("exclude_me", 1_i64.into()), ("disclose_me", Value::List(vec![]))]
-    {
+    for (option, value) in [
+        ("acknowledge", "yes".into()),
+        ("exclude_me", 1_i64.into()),
+        ("disclose_me", Value::List(vec![])),
+        ("retain", 1_i64.into()),
+    ] {
         let mut world = World::new();
         world.join("alice");
         world.publish("alice", "com.topic", dict(&[(option, value)]), Payload::default());

@@ -28,12 +28,14 @@ fn greetings() {
     let refused = greeting.choose(&["scram"]).unwrap_err();
     assert_eq!(refused.reason, "wamp.error.no_matching_auth_method");
     let spaces = Hello { realm: "my realm".into(), details: dict(&[roles()]) };
-    assert_eq!(read_hello(spaces.into()).unwrap_err().reason, "wamp.error.no_such_realm");
+    assert_eq!(read_hello(spaces.into()).unwrap_err().reason, "wamp.error.invalid_uri");
     for (message, reason) in [
         (hello(Dict::new()), "roles"),
         (hello(dict(&[("roles", Value::Map(Dict::new()))])), "roles"),
         (hello(dict(&[roles(), ("authid", 1_i64.into())])), "authid"),
         (hello(dict(&[roles(), ("authmethods", "ticket".into())])), "authmethods"),
+        (hello(dict(&[roles(), ("authmethods", Value::List(vec![1_i64.into()]))])), "authmethods"),
+        (hello(dict(&[("roles", Value::Map(dict(&[("caller", true.into())])))])), "roles.caller"),
         (
             Goodbye { details: Dict::new(), reason: "wamp.close.normal".into() }.into(),
             "first message must be HELLO",
@@ -68,14 +70,35 @@ fn welcome_announces_what_works() {
         roles[role].as_map().unwrap()["features"].as_map().unwrap().keys().cloned().collect()
     };
     let broker = [
+        "event_retention",
         "pattern_based_subscription",
+        "payload_passthru_mode",
+        "publication_trustlevels",
         "publisher_exclusion",
         "publisher_identification",
         "session_meta_api",
         "subscriber_blackwhite_listing",
+        "subscription_meta_api",
+        "subscription_revocation",
     ];
     assert_eq!(features("broker"), broker);
-    assert_eq!(features("dealer"), ["caller_identification", "session_meta_api", "testament_meta_api"]);
+    let dealer = [
+        "call_canceling",
+        "call_reroute",
+        "call_timeout",
+        "call_trustlevels",
+        "caller_identification",
+        "pattern_based_registration",
+        "payload_passthru_mode",
+        "progressive_call_invocations",
+        "progressive_call_results",
+        "registration_meta_api",
+        "registration_revocation",
+        "session_meta_api",
+        "shared_registration",
+        "testament_meta_api",
+    ];
+    assert_eq!(features("dealer"), dealer);
     assert_eq!(welcome.details["authid"], "alice".into());
     assert_eq!(welcome.details["realm"], "test.realm".into());
 }

@@ -8,9 +8,11 @@ use ecep_proto::message::*;
 use ecep_proto::payload::Payload;
 use ecep_proto::uri::Strictness;
 use ecep_proto::value::{Dict, Value};
-use ecep_router_core::features::Features;
+use ecep_router_core::features::{Feature, Features};
 use ecep_router_core::permissions::Role;
-use ecep_router_core::{Identity, Input, Limits, Output, Realm, RealmConfig, SessionKey};
+use ecep_router_core::{
+    Identity, Input, Limits, Output, Realm, RealmConfig, RetainedUse, SessionKey, WallClock,
+};
 
 /// The role of clients that a test has no rules for.
 pub const FREE: &str = "free";
@@ -30,15 +32,21 @@ impl World {
     }
 
     pub fn with_roles(roles: Vec<Role>) -> Self {
-        let config = RealmConfig {
+        Self::with_config(RealmConfig {
             name: "test.realm".into(),
             roles,
             strictness: Strictness::Loose,
+            strict_requests: false,
             limits: Limits::default(),
-        };
+        })
+    }
+
+    pub fn with_config(config: RealmConfig) -> Self {
+        let now = Instant::now();
+        let clock = WallClock { instant: now, since_epoch: Duration::ZERO };
         Self {
-            realm: Realm::new(config, 7),
-            now: Instant::now(),
+            realm: Realm::new(config, 7, clock),
+            now,
             keys: BTreeMap::new(),
             inboxes: Vec::new(),
             closed: Vec::new(),
@@ -52,6 +60,17 @@ impl World {
     }
 
     pub fn join_as(&mut self, name: &str, authid: &str, authrole: &str) -> u64 {
+        self.join_with(name, authid, authrole, Features::default())
+    }
+
+    /// A client joins that has announced these features.
+    pub fn join_able(&mut self, name: &str, features: &[Feature]) -> u64 {
+        let features = features.iter().fold(Features::default(), |set, feature| set.with(*feature));
+        self.join_with(name, name, FREE, features)
+    }
+
+    /// A client joins that has announced what it can do.
+    pub fn join_with(&mut self, name: &str, authid: &str, authrole: &str, features: Features) -> u64 {
         let key = SessionKey(self.inboxes.len());
         self.inboxes.push(VecDeque::new());
         self.closed.push(false);
@@ -62,7 +81,7 @@ impl World {
             authmethod: "ticket".into(),
             authprovider: "static".into(),
         };
-        self.input(Input::Join { session: key, identity, features: Features::default() });
+        self.input(Input::Join { session: key, identity, features });
         match self.receive(name) {
             Message::Welcome(welcome) => welcome.session.get(),
             other => panic!("{name} got {other:?} instead of WELCOME"),
@@ -106,6 +125,7 @@ impl World {
                 Output::Close { session } => self.closed[session.0] = true,
             }
         }
+        self.realm.check();
     }
 
     fn deliver(&mut self, to: SessionKey, message: Message) {
@@ -128,6 +148,10 @@ impl World {
     pub fn nothing(&mut self, name: &str) {
         let inbox = &self.inboxes[self.keys[name].0];
         assert!(inbox.is_empty(), "{name} got {inbox:?}");
+    }
+
+    pub fn has_mail(&self, name: &str) -> bool {
+        !self.inboxes[self.keys[name].0].is_empty()
     }
 
     pub fn is_closed(&self, name: &str) -> bool {
@@ -169,8 +193,13 @@ impl World {
 
     #[track_caller]
     pub fn register(&mut self, name: &str, procedure: &str) -> RegistrationId {
+        self.register_with(name, procedure, Dict::new())
+    }
+
+    #[track_caller]
+    pub fn register_with(&mut self, name: &str, procedure: &str, options: Dict) -> RegistrationId {
         let request = self.request();
-        self.send(name, Register { request, options: Dict::new(), procedure: procedure.into() });
+        self.send(name, Register { request, options, procedure: procedure.into() });
         match self.receive(name) {
             Message::Registered(message) if message.request == request => message.registration,
             other => panic!("{name} got {other:?} instead of REGISTERED"),
@@ -193,6 +222,12 @@ impl World {
         self.send(name, Yield { request, options: Dict::new(), payload });
     }
 
+    /// Answers an INVOCATION by an ERROR of this URI.
+    pub fn fail(&mut self, name: &str, request: RequestId, error: &str, payload: Payload) {
+        let (request_type, details) = (Invocation::CODE, Dict::new());
+        self.send(name, Error { request_type, request, details, error: error.into(), payload });
+    }
+
     #[track_caller]
     pub fn event(&mut self, name: &str) -> Event {
         match self.receive(name) {
@@ -201,12 +236,47 @@ impl World {
         }
     }
 
+    /// What the client has got and not taken.
+    pub fn take(&mut self, name: &str) -> Vec<Message> {
+        std::mem::take(&mut self.inboxes[self.keys[name].0]).into()
+    }
+
+    /// The same, if it is events only.
+    #[track_caller]
+    pub fn events(&mut self, name: &str) -> Vec<Event> {
+        let event = |message| match message {
+            Message::Event(event) => event,
+            other => panic!("{name} got {other:?} instead of EVENT"),
+        };
+        self.take(name).into_iter().map(event).collect()
+    }
+
+    pub fn retained(&self) -> RetainedUse {
+        self.realm.retained()
+    }
+
     #[track_caller]
     pub fn invocation(&mut self, name: &str) -> Invocation {
         match self.receive(name) {
             Message::Invocation(invocation) => invocation,
             other => panic!("{name} got {other:?} instead of INVOCATION"),
         }
+    }
+
+    #[track_caller]
+    pub fn interrupt(&mut self, name: &str) -> Interrupt {
+        match self.receive(name) {
+            Message::Interrupt(interrupt) => interrupt,
+            other => panic!("{name} got {other:?} instead of INTERRUPT"),
+        }
+    }
+
+    /// The call was refused, or ended by the router or its callee; the error's URI.
+    #[track_caller]
+    pub fn failed(&mut self, name: &str, request: RequestId) -> String {
+        let error = self.error(name);
+        assert_eq!((error.request_type, error.request), (Call::CODE, request));
+        error.error
     }
 
     #[track_caller]
