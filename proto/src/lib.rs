@@ -14,3 +14,4 @@ pub mod payload;
 pub mod rawsocket;
 pub mod uri;
 pub mod value;
+pub mod websocket;

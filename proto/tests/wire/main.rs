@@ -4,6 +4,7 @@
 
 mod frames;
 mod malformed;
+mod reference;
 mod roundtrip;
 mod speed;
 mod vectors;

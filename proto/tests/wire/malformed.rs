@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use ecep_proto::codec::{MAX_MESSAGE_BYTES, Serializer};
 use ecep_proto::error::DecodeError;
+use ecep_proto::message::Message;
 use ecep_proto::rawsocket::{FrameHeader, Handshake};
 use ecep_proto::value::{MAX_DEPTH, MAX_VALUES};
 use proptest::prelude::*;
@@ -137,4 +138,24 @@ fn reasons() {
         Serializer::MsgPack.decode(Bytes::from_static(&[0x92, 35, 1, 0, 0])),
         Err(DecodeError::Trailing(2))
     );
+}
+
+/// A frame must not cost much more memory than it has bytes: dictionaries in options are counted, and a payload is not
+/// read into memory to be passed on.
+#[test]
+fn many_small_dictionaries() {
+    let dictionaries = |count: usize| vec![r#"{"a":1}"#; count].join(",");
+    let hello = |count| Bytes::from(format!("[1,\"r\",{{\"x\":[{}]}}]", dictionaries(count)));
+    assert!(Serializer::Json.decode(hello(100)).is_ok());
+    let error = Serializer::Json.decode(hello(1000)).unwrap_err();
+    assert_eq!(error, DecodeError::TooComplex { message: "HELLO", field: "details" });
+
+    let frame = Bytes::from(format!("[16,1,{{}},\"t\",[{}]]", dictionaries(100_000)));
+    let message = Serializer::Json.decode(frame.clone()).unwrap();
+    assert_eq!(Serializer::Json.encode(&message), frame, "passed on as it came");
+    let transcoded = Serializer::MsgPack.decode(Serializer::MsgPack.encode(&message)).unwrap();
+    assert_eq!(Serializer::Json.encode(&transcoded), frame, "there and back, without being read into memory");
+    let Message::Publish(publish) = message else { panic!("{message:?}") };
+    assert!(publish.payload.is_too_complex());
+    assert!(publish.payload.args().is_empty());
 }

@@ -13,7 +13,7 @@ fn text() -> impl Strategy<Value = String> {
     any::<String>().prop_filter("looks like bytes in JSON", |text| !text.starts_with('\0'))
 }
 
-fn value() -> impl Strategy<Value = Value> {
+pub fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),

@@ -39,7 +39,7 @@ fn element(message: &Message, list: &[Json], attribute: &str) -> Option<Json> {
     Some(list.get(at).cloned().unwrap_or(Json::Null))
 }
 
-fn unhex(text: &str) -> Vec<u8> {
+pub fn unhex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
