@@ -376,6 +376,7 @@ impl Run {
             }
         }
         assert_eq!(self.expected, [], "these did not come");
+        assert!(self.state.limits_are_kept());
         for call in self.state.calls.iter().filter(|call| call.invoked.is_none()) {
             assert!(!self.state.is_placeable(call), "{call:?} waits for nothing");
             for (younger, seat) in &placed {

@@ -118,6 +118,11 @@ impl State {
         seat.concurrency.is_none_or(|most| self.running(seat.number) < most)
     }
 
+    pub fn limits_are_kept(&self) -> bool {
+        let mut seats = self.registrations.values().flat_map(|registration| &registration.seats);
+        seats.all(|seat| seat.concurrency.is_none_or(|most| self.running(seat.number) <= most))
+    }
+
     /// Those that could take the call, sooner or later.
     pub fn candidates(&self, call: &Call) -> impl Iterator<Item = &Seat> {
         let needs_pieces = call.is_open || call.pieces.len() > 1;
