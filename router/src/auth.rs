@@ -6,8 +6,9 @@ use std::time::Duration;
 use ecep_proto::api::auth::{AuthenticateRequest, Transport};
 use ecep_proto::api::realm::CONTROL_PLANE_AUTHID;
 use ecep_proto::api::roles::Role;
-use ecep_proto::error::{AUTHENTICATION_DENIED, NO_SUCH_REALM};
-use ecep_proto::message::Abort;
+use ecep_proto::error::{AUTHENTICATION_DENIED, NO_MATCHING_AUTH_METHOD, NO_SUCH_REALM};
+use ecep_proto::message::{Abort, Authenticate, Challenge};
+use ecep_proto::value::Dict;
 use ecep_router_core::greeting::{ANONYMOUS, Greeting, TICKET};
 use ecep_router_core::{Identity, abort};
 use subtle::ConstantTimeEq;
@@ -67,8 +68,8 @@ impl Admitted {
 pub(crate) enum Admission {
     /// Nothing: it may join as this.
     Welcome(Admitted),
-    /// Send a ticket.
-    ProveByTicket,
+    /// Answer this: [`Gatekeeper::verify`] judges the answer by it.
+    Challenge(Challenge),
 }
 
 /// What became of somebody's access to a realm.
@@ -164,7 +165,7 @@ impl Gatekeeper {
     pub(crate) fn admit(&self, greeting: &Greeting) -> Result<Admission, Abort> {
         if self.platform.is_some() && platform::is_served(&greeting.realm) {
             greeting.choose(&[TICKET])?;
-            return Ok(Admission::ProveByTicket);
+            return Ok(ask_for_ticket());
         }
         let Some(policy) = self.realms.get(&greeting.realm) else {
             return Err(abort(NO_SUCH_REALM, &format!("this router has no realm {}", greeting.realm)));
@@ -183,20 +184,27 @@ impl Gatekeeper {
                 authmethod: ANONYMOUS.to_owned(),
                 authprovider: "static".to_owned(),
             }))),
-            _ => Ok(Admission::ProveByTicket),
+            _ => Ok(ask_for_ticket()),
         }
     }
 
-    /// Judges a ticket.
+    /// Judges the answer to a challenge that [`Gatekeeper::admit`] gave.
     ///
     /// # Errors
     /// The ABORT to answer.
     pub(crate) async fn verify(
         &self,
         greeting: &Greeting,
-        ticket: String,
+        challenge: &Challenge,
+        answer: Authenticate,
         transport: Transport,
     ) -> Result<Admitted, Abort> {
+        let ticket = match challenge.method.as_str() {
+            TICKET => answer.signature,
+            other => {
+                return Err(abort(NO_MATCHING_AUTH_METHOD, &format!("this router has no method {other}")));
+            }
+        };
         let identity = |authid: &str, authrole: &str, authprovider: &str| Identity {
             authid: authid.to_owned(),
             authrole: authrole.to_owned(),
@@ -242,6 +250,10 @@ fn same(one: Option<&Ticket>, other: Option<&Ticket>) -> bool {
         (Some(one), Some(other)) => one.is(&other.0),
         (one, other) => one.is_none() && other.is_none(),
     }
+}
+
+fn ask_for_ticket() -> Admission {
+    Admission::Challenge(Challenge { method: TICKET.to_owned(), extra: Dict::new() })
 }
 
 fn denied() -> Abort {

@@ -6,11 +6,10 @@ use std::time::Duration;
 use ecep_proto::api::auth::Transport;
 use ecep_proto::codec::Serializer;
 use ecep_proto::error::{CLOSE_SYSTEM_SHUTDOWN, NO_SUCH_REALM, PROTOCOL_VIOLATION, TIMEOUT};
-use ecep_proto::message::{Abort, Challenge, Message};
-use ecep_proto::value::Dict;
+use ecep_proto::message::{Abort, Message};
 use ecep_router_core::abort;
 use ecep_router_core::features::Features;
-use ecep_router_core::greeting::{self, TICKET};
+use ecep_router_core::greeting;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -139,14 +138,13 @@ impl Client {
         let gatekeeper = shared.gatekeeper.get();
         let admitted = match gatekeeper.admit(&greeting)? {
             Admission::Welcome(admitted) => admitted,
-            Admission::ProveByTicket => {
-                let challenge = Challenge { method: TICKET.to_owned(), extra: Dict::new() };
-                outlet.add(Frame::encode(self.serializer, &Message::Challenge(challenge)));
+            Admission::Challenge(challenge) => {
+                outlet.add(Frame::encode(self.serializer, &Message::Challenge(challenge.clone())));
                 self.flush(outlet).await?;
-                let ticket = greeting::read_authenticate(self.message(inlet, outlet).await?)?;
-                let ticket = ticket.ok_or(Rejection::Silent("the client gave up"))?;
+                let answer = greeting::read_authenticate(self.message(inlet, outlet).await?)?;
+                let answer = answer.ok_or(Rejection::Silent("the client gave up"))?;
                 let transport = Transport { kind: self.kind.name().to_owned(), peer: self.peer.clone() };
-                gatekeeper.verify(&greeting, ticket, transport).await?
+                gatekeeper.verify(&greeting, &challenge, answer, transport).await?
             }
         };
         let seat = shared.hub.enter(&greeting.realm).ok_or_else(|| {

@@ -94,6 +94,8 @@ struct RealmTask {
     clients: Slab<Client>,
     budget: Arc<Budget>,
     metrics: Arc<Metrics>,
+    /// Whoever joins now is told to go, like those who were there.
+    closing: bool,
     /// Whom to wake when this turn is over.
     writers: Vec<Waker>,
 }
@@ -111,7 +113,8 @@ pub(crate) async fn run(
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let clock = WallClock { instant: Instant::now(), since_epoch };
     let core = Realm::new(config, seed, clock);
-    let mut task = RealmTask { core, clients: Slab::new(), budget, metrics, writers: Vec::new() };
+    let mut task =
+        RealmTask { core, clients: Slab::new(), budget, metrics, closing: false, writers: Vec::new() };
     let mut turn = Vec::new();
     loop {
         let timeout = task.core.poll_timeout();
@@ -148,6 +151,9 @@ impl RealmTask {
                 let session = SessionKey(self.clients.insert(Client { outbound, gate }));
                 self.core.handle(now, Input::Join { session, identity, features });
                 self.flush(now, Some(session));
+                if self.closing {
+                    self.handle(now, ToRealm::Shutdown);
+                }
                 if key.send(session).is_err() {
                     // The connection ended while it joined.
                     self.handle(now, ToRealm::Lost { session });
@@ -211,6 +217,7 @@ impl RealmTask {
                 let _ = answer.send(RealmReport { sessions, pending_calls });
             }
             ToRealm::Shutdown => {
+                self.closing = true;
                 self.core.handle(now, Input::Shutdown);
                 self.flush(now, None);
             }

@@ -90,6 +90,12 @@ fn fixed(old: &Config, new: &Config) -> Vec<String> {
                     "realm {name}: strict_uris, as URIs that it has already may be wrong then"
                 ));
             }
+            Some(other) if other.strict_request_ids != realm.strict_request_ids => {
+                fixed.push(format!(
+                    "realm {}: strict_request_ids, as its sessions have begun to count",
+                    realm.name
+                ));
+            }
             Some(_) => {}
         }
     }

@@ -83,7 +83,7 @@ struct Freed {
 impl Dealer {
     /// How many calls wait for their answer.
     pub(crate) fn pending(&self) -> usize {
-        self.calls.pending()
+        self.calls.len()
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {

@@ -268,14 +268,14 @@ impl Realm {
         self.sessions.len()
     }
 
-    /// How much is retained for whoever subscribes later.
-    pub fn retained(&self) -> RetainedUse {
-        self.broker.retained()
-    }
-
     /// How many calls wait for their answer.
     pub fn pending_calls(&self) -> usize {
         self.dealer.pending()
+    }
+
+    /// How much is retained for whoever subscribes later.
+    pub fn retained(&self) -> RetainedUse {
+        self.broker.retained()
     }
 
     /// The sessions of this authid.

@@ -16,5 +16,6 @@ mod platform;
 mod refusals;
 mod reload;
 mod server;
+mod shutdown;
 mod unix_sockets;
 mod watched;
