@@ -29,8 +29,9 @@ impl Realm {
                 Some(role) => {
                     session.profile = role.profile;
                     session.grants = Grants::new(role, &session.identity.authid);
-                    let (broker, _, mut cx) = self.parts(now);
+                    let (broker, dealer, mut cx) = self.parts(now);
                     broker.revoke_forbidden(&mut cx, key);
+                    dealer.revoke_forbidden(&mut cx, key);
                 }
                 None => homeless.push((key, format!("the role {} is gone", session.identity.authrole))),
             }

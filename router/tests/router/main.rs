@@ -7,6 +7,7 @@ mod command_line;
 mod configuration;
 mod conformance;
 mod conformance_pubsub;
+mod conformance_rpc;
 mod interop;
 mod limits;
 mod load;

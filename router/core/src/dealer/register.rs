@@ -13,9 +13,9 @@ use ecep_proto::meta::{
 use ecep_proto::payload::Payload;
 use ecep_proto::value::{Dict, Value};
 
-use super::Dealer;
 use super::policy::Policy;
 use super::registrations::Callee;
+use super::{Dealer, Freed};
 use crate::features::Feature;
 use crate::options::{self, Failure};
 use crate::permissions::Action;
@@ -77,7 +77,7 @@ impl Dealer {
         self.registrations.add(registration, callee);
         announce(cx, REGISTRATION_ON_REGISTER, id, Value::from(registration.get()));
         cx.send(from, Registered { request: message.request, registration });
-        self.freed.push(registration);
+        self.freed.push(Freed { registration, callee_lost: false });
         self.settle(cx);
         Ok(())
     }
@@ -163,6 +163,21 @@ impl Dealer {
         true
     }
 
+    /// Takes those registrations away that the session may no longer have.
+    pub(crate) fn revoke_forbidden(&mut self, cx: &mut Context, callee: SessionKey) {
+        let Some(session) = cx.sessions.get(callee) else { return };
+        let may = |id: &RegistrationId| {
+            self.registrations.get(*id).is_some_and(|registration| {
+                session.may(Action::Register, registration.kind, registration.procedure.as_str())
+            })
+        };
+        let forbidden = self.registrations.of_callee(callee).into_iter().filter(|id| !may(id));
+        for id in forbidden.collect::<Vec<_>>() {
+            self.revoke(cx, id, callee, "no longer authorized");
+        }
+        self.settle(cx);
+    }
+
     /// Takes a callee out; the registration goes with the last one, and with it the calls that wait for one.
     pub(super) fn remove_callee(&mut self, cx: &mut Context, id: RegistrationId, session: SessionKey) {
         let Some(callee) = self.registrations.remove(id, session) else { return };
@@ -178,7 +193,7 @@ impl Dealer {
                 self.end(cx, key, NO_AVAILABLE_CALLEE, text);
             }
         } else {
-            self.freed.push(id);
+            self.freed.push(Freed { registration: id, callee_lost: true });
         }
     }
 }
