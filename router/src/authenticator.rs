@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use ecep_proto::api::auth::{AuthenticateReply, AuthenticateRequest};
 use ecep_proto::api::error::ErrorKind;
 use ecep_proto::api::{Authenticate, EndSessions, Procedure};
@@ -51,7 +50,7 @@ impl Authenticator {
     /// there is no control realm.
     pub(crate) fn new(hub: &Arc<Hub>, limits: &Limits) -> Option<(Self, impl Future<Output = ()> + use<>)> {
         let seat = hub.enter(CONTROL)?;
-        let outbound = Arc::new(Outbound::new(Serializer::MsgPack, usize::MAX, limits));
+        let outbound = Outbound::new(Serializer::MsgPack, usize::MAX, limits, &hub.budget);
         let (sender, questions) = mpsc::channel(QUESTIONS);
         Some((Self(sender), run(hub.clone(), seat, outbound, questions, limits.max_pending_calls)))
     }
@@ -106,10 +105,10 @@ async fn run(
                 pending.insert(next, answer);
                 next = next.next();
             }
-            batch = outbound.take() => {
-                let Some(batch) = batch else { break };
-                for frame in &batch.frames {
-                    match Serializer::MsgPack.decode(Bytes::copy_from_slice(frame.as_bytes())) {
+            frames = outbound.take() => {
+                let Some(frames) = frames else { break };
+                for frame in frames {
+                    match Serializer::MsgPack.decode(frame.into_bytes()) {
                         Ok(Message::Invocation(invocation)) => {
                             send(&seat, session, end_sessions::serve(&hub, invocation).await).await;
                         }
@@ -146,7 +145,7 @@ async fn ask(seat: &Seat, session: SessionKey, request: RequestId, question: Aut
 async fn send(seat: &Seat, session: SessionKey, message: impl Into<Message>) {
     let message = message.into();
     if let Some(permit) = seat.room(0).await {
-        seat.tell(ToRealm::Received { session, message, permit }).await;
+        seat.tell(ToRealm::Received { session, messages: vec![message], permit }).await;
     }
 }
 

@@ -1,22 +1,34 @@
 //! The WAMP router: sockets, authentication, limits.
 //!
-//! A thin shell around `ecep-router-core`: `server` accepts, `connection` runs a reader and a writer for each
-//! client, `hub` and `realm_task` own one state machine for each realm, `auth` decides who may join. What a message
+//! A thin shell around `ecep-router-core`: `server` accepts, `connection` greets a client and `exchange` reads and
+//! writes for it, `hub` and `realm_task` own one state machine for each realm, `auth` decides who may join. What a message
 //! means is the core's business.
 
 mod auth;
 mod authenticator;
+mod budget;
 pub mod config;
 mod connection;
 mod end_sessions;
+mod exchange;
+mod http;
 mod hub;
+mod listener;
+mod live;
+mod metrics;
 mod outbound;
 mod platform;
+mod rate;
 mod realm_configs;
 mod realm_task;
+mod reload;
 mod revocations;
 mod server;
+mod slots;
 mod transport;
 
-pub use config::{Config, ConfigError, Limits, Listen, PlatformConfig, RealmConfig, TransportKind};
+pub use config::{
+    Address, Config, ConfigError, HttpConfig, Limits, Listen, PlatformConfig, RealmConfig, TransportKind,
+};
+pub use reload::{ReloadError, Reloader};
 pub use server::{BindError, Router};

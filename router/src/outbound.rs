@@ -1,12 +1,15 @@
 //! The queue of frames that wait for one client, between its realm and the task that writes to its socket.
 //!
 //! Policy: bounded in bytes and messages. Nobody ever waits to put something in. Past a low mark the queue is
-//! *congested*, and who sends into it is slowed afterwards, for a grace: a client that does not read delays nobody for
-//! long. A call to a callee whose grace is over, or whose queue has no room for it, is refused; for anything else
-//! that has no room the client is closed with a reason. Nothing is dropped in silence.
+//! *congested*, and who sends into it is slowed afterwards. That ends when the client's socket has taken no bytes for a
+//! grace while some waited: a client that reads slowly slows those who send to it and loses nothing, one that does not
+//! read delays nobody for long. A call to a callee whose grace is over, or whose queue has no room for it, is refused;
+//! for anything else that has no room the client is closed with a reason. Nothing is dropped in silence.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,52 +17,61 @@ use ecep_proto::codec::Serializer;
 use ecep_proto::message::Message;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
-use tokio_util::sync::CancellationToken;
 
+use crate::budget::Budget;
 use crate::config::Limits;
 
 /// A queue is congested from this part of its limit on. The rest takes what is already on its way when the senders
 /// are slowed.
 const CONGESTED_PART: usize = 16;
 
-/// How long one spell of congestion may slow publishers. A healthy client empties its queue many times
-/// in this; one that does not has no claim on other people's time.
-pub(crate) const EVENT_GRACE: Duration = Duration::from_millis(250);
+/// How long a client may take no bytes before it slows nobody any more: publishers, callees and whoever else sends to
+/// it. A healthy client takes some many times in this; one that does not has no claim on other people's time.
+pub(crate) const SENDER_GRACE: Duration = Duration::from_millis(250);
 
-/// How long one spell of congestion may slow callers, whose calls to others wait as well; after it calls are refused.
-/// A callee on a slow line gets through a burst in this; one that still has too much to read gains nothing by more.
+/// How long a callee may take no bytes before it does not slow callers any more, whose calls to others wait as well;
+/// after it calls are refused.
 pub(crate) const CALL_GRACE: Duration = Duration::from_secs(1);
 
-/// How many bytes the writer takes at once: large enough to spare system calls, small enough to see progress.
-const BATCH_BYTES: usize = 64 << 10;
+/// How many bytes the writer takes at once: large enough to spare system calls, small enough to be bearable for every
+/// client. While the budget of all queues is tight, a queue is congested from here on.
+pub(crate) const BATCH_BYTES: usize = 64 << 10;
 
-/// An encoded message; cloning shares it.
+/// A queue that has had more frames than this gives the memory back when it is empty.
+const KEPT_FRAMES: usize = 16;
+
+/// Something encoded; cloning shares it.
 #[derive(Clone, Debug)]
 pub(crate) enum Frame {
-    /// A message in a serializer that is text.
-    Text(Utf8Bytes),
-    /// A message in a serializer that is not.
-    Binary(Bytes),
-    /// The answer to a PING.
-    Pong(Bytes),
+    /// A message.
+    Message(Bytes),
+    /// What a transport says for itself, wrapped as it wants it.
+    Raw(Bytes),
 }
 
 impl Frame {
     /// Encodes a message.
     pub(crate) fn encode(serializer: Serializer, message: &Message) -> Self {
-        let bytes = serializer.encode(message);
-        if serializer.is_binary() {
-            return Self::Binary(bytes);
+        Self::Message(serializer.encode(message))
+    }
+
+    /// The same frame, counted in the budget while it waits for anybody.
+    pub(crate) fn counted(self, budget: &Arc<Budget>) -> Self {
+        match self {
+            Self::Message(bytes) => Self::Message(budget.count(bytes)),
+            Self::Raw(bytes) => Self::Raw(budget.count(bytes)),
         }
-        // JSON is UTF-8; a serializer that broke that would not be text.
-        Utf8Bytes::try_from(bytes.clone()).map_or(Self::Binary(bytes), Self::Text)
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
         match self {
-            Self::Text(text) => text.as_ref(),
-            Self::Binary(bytes) | Self::Pong(bytes) => bytes,
+            Self::Message(bytes) | Self::Raw(bytes) => bytes,
+        }
+    }
+
+    pub(crate) fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Message(bytes) | Self::Raw(bytes) => bytes,
         }
     }
 
@@ -70,14 +82,32 @@ impl Frame {
 }
 
 /// What became of a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Pushed {
-    /// It waits for the writer.
-    Queued,
+    /// It waits for the writer, who is to be woken if it sleeps.
+    Queued(Option<Waker>),
     /// It waits, and whoever caused it should be slowed.
-    Congested,
+    Congested(Option<Waker>),
     /// It did not fit.
     Overflow,
+}
+
+/// What the writer gets.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// So much was taken; it counts as waiting until [`Outbound::written`] is told.
+    Frames(Weight),
+    /// The queues of all clients took too much, and this one was emptied: its session must end.
+    Condemned,
+    /// Nothing is left, and nothing will come.
+    End,
+}
+
+/// How much some frames count for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Weight {
+    messages: usize,
+    bytes: usize,
 }
 
 /// The queue of one client.
@@ -88,34 +118,47 @@ pub(crate) struct Outbound {
     pub(crate) peer_limit: usize,
     max_bytes: usize,
     max_messages: usize,
+    budget: Arc<Budget>,
+    place: usize,
     state: Mutex<State>,
-    filled: Notify,
     relieved: Notify,
-    closed: CancellationToken,
 }
 
 #[derive(Debug, Default)]
 struct State {
     frames: VecDeque<Frame>,
     /// Waiting or being written.
-    bytes: usize,
-    messages: usize,
-    congested_since: Option<Instant>,
+    waiting: Weight,
+    congested: bool,
+    /// Since when the client's socket takes nothing, though something is to be written.
+    blocked_since: Option<Instant>,
+    condemned: bool,
     closed: bool,
+    /// The writer sleeps until there is something to write.
+    writer: Option<Waker>,
+    /// The writer sleeps until the socket takes something, or the session ends.
+    watcher: Option<Waker>,
+    /// What of the budget the queue itself takes, without the frames' content.
+    counted: usize,
 }
 
 impl Outbound {
-    pub(crate) fn new(serializer: Serializer, peer_limit: usize, limits: &Limits) -> Self {
-        Self {
+    pub(crate) fn new(
+        serializer: Serializer,
+        peer_limit: usize,
+        limits: &Limits,
+        budget: &Arc<Budget>,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|queue| Self {
             serializer,
             peer_limit,
             max_bytes: limits.max_queue_bytes,
             max_messages: limits.max_queue_messages,
+            budget: budget.clone(),
+            place: budget.enter(queue.clone()),
             state: Mutex::default(),
-            filled: Notify::new(),
             relieved: Notify::new(),
-            closed: CancellationToken::new(),
-        }
+        })
     }
 
     /// No code that holds the lock can panic half-way through a change.
@@ -123,104 +166,196 @@ impl Outbound {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_congested(&self, state: &State) -> bool {
-        state.bytes > self.max_bytes / CONGESTED_PART || state.messages > self.max_messages / CONGESTED_PART
+    fn mark(&self) -> Weight {
+        let own = self.max_bytes / CONGESTED_PART;
+        let bytes = if self.budget.is_tight() { own.min(BATCH_BYTES) } else { own };
+        Weight { bytes, messages: self.max_messages / CONGESTED_PART }
+    }
+
+    /// The budget follows the memory that the queue really takes.
+    fn recount(&self, state: &mut State) {
+        let size = state.frames.capacity() * size_of::<Frame>();
+        if size > state.counted {
+            self.budget.take(size - state.counted);
+        } else if size < state.counted {
+            self.budget.give_back(state.counted - size);
+        }
+        state.counted = size;
     }
 
     /// Adds a frame; frames for a closed queue go nowhere, as its session is over.
     pub(crate) fn push(&self, frame: Frame) -> Pushed {
         let mut state = self.state();
         if state.closed {
-            return Pushed::Queued;
+            return Pushed::Queued(None);
         }
-        if state.bytes + frame.cost() > self.max_bytes || state.messages >= self.max_messages {
+        let cost = frame.cost();
+        if state.waiting.bytes + cost > self.max_bytes || state.waiting.messages >= self.max_messages {
             return Pushed::Overflow;
         }
-        state.bytes += frame.cost();
-        state.messages += 1;
+        state.waiting.bytes += cost;
+        state.waiting.messages += 1;
         state.frames.push_back(frame);
-        let congested = self.is_congested(&state);
-        if congested && state.congested_since.is_none() {
-            state.congested_since = Some(Instant::now());
-        }
-        drop(state);
-        self.filled.notify_one();
-        if congested { Pushed::Congested } else { Pushed::Queued }
+        self.recount(&mut state);
+        let mark = self.mark();
+        state.congested |= state.waiting.bytes > mark.bytes || state.waiting.messages > mark.messages;
+        let writer = state.writer.take();
+        if state.congested { Pushed::Congested(writer) } else { Pushed::Queued(writer) }
     }
 
     /// Forgets what the writer has not taken yet, to make room for the reason why the client is closed.
     pub(crate) fn clear(&self) {
-        let mut state = self.state();
+        self.forget(&mut self.state());
+    }
+
+    fn forget(&self, state: &mut State) {
         let dropped = std::mem::take(&mut state.frames);
-        state.messages -= dropped.len();
-        state.bytes -= dropped.iter().map(Frame::cost).sum::<usize>();
+        state.waiting.messages -= dropped.len();
+        state.waiting.bytes -= dropped.iter().map(Frame::cost).sum::<usize>();
+        self.recount(state);
+    }
+
+    /// Empties the queue; its session must end.
+    pub(crate) fn condemn(&self) {
+        let mut state = self.state();
+        self.forget(&mut state);
+        state.condemned = true;
+        let sleepers = [state.writer.take(), state.watcher.take()];
+        drop(state);
+        sleepers.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// How many bytes wait for the writer.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        let state = self.state();
+        if state.frames.is_empty() { 0 } else { state.waiting.bytes }
     }
 
     /// Nothing is added any more; the writer ends when it has written what is there.
     pub(crate) fn close(&self) {
-        self.state().closed = true;
-        self.filled.notify_one();
-        self.relieved.notify_waiters();
-        self.closed.cancel();
-    }
-
-    /// Waits until the queue is closed; frames may still be in it.
-    pub(crate) async fn closed(&self) {
-        self.closed.cancelled().await;
-    }
-
-    /// Waits for frames to write, and takes some; none when the queue is closed and empty.
-    pub(crate) async fn take(&self) -> Option<Batch<'_>> {
-        loop {
-            {
-                let mut state = self.state();
-                if !state.frames.is_empty() {
-                    let mut frames = Vec::new();
-                    let mut bytes = 0;
-                    while bytes < BATCH_BYTES
-                        && let Some(frame) = state.frames.pop_front()
-                    {
-                        bytes += frame.cost();
-                        frames.push(frame);
-                    }
-                    return Some(Batch { queue: self, messages: frames.len(), bytes, frames });
-                }
-                if state.closed {
-                    return None;
-                }
-            }
-            self.filled.notified().await;
-        }
-    }
-
-    fn written(&self, messages: usize, bytes: usize) {
         let mut state = self.state();
-        state.messages -= messages;
-        state.bytes -= bytes;
+        state.closed = true;
+        let sleepers = [state.writer.take(), state.watcher.take()];
+        drop(state);
+        sleepers.into_iter().flatten().for_each(Waker::wake);
+        self.relieved.notify_waiters();
+    }
+
+    /// Whether the session is over; frames may still be in the queue.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state().closed
+    }
+
+    /// Waits for frames to write, and hands some over. Only one task may do that.
+    pub(crate) fn poll_take(&self, cx: &mut Context<'_>, mut take: impl FnMut(Frame)) -> Poll<Taken> {
+        let mut state = self.state();
+        if std::mem::take(&mut state.condemned) {
+            return Poll::Ready(Taken::Condemned);
+        }
+        let mut weight = Weight::default();
+        while weight.bytes < BATCH_BYTES
+            && let Some(frame) = state.frames.pop_front()
+        {
+            weight.bytes += frame.cost();
+            weight.messages += 1;
+            take(frame);
+        }
+        if state.frames.is_empty() && state.frames.capacity() > KEPT_FRAMES {
+            state.frames = VecDeque::new();
+            self.recount(&mut state);
+        }
+        if weight.messages > 0 {
+            return Poll::Ready(Taken::Frames(weight));
+        }
+        if state.closed {
+            return Poll::Ready(Taken::End);
+        }
+        if !state.writer.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            state.writer = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Waits for frames, and takes some; none when the queue is closed and empty. For a client without a socket.
+    pub(crate) async fn take(&self) -> Option<Vec<Frame>> {
+        let mut frames = Vec::new();
+        match poll_fn(|cx| self.poll_take(cx, |frame| frames.push(frame))).await {
+            Taken::Frames(weight) => self.written(weight),
+            Taken::Condemned => {}
+            Taken::End => return None,
+        }
+        Some(frames)
+    }
+
+    /// What was taken is written.
+    pub(crate) fn written(&self, weight: Weight) {
+        let mut state = self.state();
+        state.waiting.messages -= weight.messages;
+        state.waiting.bytes -= weight.bytes;
+        if !state.congested {
+            return;
+        }
         // Half of the low mark, so that it does not flicker.
-        let calm = state.bytes * 2 <= self.max_bytes / CONGESTED_PART
-            && state.messages * 2 <= self.max_messages / CONGESTED_PART;
-        if calm && state.congested_since.take().is_some() {
+        let mark = self.mark();
+        let Weight { messages, bytes } = state.waiting;
+        if bytes * 2 <= mark.bytes && messages * 2 <= mark.messages {
+            state.congested = false;
             drop(state);
             self.relieved.notify_waiters();
         }
     }
 
-    /// When the grace of this spell of congestion ends; none without one, or after it.
-    pub(crate) fn grace_end(&self, grace: Duration) -> Option<Instant> {
-        let end = self.state().congested_since? + grace;
-        (end > Instant::now()).then_some(end)
+    /// The client's socket takes nothing at the moment. What has ended the session meanwhile, if anything.
+    pub(crate) fn poll_blocked(&self, cx: &mut Context<'_>) -> Poll<Taken> {
+        let mut state = self.state();
+        state.blocked_since.get_or_insert_with(Instant::now);
+        if std::mem::take(&mut state.condemned) {
+            return Poll::Ready(Taken::Condemned);
+        }
+        if state.closed {
+            return Poll::Ready(Taken::End);
+        }
+        state.watcher = Some(cx.waker().clone());
+        Poll::Pending
     }
 
-    /// Whether callers have waited long enough for this spell of congestion to end.
+    /// The client's socket has taken something.
+    pub(crate) fn progressed(&self) {
+        let mut state = self.state();
+        state.blocked_since = None;
+        state.watcher = None;
+    }
+
+    /// How long the client's socket has taken nothing, though something is to be written.
+    pub(crate) fn blocked_for(&self) -> Duration {
+        self.state().blocked_since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// Whether callers have waited long enough for a client that takes nothing.
     pub(crate) fn is_stalled(&self) -> bool {
-        self.state().congested_since.is_some_and(|since| since.elapsed() >= CALL_GRACE)
+        let state = self.state();
+        state.congested && state.blocked_since.is_some_and(|since| since.elapsed() >= CALL_GRACE)
     }
 
-    /// Waits while the queue is congested, but no longer than that.
-    pub(crate) async fn calm_until(&self, end: Instant) {
-        // The time-out is the point: after it the senders go on.
-        let _ = tokio::time::timeout_at(end, self.calm()).await;
+    /// Waits while the queue is congested, but only as long as the client takes something now and then.
+    pub(crate) async fn calm_within(&self, grace: Duration) {
+        loop {
+            let relieved = self.relieved.notified();
+            let again = {
+                let state = self.state();
+                if state.closed || !state.congested {
+                    return;
+                }
+                let now = Instant::now();
+                let end = state.blocked_since.map_or(now, |since| since) + grace;
+                if end <= now {
+                    return;
+                }
+                end
+            };
+            // The time-out is the point: after it, who sends may go on unless the client took something.
+            let _ = tokio::time::timeout_at(again, relieved).await;
+        }
     }
 
     /// Waits while the queue is congested, however long that takes.
@@ -229,7 +364,7 @@ impl Outbound {
             let relieved = self.relieved.notified();
             {
                 let state = self.state();
-                if state.closed || state.congested_since.is_none() {
+                if state.closed || !state.congested {
                     return;
                 }
             }
@@ -238,17 +373,10 @@ impl Outbound {
     }
 }
 
-/// Frames that the writer has taken; they count as waiting until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Batch<'a> {
-    queue: &'a Outbound,
-    pub(crate) frames: Vec<Frame>,
-    messages: usize,
-    bytes: usize,
-}
-
-impl Drop for Batch<'_> {
+impl Drop for Outbound {
     fn drop(&mut self) {
-        self.queue.written(self.messages, self.bytes);
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.budget.give_back(state.counted);
+        self.budget.leave(self.place);
     }
 }

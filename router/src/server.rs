@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ecep_proto::codec::MAX_MESSAGE_BYTES;
-use ecep_proto::rawsocket::Handshake;
+use ecep_proto::rawsocket::{Handshake, MAGIC};
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -15,17 +16,27 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Gatekeeper;
 use crate::authenticator::Authenticator;
-use crate::config::{Config, ConfigError, TransportKind};
-use crate::connection::{Connection, Shared};
+use crate::config::{Address, Config, ConfigError, HttpConfig, TransportKind};
+use crate::connection::{Connection, LINGER, Shared};
+use crate::http::{self, Monitor};
 use crate::hub::Hub;
+use crate::listener::Listener;
+use crate::live::Live;
 use crate::realm_configs::RealmConfigs;
-use crate::transport::{rawsocket, websocket};
+use crate::reload::Reloader;
+use crate::slots::{Slot, Slots};
+use crate::transport::stream::{Prefixed, Stream};
+use crate::transport::{Deframer, Framer, rawsocket, websocket};
 
 /// How long clients get to take their GOODBYE when the router shuts down.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long to wait after a failed accept: it fails when files have run out, and soon succeeds again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How many clients are told at once that there is no room for them; further ones are only closed. More would be
+/// connections of their own.
+const REFUSALS: usize = 64;
 
 /// Why the router can't start.
 #[derive(Debug, Error)]
@@ -37,7 +48,7 @@ pub enum BindError {
     #[error("can't listen on {address}: {source}")]
     Listen {
         /// Which.
-        address: SocketAddr,
+        address: Address,
         /// Why.
         source: std::io::Error,
     },
@@ -45,12 +56,14 @@ pub enum BindError {
 
 /// A router whose sockets are bound: clients can connect, and are served once it runs.
 pub struct Router {
-    listeners: Vec<(TransportKind, TcpListener)>,
+    listeners: Vec<(TransportKind, Listener)>,
     addresses: Vec<(TransportKind, SocketAddr)>,
     shared: Arc<Shared>,
     connections: TaskTracker,
     realms: TaskTracker,
-    slots: Arc<Semaphore>,
+    slots: Slots,
+    reloader: Reloader,
+    http: Option<TcpListener>,
 }
 
 impl Router {
@@ -61,7 +74,7 @@ impl Router {
     pub async fn bind(config: Config) -> Result<Self, BindError> {
         config.check()?;
         let realms = TaskTracker::new();
-        let hub = Hub::new(RealmConfigs::of(&config), realms.clone());
+        let hub = Hub::new(RealmConfigs::of(&config), &config.limits, realms.clone());
         let authenticator = Authenticator::new(&hub, &config.limits).map(|(authenticator, session)| {
             realms.spawn(session);
             authenticator
@@ -70,29 +83,51 @@ impl Router {
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
         for listen in &config.listen {
-            let failed = |source| BindError::Listen { address: listen.address, source };
-            let listener = TcpListener::bind(listen.address).await.map_err(failed)?;
-            addresses.push((listen.kind, listener.local_addr().map_err(failed)?));
+            let failed = |source| BindError::Listen { address: listen.address.clone(), source };
+            let listener = Listener::bind(&listen.address).await.map_err(failed)?;
+            addresses.extend(listener.tcp_address().map(|address| (listen.kind, address)));
             listeners.push((listen.kind, listener));
         }
-        let slots = Arc::new(Semaphore::new(config.limits.max_connections));
+        let mut http = None;
+        if let Some(HttpConfig { address }) = config.http {
+            let failed = |source| BindError::Listen { address: address.into(), source };
+            http = Some(TcpListener::bind(address).await.map_err(failed)?);
+        }
         let shutdown = CancellationToken::new();
-        let shared = Arc::new(Shared { hub, gatekeeper, limits: config.limits, shutdown });
-        Ok(Self { listeners, addresses, shared, connections: TaskTracker::new(), realms, slots })
+        let (gatekeeper, limits) = (Live::new(gatekeeper), Live::new(config.limits.clone()));
+        let shared = Arc::new(Shared { hub, gatekeeper, limits, shutdown });
+        let reloader = Reloader::new(&shared, config);
+        let (connections, slots) = (TaskTracker::new(), Slots::default());
+        Ok(Self { listeners, addresses, shared, connections, realms, slots, reloader, http })
     }
 
-    /// Where it listens, in the order of the configuration, with the ports that were chosen for port 0.
+    /// Where it listens for TCP, in the order of the configuration, with the ports that were chosen for port 0.
     pub fn addresses(&self) -> &[(TransportKind, SocketAddr)] {
         &self.addresses
+    }
+
+    /// Where `/metrics` and `/healthz` are, if they are served.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// The way to give the router another configuration while it runs.
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
     }
 
     /// Serves clients until the token is cancelled; then says GOODBYE to all of them and waits a few seconds for
     /// them to go.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { listeners, shared, connections, realms, slots, .. } = self;
+        let Self { listeners, shared, connections, realms, slots, http, .. } = self;
         let accepting = TaskTracker::new();
         for (kind, listener) in listeners {
             accepting.spawn(accept(kind, listener, shared.clone(), connections.clone(), slots.clone()));
+        }
+        let watching = CancellationToken::new();
+        if let Some(listener) = http {
+            let monitor = Monitor { hub: shared.hub.clone(), slots: slots.clone() };
+            realms.spawn(http::serve(listener, Arc::new(monitor), watching.clone()));
         }
         shutdown.cancelled().await;
         tracing::info!("router shuts down");
@@ -104,6 +139,7 @@ impl Router {
         if tokio::time::timeout(SHUTDOWN_TIMEOUT, connections.wait()).await.is_err() {
             tracing::warn!(left = connections.len(), "some clients did not hang up in time");
         }
+        watching.cancel();
         // The gatekeeper holds the way to the control plane; without it the router's own session ends.
         drop(shared);
         realms.close();
@@ -112,12 +148,13 @@ impl Router {
 
 async fn accept(
     kind: TransportKind,
-    listener: TcpListener,
+    listener: Listener,
     shared: Arc<Shared>,
     connections: TaskTracker,
-    slots: Arc<Semaphore>,
+    slots: Slots,
 ) {
     let mut full = false;
+    let refusals = Arc::new(Semaphore::new(REFUSALS));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -131,14 +168,18 @@ async fn accept(
                 continue;
             }
         };
-        let Ok(slot) = slots.clone().try_acquire_owned() else {
+        let limit = shared.limits.get().max_connections;
+        let Some(slot) = slots.take(limit) else {
             if !full {
                 tracing::warn!(
-                    limit = shared.limits.max_connections,
-                    "all connections are taken; further ones are closed"
+                    limit,
+                    "all connections are taken (limits.max_connections); further ones are refused"
                 );
             }
             full = true;
+            if let Ok(place) = refusals.clone().try_acquire_owned() {
+                connections.spawn(refuse(kind, stream, place));
+            }
             continue;
         };
         full = false;
@@ -146,40 +187,17 @@ async fn accept(
     }
 }
 
-async fn serve(
-    kind: TransportKind,
-    stream: TcpStream,
-    peer: SocketAddr,
-    shared: Arc<Shared>,
-    _slot: OwnedSemaphorePermit,
-) {
-    // Messages are small and wait for answers: they must not wait for each other. Where it can't be set, they do.
-    let _ = stream.set_nodelay(true);
-    let deadline = Instant::now() + shared.limits.handshake_timeout();
-    let max = shared.limits.max_message_bytes;
-    let ready = async {
-        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(match kind {
-            TransportKind::WebSocket => {
-                let (reader, writer, serializer) = websocket::accept(stream, max).await?;
-                let peer_limit = MAX_MESSAGE_BYTES;
-                Ready::WebSocket(Connection { reader, writer, kind, peer, serializer, peer_limit, deadline })
-            }
-            TransportKind::RawSocket => {
-                let (reader, writer, Handshake { serializer, max_bytes }) =
-                    rawsocket::accept(stream, max).await?;
-                // The frame's length field ends one short of what the handshake can announce.
-                let peer_limit = max_bytes.min(MAX_MESSAGE_BYTES - 1);
-                Ready::RawSocket(Connection { reader, writer, kind, peer, serializer, peer_limit, deadline })
-            }
-        })
-    };
+async fn serve(kind: TransportKind, stream: Stream, peer: String, shared: Arc<Shared>, _slot: Slot) {
+    let limits = shared.limits.get();
+    let deadline = Instant::now() + limits.handshake_timeout();
+    // Boxed, as a connection lasts much longer than its handshake and needs less.
+    let ready = Box::pin(shake_hands(kind, stream, peer.clone(), limits.max_message_bytes, deadline));
     let ready = tokio::select! {
         ready = tokio::time::timeout_at(deadline, ready) => ready,
         () = shared.shutdown.cancelled() => return,
     };
     match ready {
-        Ok(Ok(Ready::WebSocket(connection))) => connection.serve(shared).await,
-        Ok(Ok(Ready::RawSocket(connection))) => connection.serve(shared).await,
+        Ok(Ok(connection)) => connection.serve(shared).await,
         Ok(Err(error)) => {
             tracing::debug!(%peer, transport = kind.name(), %error, "no client of this transport")
         }
@@ -187,8 +205,54 @@ async fn serve(
     }
 }
 
-/// A connection whose transport is agreed.
-enum Ready {
-    WebSocket(Connection<websocket::Reader, websocket::Writer>),
-    RawSocket(Connection<rawsocket::Reader, rawsocket::Writer>),
+/// Agrees with the client on the transport and its serializer.
+async fn shake_hands(
+    kind: TransportKind,
+    mut stream: Stream,
+    peer: String,
+    max: usize,
+    deadline: Instant,
+) -> Result<Connection, Box<dyn std::error::Error + Send + Sync>> {
+    let mut first = None;
+    let kind = match kind {
+        TransportKind::Any => {
+            let byte = stream.read_u8().await?;
+            first = Some(byte);
+            if byte == MAGIC { TransportKind::RawSocket } else { TransportKind::WebSocket }
+        }
+        kind => kind,
+    };
+    Ok(if kind == TransportKind::RawSocket {
+        let (deframer, Handshake { serializer, max_bytes }) =
+            rawsocket::accept(&mut stream, first, max).await?;
+        let (deframer, framer) = (Deframer::RawSocket(deframer), Framer::RawSocket);
+        // The frame's length field ends one short of what the handshake can announce.
+        let peer_limit = max_bytes.min(MAX_MESSAGE_BYTES - 1);
+        Connection { stream, deframer, framer, kind, peer, serializer, peer_limit, deadline }
+    } else {
+        let (deframer, subprotocol) = websocket::accept(Prefixed { first, stream: &mut stream }, max).await?;
+        let (deframer, framer) = (Deframer::WebSocket(deframer), Framer::websocket(subprotocol));
+        let serializer = subprotocol.serializer;
+        let peer_limit = MAX_MESSAGE_BYTES;
+        Connection { stream, deframer, framer, kind, peer, serializer, peer_limit, deadline }
+    })
+}
+
+/// Tells a client for whom there is no room so, in its transport.
+async fn refuse(kind: TransportKind, mut stream: Stream, _place: OwnedSemaphorePermit) {
+    let told = async {
+        let mut request = [0; 1024];
+        let read = stream.read(&mut request).await?;
+        let answer = match (kind, request[..read].first()) {
+            (TransportKind::RawSocket, _) | (TransportKind::Any, Some(&MAGIC)) => &rawsocket::TOO_MANY[..],
+            _ => websocket::TOO_MANY,
+        };
+        stream.write_all(answer).await?;
+        stream.shutdown().await?;
+        // Closing with bytes unread would take the answer back.
+        while stream.read(&mut request).await? > 0 {}
+        Ok::<_, std::io::Error>(())
+    };
+    // One that is slow, or has gone, is not waited for.
+    let _ = tokio::time::timeout(LINGER, told).await;
 }

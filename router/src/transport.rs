@@ -1,43 +1,116 @@
-//! What the connection needs of a transport: frames in, frames out. WebSocket and RawSocket are the two.
+//! What the connection needs of a transport: bytes to messages, messages to bytes. WebSocket and RawSocket are the two.
+//! Neither touches a socket once its handshake is done: `pipe` reads and writes.
 
+pub(crate) mod pipe;
 pub(crate) mod rawsocket;
+pub(crate) mod stream;
 pub(crate) mod websocket;
 
-use std::io;
+use std::collections::VecDeque;
 
 use bytes::Bytes;
+use ecep_proto::websocket::{Framing, Subprotocol};
 
 use crate::outbound::Frame;
+
+/// Which keys of the configuration say how large a message may be.
+const TOO_LARGE: &str =
+    "limits.max_message_bytes, and limits.max_greeting_bytes before the session has joined";
 
 /// What came from a client.
 #[derive(Debug)]
 pub(crate) enum Incoming {
     /// A message, encoded.
     Message(Bytes),
-    /// A ping that the connection must answer.
-    Ping(Bytes),
-    /// A sign of life: a pong, or a ping that the transport answers itself.
+    /// A sign of life that the transport wants to be answered with this.
+    Answer(Frame),
+    /// A sign of life.
     Alive,
-    /// The client broke the transport's rules; the text is for the client.
-    Violation(String),
-    /// The client is gone.
+    /// The client broke the transport's rules, and is not listened to any more.
+    Violation(Violation),
+    /// The client has said that it goes.
     Closed,
 }
 
-/// Reads from a client.
-pub(crate) trait FrameReader: Send + 'static {
-    /// The next thing that comes.
-    fn next(&mut self) -> impl Future<Output = Incoming> + Send;
+/// How a client broke the transport's rules.
+#[derive(Debug)]
+pub(crate) struct Violation {
+    /// For the client.
+    pub(crate) reason: String,
+    /// How a WebSocket is closed for it.
+    pub(crate) code: u16,
 }
 
-/// Writes to a client.
-pub(crate) trait FrameWriter: Send + 'static {
-    /// Writes a frame, perhaps only into a buffer.
-    fn write(&mut self, frame: Frame) -> impl Future<Output = io::Result<()>> + Send;
-    /// Asks for a sign of life.
-    fn ping(&mut self) -> impl Future<Output = io::Result<()>> + Send;
-    /// Writes what is in the buffer.
-    fn flush(&mut self) -> impl Future<Output = io::Result<()>> + Send;
-    /// Ends the connection in the transport's own way.
-    fn close(&mut self) -> impl Future<Output = io::Result<()>> + Send;
+/// Makes messages from what comes.
+pub(crate) enum Deframer {
+    WebSocket(websocket::Deframer),
+    RawSocket(rawsocket::Deframer),
+}
+
+impl Deframer {
+    /// Takes what was read, and says what was in it.
+    pub(crate) fn feed(&mut self, bytes: &[u8], incoming: &mut VecDeque<Incoming>) {
+        match self {
+            Self::WebSocket(deframer) => deframer.feed(bytes, incoming),
+            Self::RawSocket(deframer) => deframer.feed(bytes, incoming),
+        }
+    }
+
+    /// How the client tells the messages of a batch apart, if it sends batches.
+    pub(crate) fn batches(&self) -> Option<Framing> {
+        match self {
+            Self::WebSocket(deframer) => deframer.batches(),
+            Self::RawSocket(_) => None,
+        }
+    }
+
+    /// The largest message that is taken from now on.
+    pub(crate) fn limit(&mut self, max_bytes: usize) {
+        match self {
+            Self::WebSocket(deframer) => deframer.limit(max_bytes),
+            Self::RawSocket(deframer) => deframer.limit(max_bytes),
+        }
+    }
+}
+
+/// How messages are wrapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framer {
+    WebSocket {
+        /// Binary frames, not text.
+        binary: bool,
+        /// Many messages in one frame, which are told apart like this.
+        batches: Option<Framing>,
+    },
+    RawSocket,
+}
+
+impl Framer {
+    pub(crate) fn websocket(subprotocol: Subprotocol) -> Self {
+        Self::WebSocket { binary: subprotocol.serializer.is_binary(), batches: subprotocol.framing() }
+    }
+
+    /// Writes what stands before so many bytes of content.
+    pub(crate) fn begin(self, length: usize, output: &mut Vec<u8>) {
+        match self {
+            Self::WebSocket { binary, .. } => websocket::begin(length, binary, output),
+            Self::RawSocket => rawsocket::begin(length, output),
+        }
+    }
+
+    /// Writes what asks for a sign of life.
+    pub(crate) fn ping(self, output: &mut Vec<u8>) {
+        match self {
+            Self::WebSocket { .. } => websocket::ping(output),
+            Self::RawSocket => rawsocket::ping(output),
+        }
+    }
+
+    /// Writes what ends a connection in the transport's own way.
+    pub(crate) fn close(self, code: u16, output: &mut Vec<u8>) {
+        match self {
+            Self::WebSocket { .. } => websocket::close(code, output),
+            Self::RawSocket => {}
+        }
+    }
 }

@@ -8,7 +8,7 @@ use crate::session::SessionKey;
 
 impl Realm {
     /// The realm keeps its name and its way to check URIs. A session whose role is gone is ended; any other goes on
-    /// with what its role may do now; a subscription that it could not make now is taken away.
+    /// with what its role may do now; a subscription or registration that it could not make now is taken away.
     pub(crate) fn reconfigure(
         &mut self,
         now: Instant,

@@ -14,11 +14,15 @@ pub struct Limits {
     /// long list. At least 512 bytes, at most 16 MiB, where RawSocket ends.
     #[schemars(range(min = 512, max = 16777215))]
     pub max_message_bytes: usize,
+    /// The largest message that is taken before a session has joined: nobody knows yet who sends it. A HELLO with all its
+    /// features takes one KiB, a ticket or a signature another.
+    #[schemars(range(min = 512, max = 16777215))]
+    pub max_greeting_bytes: usize,
     /// How long a client may take from connecting to its last word before it has joined. Ten seconds are ten times
     /// a slow mobile round trip; more only helps who wants to tie up connections.
     #[schemars(range(min = 10, max = 600000))]
     pub handshake_timeout_ms: u64,
-    /// How many connections are open at once. Further ones are closed at once. 20,000 is twice the fleet that the
+    /// How many connections are open at once. Further ones are told so and closed. 20,000 is twice the fleet that the
     /// router is built for; the operating system's limit of open files must be above it.
     #[schemars(range(min = 1, max = 1048576))]
     pub max_connections: usize,
@@ -26,12 +30,24 @@ pub struct Limits {
     /// A client that said nothing from one ping to the next is gone.
     #[schemars(range(min = 10, max = 3600000))]
     pub ping_interval_ms: u64,
-    /// How many bytes may wait for a client that reads too slowly, before it is closed.
+    /// How many messages a second are taken from a session; for a moment up to a second's worth at once. Who sends faster
+    /// is read later, and nothing is refused. The default is more than the router can route for one session, so it
+    /// matters only where it is lowered: where clients are strangers, a few hundred leave the others their share.
+    #[schemars(range(min = 1, max = 1000000000))]
+    pub max_messages_per_second: usize,
+    /// How many bytes may wait for a client that reads too slowly, before it is closed. Senders are slowed long before,
+    /// while it takes bytes at all; the rest is for what is on its way already. 32 MiB are eight of the largest messages.
     #[schemars(range(min = 1024, max = 1073741824))]
     pub max_queue_bytes: usize,
-    /// How many messages may wait for a client that reads too slowly, before it is closed.
+    /// How many messages may wait for a client that reads too slowly, before it is closed: small ones take more memory
+    /// than their bytes.
     #[schemars(range(min = 16, max = 16777216))]
     pub max_queue_messages: usize,
+    /// How many bytes may wait for all clients together; past half of it senders are slowed, past all of it the client
+    /// with the most is closed. 512 MiB are sixteen full queues: a router whose clients have that much to read has no
+    /// business to take more.
+    #[schemars(range(min = 1048576, max = 1099511627776_u64))]
+    pub max_total_queue_bytes: usize,
     /// How many subscriptions a session may have. A dashboard has about ten, a client without patterns one for each
     /// device that it watches; each costs the router about a kilobyte. Further ones are refused.
     #[schemars(range(min = 1, max = 1048576))]
@@ -60,11 +76,14 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_message_bytes: 4 << 20,
+            max_greeting_bytes: 16 << 10,
             handshake_timeout_ms: 10_000,
             max_connections: 20_000,
             ping_interval_ms: 20_000,
+            max_messages_per_second: 250_000,
             max_queue_bytes: 32 << 20,
             max_queue_messages: 65_536,
+            max_total_queue_bytes: 512 << 20,
             max_subscriptions: MAX_SUBSCRIPTIONS,
             max_registrations: MAX_REGISTRATIONS,
             max_pending_calls: MAX_PENDING_CALLS,
@@ -85,12 +104,18 @@ impl Limits {
 
     /// What no limit can say alone.
     pub(super) fn mistakes(&self) -> Vec<String> {
-        let Self { max_message_bytes, max_queue_bytes, .. } = self;
+        let Self { max_message_bytes, max_queue_bytes, max_total_queue_bytes, .. } = self;
         let mut mistakes = Vec::new();
         if *max_queue_bytes < 2 * max_message_bytes {
             mistakes.push(format!(
                 "limits.max_queue_bytes is {max_queue_bytes}; it must be at least twice limits.max_message_bytes, \
                  {max_message_bytes}: a queue takes one message while another is written"
+            ));
+        }
+        if max_total_queue_bytes < max_queue_bytes {
+            mistakes.push(format!(
+                "limits.max_total_queue_bytes is {max_total_queue_bytes}; it must be at least limits.max_queue_bytes, \
+                 {max_queue_bytes}"
             ));
         }
         mistakes

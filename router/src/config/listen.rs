@@ -1,18 +1,78 @@
 //! Where the router listens.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One listening socket.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listen {
     /// What it speaks.
     pub kind: TransportKind,
-    /// IP address and port; port 0 takes any free one, which is printed at the start.
-    pub address: SocketAddr,
+    /// IP address and port, where port 0 takes any free one, which is printed at the start; or the path of a Unix socket,
+    /// which begins with `/`. One that a router left behind is taken over.
+    #[schemars(with = "String")]
+    pub address: Address,
+}
+
+/// Where a socket listens: an address with a port, or the path of a Unix socket, which begins with `/`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Address {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp(address)
+    }
+}
+
+impl From<(std::net::Ipv4Addr, u16)> for Address {
+    fn from(address: (std::net::Ipv4Addr, u16)) -> Self {
+        Self::Tcp(address.into())
+    }
+}
+
+impl TryFrom<String> for Address {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.starts_with('/') {
+            return Ok(Self::Unix(PathBuf::from(text)));
+        }
+        let wrong = |_| {
+            format!(
+                "{text:?} is neither an address with a port, such as 127.0.0.1:8080, nor a path that begins with /"
+            )
+        };
+        text.parse().map(Self::Tcp).map_err(wrong)
+    }
+}
+
+/// As it is read.
+impl From<Address> for String {
+    fn from(address: Address) -> Self {
+        match address {
+            Address::Tcp(address) => address.to_string(),
+            Address::Unix(path) => path.display().to_string(),
+        }
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// What a socket speaks.
@@ -21,8 +81,10 @@ pub struct Listen {
 pub enum TransportKind {
     /// WebSocket, with the subprotocols `wamp.2.json` and `wamp.2.msgpack`, under any path.
     WebSocket,
-    /// RawSocket over TCP.
+    /// RawSocket.
     RawSocket,
+    /// Both: the client's first byte tells.
+    Any,
 }
 
 impl TransportKind {
@@ -31,6 +93,7 @@ impl TransportKind {
         match self {
             Self::WebSocket => "websocket",
             Self::RawSocket => "rawsocket",
+            Self::Any => "any",
         }
     }
 }

@@ -1,36 +1,38 @@
-//! WAMP over RawSocket (TCP): the handshake, length-prefixed frames, PING and PONG.
+//! WAMP over RawSocket: the handshake, length-prefixed frames, PING and PONG.
 
+use std::collections::VecDeque;
 use std::io;
 
-use bytes::{Bytes, BytesMut};
-use ecep_proto::rawsocket::{FrameHeader, FrameKind, HEADER_BYTES, Handshake};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, BufWriter};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use bytes::Bytes;
+use ecep_proto::rawsocket::{FrameHeader, FrameKind, HEADER_BYTES, Handshake, MAGIC};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{FrameReader, FrameWriter, Incoming};
+use super::stream::Stream;
+use super::{Incoming, TOO_LARGE, Violation};
 use crate::outbound::Frame;
 
 /// As much is taken for a frame before its bytes are there; the rest of a claimed length only as they come.
 const TRUSTED_BYTES: usize = 16 << 10;
 
-/// Buffers of a connection, as for WebSocket.
-const BUFFER_BYTES: usize = 8 << 10;
+/// "Maximum connection count reached" (specification).
+pub(crate) const TOO_MANY: [u8; HEADER_BYTES] = [MAGIC, 0x40, 0, 0];
 
-pub(crate) struct Reader {
-    stream: BufReader<OwnedReadHalf>,
-    max_bytes: usize,
-}
-
-pub(crate) struct Writer(BufWriter<OwnedWriteHalf>);
-
-/// Answers the handshake; what the client said is returned. A refusal is written before the error is.
+/// Answers the handshake, of which the first byte may have been read; what the client said is returned. A refusal is
+/// written before the error is.
 pub(crate) async fn accept(
-    mut stream: TcpStream,
+    stream: &mut Stream,
+    first: Option<u8>,
     max_message_bytes: usize,
-) -> io::Result<(Reader, Writer, Handshake)> {
+) -> io::Result<(Deframer, Handshake)> {
     let mut bytes = [0; HEADER_BYTES];
-    stream.read_exact(&mut bytes).await?;
+    let read = match first {
+        Some(first) => {
+            bytes[0] = first;
+            1
+        }
+        None => 0,
+    };
+    stream.read_exact(&mut bytes[read..]).await?;
     let theirs = match Handshake::decode(bytes) {
         Ok(handshake) => handshake,
         Err(error) => {
@@ -43,68 +45,114 @@ pub(crate) async fn accept(
     };
     let ours = Handshake::new(theirs.serializer, max_message_bytes);
     stream.write_all(&ours.encode()).await?;
-    let (read, write) = stream.into_split();
-    let reader = Reader { stream: BufReader::with_capacity(BUFFER_BYTES, read), max_bytes: ours.max_bytes };
-    Ok((reader, Writer(BufWriter::with_capacity(BUFFER_BYTES, write)), theirs))
+    let deframer =
+        Deframer { partial: Vec::new(), announced: ours.max_bytes, max_bytes: ours.max_bytes, over: false };
+    Ok((deframer, theirs))
 }
 
-impl Reader {
-    async fn read(&mut self) -> io::Result<Incoming> {
-        let mut header = [0; HEADER_BYTES];
-        self.stream.read_exact(&mut header).await?;
-        let header = match FrameHeader::decode(header) {
-            Ok(header) => header,
-            Err(error) => return Ok(Incoming::Violation(error.to_string())),
-        };
-        if header.length > self.max_bytes {
-            let text = format!("a frame of {} bytes, but {} were announced", header.length, self.max_bytes);
-            return Ok(Incoming::Violation(text));
-        }
-        let mut content = BytesMut::with_capacity(header.length.min(TRUSTED_BYTES));
-        while content.len() < header.length {
-            let missing = (header.length - content.len()) as u64;
-            if (&mut self.stream).take(missing).read_buf(&mut content).await? == 0 {
-                return Ok(Incoming::Closed);
+/// Finds the messages in what is read. It holds memory only while a frame has come in part.
+pub(crate) struct Deframer {
+    /// The beginning of a frame, header included.
+    partial: Vec<u8>,
+    /// What the handshake has promised to take.
+    announced: usize,
+    /// What is taken at the moment.
+    max_bytes: usize,
+    /// Nothing is listened to any more.
+    over: bool,
+}
+
+impl Deframer {
+    pub(super) fn limit(&mut self, max_bytes: usize) {
+        self.max_bytes = max_bytes.min(self.announced);
+    }
+
+    pub(super) fn feed(&mut self, mut bytes: &[u8], incoming: &mut VecDeque<Incoming>) {
+        while !self.over && !bytes.is_empty() {
+            match self.frame(&mut bytes) {
+                Ok(Some(frame)) => incoming.push_back(frame),
+                Ok(None) => return,
+                Err(reason) => {
+                    self.over = true;
+                    self.partial = Vec::new();
+                    incoming.push_back(Incoming::Violation(Violation { reason, code: 0 }));
+                }
             }
         }
-        Ok(match header.kind {
-            FrameKind::Message => Incoming::Message(content.freeze()),
-            FrameKind::Ping => Incoming::Ping(content.freeze()),
-            FrameKind::Pong => Incoming::Alive,
-        })
+    }
+
+    /// Takes one frame from the bytes; what is too little for one is kept.
+    fn frame(&mut self, bytes: &mut &[u8]) -> Result<Option<Incoming>, String> {
+        // Whole frames are taken out of what was read, without a buffer of our own.
+        if self.partial.is_empty()
+            && let Some((header, rest)) = bytes.split_first_chunk()
+        {
+            let header = self.header(*header)?;
+            if let Some((content, rest)) = rest.split_at_checked(header.length) {
+                *bytes = rest;
+                return Ok(Some(read(header.kind, Bytes::copy_from_slice(content))));
+            }
+        }
+        if !self.complete(HEADER_BYTES, bytes) {
+            return Ok(None);
+        }
+        let header = self.partial.first_chunk().copied().unwrap_or_default();
+        let header = self.header(header)?;
+        if self.partial.len() == HEADER_BYTES {
+            self.partial.reserve_exact(header.length.min(TRUSTED_BYTES));
+        }
+        if !self.complete(HEADER_BYTES + header.length, bytes) {
+            return Ok(None);
+        }
+        let mut content = Bytes::from(std::mem::take(&mut self.partial));
+        Ok(Some(read(header.kind, content.split_off(HEADER_BYTES))))
+    }
+
+    fn header(&self, bytes: [u8; HEADER_BYTES]) -> Result<FrameHeader, String> {
+        let header = FrameHeader::decode(bytes).map_err(|error| error.to_string())?;
+        if header.length > self.max_bytes {
+            return Err(format!(
+                "a frame of {} bytes, but only {} are taken ({TOO_LARGE})",
+                header.length, self.max_bytes
+            ));
+        }
+        Ok(header)
+    }
+
+    /// Whether the partial frame has that length now.
+    fn complete(&mut self, length: usize, bytes: &mut &[u8]) -> bool {
+        let missing = length.saturating_sub(self.partial.len()).min(bytes.len());
+        let (more, rest) = bytes.split_at(missing);
+        self.partial.extend_from_slice(more);
+        *bytes = rest;
+        self.partial.len() >= length
     }
 }
 
-impl FrameReader for Reader {
-    async fn next(&mut self) -> Incoming {
-        self.read().await.unwrap_or(Incoming::Closed)
+fn read(kind: FrameKind, content: Bytes) -> Incoming {
+    match kind {
+        FrameKind::Message => Incoming::Message(content),
+        FrameKind::Ping => {
+            let mut pong = Vec::with_capacity(HEADER_BYTES + content.len());
+            frame(FrameKind::Pong, content.len(), &mut pong);
+            pong.extend_from_slice(&content);
+            Incoming::Answer(Frame::Raw(pong.into()))
+        }
+        FrameKind::Pong => Incoming::Alive,
     }
 }
 
-impl Writer {
-    async fn frame(&mut self, kind: FrameKind, content: &[u8]) -> io::Result<()> {
-        let header = FrameHeader { kind, length: content.len() }.encode();
-        let header = header.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
-        self.0.write_all(&header).await?;
-        self.0.write_all(content).await
+fn frame(kind: FrameKind, length: usize, output: &mut Vec<u8>) {
+    // Nothing that is longer than a client takes is sent to it, and none can take more than a header can say.
+    if let Some(header) = (FrameHeader { kind, length }).encode() {
+        output.extend_from_slice(&header);
     }
 }
 
-impl FrameWriter for Writer {
-    async fn write(&mut self, frame: Frame) -> io::Result<()> {
-        let kind = if matches!(frame, Frame::Pong(_)) { FrameKind::Pong } else { FrameKind::Message };
-        self.frame(kind, frame.as_bytes()).await
-    }
+pub(super) fn begin(length: usize, output: &mut Vec<u8>) {
+    frame(FrameKind::Message, length, output);
+}
 
-    async fn ping(&mut self) -> io::Result<()> {
-        self.frame(FrameKind::Ping, &Bytes::new()).await
-    }
-
-    async fn flush(&mut self) -> io::Result<()> {
-        self.0.flush().await
-    }
-
-    async fn close(&mut self) -> io::Result<()> {
-        self.0.shutdown().await
-    }
+pub(super) fn ping(output: &mut Vec<u8>) {
+    frame(FrameKind::Ping, 0, output);
 }

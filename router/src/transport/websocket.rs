@@ -1,124 +1,273 @@
-//! WAMP over WebSocket: the choice of the subprotocol, text and binary frames, pings.
+//! WAMP over WebSocket: the choice of the subprotocol, text and binary frames, pings, close codes.
+//!
+//! The library reads (masks, fragments, control frames) from memory, not from the socket: so it needs no large buffer,
+//! and what it answers goes through the client's queue like everything else.
 
 #![allow(clippy::result_large_err, reason = "the library's callback for the upgrade has this type")]
 
-use std::io;
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
 
 use bytes::Bytes;
 use ecep_proto::codec::Serializer;
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
-use tokio_tungstenite::WebSocketStream;
+use ecep_proto::websocket::{Framing, Subprotocol};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::{Frame as WsFrame, FrameHeader};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
-use super::{FrameReader, FrameWriter, Incoming};
+use super::{Incoming, TOO_LARGE, Violation};
 use crate::outbound::Frame;
 
-/// Buffers of a connection. Most connections idle most of the time, and the library's 128 KiB each would be all the
-/// memory that they take; messages are small.
-const BUFFER_BYTES: usize = 8 << 10;
+/// The library's own buffer, which an idle connection keeps. It takes this much of what was read at a time.
+const BUFFER_BYTES: usize = 1 << 10;
 
-pub(crate) struct Reader {
-    stream: SplitStream<WebSocketStream<TcpStream>>,
-    serializer: Serializer,
-}
+/// Above this a message leaves the library a buffer that is worth giving back.
+const LARGE_BYTES: usize = 8 << 10;
 
-pub(crate) struct Writer(SplitSink<WebSocketStream<TcpStream>, Message>);
+/// The close code of an ordinary end.
+pub(crate) const NORMAL: u16 = 1000;
+
+/// What a client without room is told.
+pub(crate) const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
+    Content-Type: text/plain\r\nRetry-After: 10\r\n\r\n\
+    All connections of this router are taken (limits.max_connections). Try again later.\n";
+
+/// What is told who asks for something else.
+const UPGRADE_REQUIRED: &str = "HTTP/1.1 426 Upgrade Required\r\nConnection: close\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Version: 13\r\nContent-Type: text/plain\r\n\r\n";
 
 /// Answers the HTTP upgrade. A client that offers no subprotocol of ours is refused with a text that names them.
 pub(crate) async fn accept(
-    stream: TcpStream,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
     max_message_bytes: usize,
-) -> Result<(Reader, Writer, Serializer), Error> {
-    let config = WebSocketConfig::default()
-        .read_buffer_size(BUFFER_BYTES)
-        .write_buffer_size(BUFFER_BYTES)
-        .max_message_size(Some(max_message_bytes))
-        .max_frame_size(Some(max_message_bytes));
-    let mut chosen = Serializer::Json;
+) -> Result<(Deframer, Subprotocol), Error> {
+    let mut chosen = Subprotocol { serializer: Serializer::Json, batched: false };
     let callback = |request: &Request, response: Response| choose(request, response, &mut chosen);
-    let stream = tokio_tungstenite::accept_hdr_async_with_config(stream, callback, Some(config)).await?;
-    let (sink, stream) = stream.split();
-    Ok((Reader { stream, serializer: chosen }, Writer(sink), chosen))
+    match tokio_tungstenite::accept_hdr_async(&mut stream, callback).await {
+        Ok(_) => {}
+        Err(error @ Error::Protocol(_)) => {
+            use tokio::io::AsyncWriteExt;
+            let text = format!("{UPGRADE_REQUIRED}{}", explanation());
+            stream.write_all(text.as_bytes()).await?;
+            stream.shutdown().await?;
+            return Err(error);
+        }
+        Err(error) => return Err(error),
+    }
+    Ok((Deframer::new(chosen, max_message_bytes), chosen))
+}
+
+fn explanation() -> String {
+    let names = Subprotocol::ALL.map(Subprotocol::name).join(", ");
+    format!("This is a WAMP router. Offer one of the WebSocket subprotocols {names}.\n")
 }
 
 /// The first of the client's subprotocols that is spoken here. Some clients write the list without spaces.
 fn choose(
     request: &Request,
     mut response: Response,
-    chosen: &mut Serializer,
+    chosen: &mut Subprotocol,
 ) -> Result<Response, ErrorResponse> {
     let offers = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL);
     let offers = offers.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    match offers.map(str::trim).find_map(Serializer::from_subprotocol) {
-        Some(serializer) => {
-            *chosen = serializer;
-            let name = HeaderValue::from_static(serializer.subprotocol());
+    match offers.map(str::trim).find_map(Subprotocol::from_name) {
+        Some(subprotocol) => {
+            *chosen = subprotocol;
+            let name = HeaderValue::from_static(subprotocol.name());
             response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, name);
             Ok(response)
         }
         None => {
-            let names = Serializer::ALL.map(Serializer::subprotocol).join(", ");
-            let text = format!("This is a WAMP router. Offer one of the WebSocket subprotocols {names}.\n");
-            let mut refusal = ErrorResponse::new(Some(text));
+            let mut refusal = ErrorResponse::new(Some(explanation()));
             *refusal.status_mut() = StatusCode::BAD_REQUEST;
             Err(refusal)
         }
     }
 }
 
-impl FrameReader for Reader {
-    async fn next(&mut self) -> Incoming {
-        let wrong_kind = |binary: bool| {
-            let (sent, name) = (if binary { "binary" } else { "text" }, self.serializer.subprotocol());
-            Incoming::Violation(format!("a {sent} frame, but {name} travels in the other kind"))
-        };
-        match self.stream.next().await {
-            Some(Ok(Message::Text(text))) if !self.serializer.is_binary() => Incoming::Message(text.into()),
-            Some(Ok(Message::Binary(bytes))) if self.serializer.is_binary() => Incoming::Message(bytes),
-            Some(Ok(Message::Text(_))) => wrong_kind(false),
-            Some(Ok(Message::Binary(_))) => wrong_kind(true),
-            // The library answers pings by itself.
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Incoming::Alive,
-            Some(Ok(Message::Close(_))) | None => Incoming::Closed,
-            Some(Err(error @ (Error::Capacity(_) | Error::Utf8(_)))) => {
-                Incoming::Violation(error.to_string())
+/// Finds the messages in what is read.
+pub(crate) struct Deframer {
+    context: Box<WebSocketContext>,
+    subprotocol: Subprotocol,
+    /// How the client tells the messages of a batch apart.
+    batches: Option<Framing>,
+    /// How many bytes the library was given, and how many of them are known to be in messages that it gave back.
+    given: u64,
+    known: u64,
+    /// The library has a large buffer.
+    large: bool,
+    /// Nothing is listened to any more.
+    over: bool,
+}
+
+impl Deframer {
+    fn new(subprotocol: Subprotocol, max_message_bytes: usize) -> Self {
+        let (context, batches) = (context(max_message_bytes), subprotocol.framing());
+        Self { context, subprotocol, batches, given: 0, known: 0, large: false, over: false }
+    }
+
+    pub(super) fn limit(&mut self, max_bytes: usize) {
+        self.context.set_config(|config| {
+            config.max_message_size = Some(max_bytes);
+            config.max_frame_size = Some(max_bytes);
+        });
+    }
+
+    pub(super) fn feed(&mut self, bytes: &[u8], incoming: &mut VecDeque<Incoming>) {
+        if self.over {
+            return;
+        }
+        self.given += bytes.len() as u64;
+        let mut memory = Memory { input: bytes, output: Vec::new() };
+        loop {
+            let read = self.context.read(&mut memory);
+            if let Ok(message) = &read {
+                self.count(message.len());
             }
-            Some(Err(_)) => Incoming::Closed,
+            let binary = self.subprotocol.serializer.is_binary();
+            let last = match read {
+                Ok(Message::Text(text)) if !binary => match self.message(text.into(), incoming) {
+                    Some(last) => last,
+                    None => continue,
+                },
+                Ok(Message::Binary(bytes)) if binary => match self.message(bytes, incoming) {
+                    Some(last) => last,
+                    None => continue,
+                },
+                Ok(Message::Text(_)) => self.wrong_kind("text"),
+                Ok(Message::Binary(_)) => self.wrong_kind("binary"),
+                // The library answers pings into `memory`.
+                Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Incoming::Alive,
+                Ok(Message::Close(_)) => {
+                    // What this writes, or that there is nothing more to do, does not matter any more.
+                    let _ = self.context.flush(&mut memory);
+                    self.over = true;
+                    Incoming::Closed
+                }
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => self.violation(&error),
+            };
+            incoming.push_back(last);
+            if self.over {
+                break;
+            }
+        }
+        if !memory.output.is_empty() {
+            // Before what ends the connection, if that came.
+            let place = incoming.len() - usize::from(self.over);
+            incoming.insert(place, Incoming::Answer(Frame::Raw(memory.output.into())));
+        }
+        if self.large && self.given == self.known {
+            let max_bytes = self.context.get_config().max_message_size.unwrap_or(usize::MAX);
+            self.context = context(max_bytes);
+            self.large = false;
         }
     }
-}
 
-impl Writer {
-    async fn feed(&mut self, message: Message) -> io::Result<()> {
-        self.0.feed(message).await.map_err(io::Error::other)
+    pub(super) const fn batches(&self) -> Option<Framing> {
+        self.batches
+    }
+
+    /// What is in a frame; the last of it is returned.
+    fn message(&mut self, bytes: Bytes, incoming: &mut VecDeque<Incoming>) -> Option<Incoming> {
+        let Some(framing) = self.batches.map(|framing| framing.like(&bytes)) else {
+            return Some(Incoming::Message(bytes));
+        };
+        self.batches = Some(framing);
+        for message in framing.split(bytes) {
+            match message {
+                Ok(message) => incoming.push_back(Incoming::Message(message)),
+                Err(error) => {
+                    self.over = true;
+                    let reason = error.to_string();
+                    return Some(Incoming::Violation(Violation { reason, code: CloseCode::Invalid.into() }));
+                }
+            }
+        }
+        None
+    }
+
+    /// What a message took on the wire, at the least: who fragments, or wastes bytes in headers, has more, and the two
+    /// numbers never meet again. While they are equal, the library holds nothing.
+    fn count(&mut self, length: usize) {
+        let header = FrameHeader { mask: Some([0; 4]), ..FrameHeader::default() };
+        self.known += (header.len(length as u64) + length) as u64;
+        self.large |= length > LARGE_BYTES;
+    }
+
+    fn wrong_kind(&mut self, sent: &str) -> Incoming {
+        self.over = true;
+        let name = self.subprotocol.name();
+        let reason = format!("a {sent} frame, but {name} travels in the other kind");
+        Incoming::Violation(Violation { reason, code: CloseCode::Unsupported.into() })
+    }
+
+    fn violation(&mut self, error: &Error) -> Incoming {
+        self.over = true;
+        let code = match error {
+            Error::Capacity(_) => CloseCode::Size,
+            Error::Utf8(_) => CloseCode::Invalid,
+            _ => CloseCode::Protocol,
+        };
+        let reason = match error {
+            Error::Capacity(_) => format!("{error} ({TOO_LARGE})"),
+            error => error.to_string(),
+        };
+        Incoming::Violation(Violation { reason, code: code.into() })
     }
 }
 
-impl FrameWriter for Writer {
-    async fn write(&mut self, frame: Frame) -> io::Result<()> {
-        self.feed(match frame {
-            Frame::Text(text) => Message::Text(text),
-            Frame::Binary(bytes) => Message::Binary(bytes),
-            Frame::Pong(bytes) => Message::Pong(bytes),
-        })
-        .await
+fn context(max_message_bytes: usize) -> Box<WebSocketContext> {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_message_size(Some(max_message_bytes))
+        .max_frame_size(Some(max_message_bytes));
+    Box::new(WebSocketContext::new(Role::Server, Some(config)))
+}
+
+/// What the library takes for a socket: it reads what was read, and writes what is to be queued.
+struct Memory<'a> {
+    input: &'a [u8],
+    output: Vec<u8>,
+}
+
+impl Read for Memory<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.input.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.input.read(buffer)
+    }
+}
+
+impl Write for Memory<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.output.write(bytes)
     }
 
-    async fn ping(&mut self) -> io::Result<()> {
-        self.feed(Message::Ping(Bytes::new())).await
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
+}
 
-    async fn flush(&mut self) -> io::Result<()> {
-        self.0.flush().await.map_err(io::Error::other)
-    }
+pub(super) fn begin(length: usize, binary: bool, output: &mut Vec<u8>) {
+    let kind = if binary { Data::Binary } else { Data::Text };
+    let header = FrameHeader { opcode: OpCode::Data(kind), ..FrameHeader::default() };
+    // Memory takes everything.
+    let _ = header.format(length as u64, output);
+}
 
-    async fn close(&mut self) -> io::Result<()> {
-        self.0.close().await.map_err(io::Error::other)
-    }
+pub(super) fn ping(output: &mut Vec<u8>) {
+    let _ = WsFrame::ping(Bytes::new()).format(output);
+}
+
+pub(super) fn close(code: u16, output: &mut Vec<u8>) {
+    let frame = CloseFrame { code: code.into(), reason: Utf8Bytes::default() };
+    let _ = WsFrame::close(Some(frame)).format(output);
 }

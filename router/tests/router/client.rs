@@ -1,5 +1,6 @@
 //! A small client: sends and receives one message at a time, over either transport, in either serializer.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,11 +11,12 @@ use ecep_proto::message::*;
 use ecep_proto::payload::Payload;
 use ecep_proto::rawsocket::{FrameHeader, FrameKind, HEADER_BYTES, Handshake};
 use ecep_proto::value::{Dict, Value};
+use ecep_proto::websocket::{Framing, Subprotocol};
 use ecep_router::TransportKind;
 use futures_util::{SinkExt, StreamExt};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use std::path::Path;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::Message as Ws;
@@ -25,14 +27,21 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Client {
     io: Io,
     pub serializer: Serializer,
+    /// How messages travel in batches, if they do.
+    batches: Option<Framing>,
+    /// What has come in a batch with others.
+    received: VecDeque<Bytes>,
     next_request: u64,
 }
 
 enum Io {
     WebSocket(Box<WebSocketStream<TcpStream>>),
     /// A half is missing in what `split` makes.
-    RawSocket(Option<OwnedReadHalf>, Option<OwnedWriteHalf>),
+    RawSocket(Option<Reads>, Option<Writes>),
 }
+
+type Reads = Box<dyn AsyncRead + Send + Unpin>;
+type Writes = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// Waits, but not for ever.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -54,33 +63,55 @@ pub fn roles() -> (&'static str, Value) {
 
 impl Client {
     pub async fn connect(address: SocketAddr, kind: TransportKind, serializer: Serializer) -> Self {
-        let mut stream = within("a connection", TcpStream::connect(address)).await.unwrap();
-        let io = match kind {
-            TransportKind::WebSocket => {
-                let mut request = format!("ws://{address}/ws").into_client_request().unwrap();
-                request
-                    .headers_mut()
-                    .insert("Sec-WebSocket-Protocol", serializer.subprotocol().parse().unwrap());
-                let (stream, response) = tokio_tungstenite::client_async(request, stream).await.unwrap();
-                assert_eq!(response.headers()["Sec-WebSocket-Protocol"], serializer.subprotocol());
-                Io::WebSocket(Box::new(stream))
-            }
-            TransportKind::RawSocket => {
-                stream.write_all(&Handshake::new(serializer, 1 << 24).encode()).await.unwrap();
-                let mut answer = [0; HEADER_BYTES];
-                within("a handshake", stream.read_exact(&mut answer)).await.unwrap();
-                assert_eq!(Handshake::decode(answer).unwrap().serializer, serializer);
-                let (read, write) = stream.into_split();
-                Io::RawSocket(Some(read), Some(write))
-            }
-        };
-        Self { io, serializer, next_request: 0 }
+        let stream = within("a connection", TcpStream::connect(address)).await.unwrap();
+        if kind != TransportKind::WebSocket {
+            let (read, write) = stream.into_split();
+            return Self::rawsocket(Box::new(read), Box::new(write), serializer).await;
+        }
+        Self::websocket(address, stream, Subprotocol { serializer, batched: false }).await
+    }
+
+    /// Over WebSocket, in batches.
+    pub async fn connect_batched(address: SocketAddr, serializer: Serializer) -> Self {
+        let stream = within("a connection", TcpStream::connect(address)).await.unwrap();
+        Self::websocket(address, stream, Subprotocol { serializer, batched: true }).await
+    }
+
+    async fn websocket(address: SocketAddr, stream: TcpStream, subprotocol: Subprotocol) -> Self {
+        let mut request = format!("ws://{address}/ws").into_client_request().unwrap();
+        request.headers_mut().insert("Sec-WebSocket-Protocol", subprotocol.name().parse().unwrap());
+        let (stream, response) = tokio_tungstenite::client_async(request, stream).await.unwrap();
+        assert_eq!(response.headers()["Sec-WebSocket-Protocol"], subprotocol.name());
+        let (batches, received) = (subprotocol.framing(), VecDeque::new());
+        let io = Io::WebSocket(Box::new(stream));
+        Self { io, serializer: subprotocol.serializer, batches, received, next_request: 0 }
+    }
+
+    /// Over RawSocket on a Unix socket.
+    pub async fn connect_unix(path: &Path, serializer: Serializer) -> Self {
+        let (read, write) = within("a connection", UnixStream::connect(path)).await.unwrap().into_split();
+        Self::rawsocket(Box::new(read), Box::new(write), serializer).await
+    }
+
+    async fn rawsocket(mut read: Reads, mut write: Writes, serializer: Serializer) -> Self {
+        write.write_all(&Handshake::new(serializer, 1 << 24).encode()).await.unwrap();
+        let mut answer = [0; HEADER_BYTES];
+        within("a handshake", read.read_exact(&mut answer)).await.unwrap();
+        assert_eq!(Handshake::decode(answer).unwrap().serializer, serializer);
+        let io = Io::RawSocket(Some(read), Some(write));
+        Self { io, serializer, batches: None, received: VecDeque::new(), next_request: 0 }
     }
 
     /// A client that only sends and one that only receives, over one RawSocket connection.
     pub fn split(self) -> (Self, Self) {
         let Io::RawSocket(read, write) = self.io else { panic!("only RawSocket can be split") };
-        let part = |io| Self { io, serializer: self.serializer, next_request: self.next_request };
+        let part = |io| Self {
+            io,
+            serializer: self.serializer,
+            batches: None,
+            received: VecDeque::new(),
+            next_request: self.next_request,
+        };
         (part(Io::RawSocket(None, write)), part(Io::RawSocket(read, None)))
     }
 
@@ -91,6 +122,12 @@ impl Client {
 
     /// Sends what may be no message at all.
     pub async fn send_bytes(&mut self, bytes: &[u8]) {
+        let batch = self.batches.map(|framing| {
+            let mut batch = Vec::new();
+            framing.append(bytes, &mut batch);
+            batch
+        });
+        let bytes = batch.as_deref().unwrap_or(bytes);
         // A router that has hung up is what some tests want; they see it when they receive.
         match &mut self.io {
             Io::WebSocket(stream) => {
@@ -130,6 +167,9 @@ impl Client {
     /// The next message; none when the router has hung up. Answers pings on the way.
     pub async fn try_receive(&mut self) -> Option<Message> {
         loop {
+            if let Some(bytes) = self.received.pop_front() {
+                return Some(self.serializer.decode(bytes).expect("the router sends messages"));
+            }
             let bytes = match &mut self.io {
                 Io::WebSocket(stream) => match stream.next().await? {
                     Ok(Ws::Text(text)) => Bytes::from(text),
@@ -156,7 +196,12 @@ impl Client {
                     Bytes::from(content)
                 }
             };
-            return Some(self.serializer.decode(bytes).expect("the router sends messages"));
+            match self.batches {
+                Some(framing) => {
+                    self.received.extend(framing.split(bytes).map(|message| message.expect("a whole batch")));
+                }
+                None => self.received.push_back(bytes),
+            }
         }
     }
 

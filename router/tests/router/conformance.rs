@@ -17,11 +17,24 @@ use crate::server::{REALM, Server};
 
 /// How a case's client connects.
 #[derive(Clone, Copy)]
-struct Way(TransportKind, Serializer);
+struct Way(Socket, Serializer);
+
+#[derive(Clone, Copy)]
+enum Socket {
+    Tcp(TransportKind),
+    /// WebSocket, in batches.
+    Batched,
+    /// RawSocket on a Unix socket.
+    Unix,
+}
 
 impl Way {
     async fn connect(self, server: &Server) -> Client {
-        server.connect(self.0, self.1).await
+        match self.0 {
+            Socket::Tcp(kind) => server.connect(kind, self.1).await,
+            Socket::Batched => Client::connect_batched(server.websocket, self.1).await,
+            Socket::Unix => Client::connect_unix(&server.unix, self.1).await,
+        }
     }
 
     async fn join(self, server: &Server) -> Client {
@@ -33,12 +46,18 @@ impl Way {
 
 macro_rules! cases {
     ($($(#[$doc:meta])* $case:ident)*) => {
-        cases!(@way websocket_json, TransportKind::WebSocket, Serializer::Json, $($(#[$doc])* $case)*);
-        cases!(@way websocket_msgpack, TransportKind::WebSocket, Serializer::MsgPack, $($(#[$doc])* $case)*);
-        cases!(@way websocket_cbor, TransportKind::WebSocket, Serializer::Cbor, $($(#[$doc])* $case)*);
-        cases!(@way rawsocket_cbor, TransportKind::RawSocket, Serializer::Cbor, $($(#[$doc])* $case)*);
-        cases!(@way rawsocket_json, TransportKind::RawSocket, Serializer::Json, $($(#[$doc])* $case)*);
-        cases!(@way rawsocket_msgpack, TransportKind::RawSocket, Serializer::MsgPack, $($(#[$doc])* $case)*);
+        cases!(@way websocket_json, Socket::Tcp(TransportKind::WebSocket), Serializer::Json, $($(#[$doc])* $case)*);
+        cases!(@way batched_json, Socket::Batched, Serializer::Json, $($(#[$doc])* $case)*);
+        cases!(@way rawsocket_json, Socket::Tcp(TransportKind::RawSocket), Serializer::Json, $($(#[$doc])* $case)*);
+        cases!(@way unix_json, Socket::Unix, Serializer::Json, $($(#[$doc])* $case)*);
+        cases!(@way websocket_msgpack, Socket::Tcp(TransportKind::WebSocket), Serializer::MsgPack, $($(#[$doc])* $case)*);
+        cases!(@way batched_msgpack, Socket::Batched, Serializer::MsgPack, $($(#[$doc])* $case)*);
+        cases!(@way rawsocket_msgpack, Socket::Tcp(TransportKind::RawSocket), Serializer::MsgPack, $($(#[$doc])* $case)*);
+        cases!(@way unix_msgpack, Socket::Unix, Serializer::MsgPack, $($(#[$doc])* $case)*);
+        cases!(@way websocket_cbor, Socket::Tcp(TransportKind::WebSocket), Serializer::Cbor, $($(#[$doc])* $case)*);
+        cases!(@way batched_cbor, Socket::Batched, Serializer::Cbor, $($(#[$doc])* $case)*);
+        cases!(@way rawsocket_cbor, Socket::Tcp(TransportKind::RawSocket), Serializer::Cbor, $($(#[$doc])* $case)*);
+        cases!(@way unix_cbor, Socket::Unix, Serializer::Cbor, $($(#[$doc])* $case)*);
     };
     (@way $way:ident, $kind:expr, $serializer:expr, $($(#[$doc:meta])* $case:ident)*) => {
         mod $way {
@@ -113,7 +132,7 @@ fn everything() -> Payload {
 async fn calls(way: Way) {
     let server = Server::open().await;
     let mut caller = way.join(&server).await;
-    for (number, other) in ways().into_iter().enumerate() {
+    for (number, other) in ways().enumerate() {
         let mut callee = other.join(&server).await;
         let procedure = format!("com.echo{number}");
         callee.register(&procedure).await;
@@ -129,13 +148,10 @@ async fn calls(way: Way) {
     server.stop().await;
 }
 
-fn ways() -> [Way; 4] {
-    [
-        Way(TransportKind::WebSocket, Serializer::Json),
-        Way(TransportKind::WebSocket, Serializer::MsgPack),
-        Way(TransportKind::RawSocket, Serializer::Json),
-        Way(TransportKind::RawSocket, Serializer::MsgPack),
-    ]
+fn ways() -> impl Iterator<Item = Way> {
+    let tcp = [TransportKind::WebSocket, TransportKind::RawSocket].map(Socket::Tcp);
+    let sockets = tcp.into_iter().chain([Socket::Batched, Socket::Unix]);
+    sockets.flat_map(|socket| Serializer::ALL.map(|serializer| Way(socket, serializer)))
 }
 
 async fn publishes(way: Way) {
@@ -272,8 +288,11 @@ async fn silent_clients(way: Way) {
     let limits = Limits { handshake_timeout_ms: 200, ..Limits::default() };
     let server = Server::start(Config { limits, ..Config::default() }).await;
     let mut client = way.connect(&server).await;
-    client.hung_up().await;
-    let mut stream = TcpStream::connect(server.address(way.0)).await.unwrap();
+    let (uri, message) = client.aborted().await;
+    assert_eq!(uri, "wamp.error.timeout");
+    assert!(message.contains("handshake_timeout_ms"), "{message}");
+    let Socket::Tcp(kind) = way.0 else { return server.stop().await };
+    let mut stream = TcpStream::connect(server.address(kind)).await.unwrap();
     let mut answer = Vec::new();
     match within("the end of a connection without handshake", stream.read_to_end(&mut answer)).await {
         Ok(_) => assert_eq!(answer, b""),

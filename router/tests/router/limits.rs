@@ -1,12 +1,15 @@
 //! Limits as configured: who runs into one is told the key by which it can be changed.
 
+use std::time::{Duration, Instant};
+
+use ecep_proto::codec::Serializer;
 use ecep_proto::message::*;
 use ecep_proto::payload::Payload;
 use ecep_proto::value::Dict;
-use ecep_router::{Config, Limits};
+use ecep_router::{Config, Limits, TransportKind};
 
 use crate::client::Client;
-use crate::server::Server;
+use crate::server::{REALM, Server};
 
 async fn refused(client: &mut Client, key: &str) {
     match client.receive().await {
@@ -42,5 +45,42 @@ async fn of_a_session() {
         caller.send(Call { request, options, procedure: "com.first".into(), payload }).await;
     }
     refused(&mut caller, "limits.max_pending_calls").await;
+    server.stop().await;
+}
+
+/// Who sends faster than it may is slowed: every message is answered, and no sooner than the rate allows.
+#[tokio::test]
+async fn too_fast_is_slowed_and_not_refused() {
+    let limits = Limits { max_messages_per_second: 100, ..Limits::default() };
+    let server = Server::start(Config { limits, ..Config::default() }).await;
+    let mut client = server.join().await;
+    let start = Instant::now();
+    for _ in 0..150 {
+        let request = client.request();
+        client.send(Subscribe { request, options: Dict::new(), topic: "com.topic".into() }).await;
+    }
+    for _ in 0..150 {
+        assert!(matches!(client.receive().await, Message::Subscribed(_)));
+    }
+    client.subscribe("com.topic").await;
+    // Not a measurement: whatever the machine does, the last one is not read before half a second has passed.
+    assert!(start.elapsed() >= Duration::from_millis(450), "{:?}", start.elapsed());
+    server.stop().await;
+}
+
+/// A message that is too large names the key, in either transport.
+#[tokio::test]
+async fn too_large() {
+    let limits = Limits { max_message_bytes: 1024, ..Limits::default() };
+    let server = Server::start(Config { limits, ..Config::default() }).await;
+    for kind in [TransportKind::WebSocket, TransportKind::RawSocket] {
+        let mut client = server.connect(kind, Serializer::Json).await;
+        client.join(REALM).await;
+        let request = client.request();
+        client.send(Subscribe { request, options: Dict::new(), topic: "x".repeat(2000) }).await;
+        let (uri, text) = client.aborted().await;
+        assert_eq!(uri, "wamp.error.protocol_violation");
+        assert!(text.contains("limits.max_message_bytes"), "{text}");
+    }
     server.stop().await;
 }

@@ -1,15 +1,18 @@
 //! More than a client can take: nobody else pays for it, and nothing is lost in silence.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ecep_proto::codec::Serializer;
+use ecep_proto::id::RequestId;
 use ecep_proto::message::*;
 use ecep_proto::payload::Payload;
 use ecep_proto::value::{Dict, Value};
 use ecep_router::{Config, Limits, TransportKind};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 
-use crate::client::{Client, within};
+use crate::client::{Client, dict, roles, within};
 use crate::server::{REALM, Server};
 
 async fn join(server: &Server) -> Client {
@@ -207,4 +210,164 @@ async fn a_stuck_caller_delays_nobody() {
     drop(stuck);
     server.stop().await;
     within("the callee", answering).await.unwrap();
+}
+
+/// How much a client has received that only counts messages; none when the router has hung up.
+async fn count(reading: &mut tokio::net::TcpStream) -> Option<usize> {
+    let mut header = [0; 4];
+    reading.read_exact(&mut header).await.ok()?;
+    let length = u32::from_be_bytes(header) as usize;
+    let mut content = vec![0; length & 0xff_ffff];
+    reading.read_exact(&mut content).await.ok()?;
+    Some(length)
+}
+
+/// A client with a small window, so that what it does not read waits in the router and not in the operating system.
+async fn join_on_a_narrow_line(server: &Server, then: &Message) -> tokio::net::TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(16 << 10).unwrap();
+    let mut stream = socket.connect(server.rawsocket).await.unwrap();
+    let serializer = Serializer::MsgPack;
+    stream.write_all(&[0x7f, 0xf2, 0, 0]).await.unwrap();
+    stream.read_exact(&mut [0; 4]).await.unwrap();
+    let hello = Hello { realm: REALM.into(), details: dict(&[roles()]) };
+    for message in [&hello.into(), then] {
+        let bytes = serializer.encode(message);
+        stream.write_all(&u32::try_from(bytes.len()).unwrap().to_be_bytes()).await.unwrap();
+        stream.write_all(&bytes).await.unwrap();
+        count(&mut stream).await.expect("an answer");
+    }
+    stream
+}
+
+/// A subscriber on a slow line that reads all the time, far slower than events are published, gets every one: its
+/// publisher is slowed instead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_line_loses_nothing() {
+    const EVENTS: usize = 200;
+    let limits = Limits { max_message_bytes: 64 << 10, max_queue_bytes: 1 << 20, ..Limits::default() };
+    let server = Server::start(Config { limits, ..Config::default() }).await;
+    let subscribe = Subscribe { request: RequestId::FIRST, options: Dict::new(), topic: "com.topic".into() };
+    let mut slow = join_on_a_narrow_line(&server, &subscribe.into()).await;
+    let reading = tokio::spawn(async move {
+        // Far below what the publisher can do, and in all far above any grace.
+        let mut pace = tokio::time::interval(Duration::from_millis(10));
+        for number in 0..EVENTS {
+            pace.tick().await;
+            assert!(count(&mut slow).await.is_some(), "closed after {number} events");
+        }
+        slow
+    });
+    let mut publisher = join(&server).await;
+    let content = "x".repeat(60 << 10);
+    for _ in 0..EVENTS {
+        publisher.publish("com.topic", Payload::of(content.as_str())).await;
+    }
+    within("every event", reading).await.unwrap();
+    server.stop().await;
+}
+
+/// Results are no exception: a caller that asks for more than its line takes at once gets all of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn results_wait_for_their_caller() {
+    const CALLS: u64 = 200;
+    let limits = Limits { max_message_bytes: 64 << 10, max_queue_bytes: 1 << 20, ..Limits::default() };
+    let server = Server::start(Config { limits, ..Config::default() }).await;
+    let mut callee = join(&server).await;
+    callee.register("com.large").await;
+    let answering = tokio::spawn(async move {
+        let payload = Payload::of("x".repeat(60 << 10));
+        while let Some(message) = callee.try_receive().await {
+            if let Message::Invocation(Invocation { request, .. }) = message {
+                callee.send(Yield { request, options: Dict::new(), payload: payload.clone() }).await;
+            }
+        }
+    });
+    let nothing = Call {
+        request: RequestId::FIRST,
+        options: Dict::new(),
+        procedure: "com.nothing".into(),
+        payload: Payload::default(),
+    };
+    let mut caller = join_on_a_narrow_line(&server, &nothing.clone().into()).await;
+    for number in 2..CALLS + 2 {
+        let call = Call {
+            request: RequestId::new(number).unwrap(),
+            procedure: "com.large".into(),
+            ..nothing.clone()
+        };
+        let bytes = Serializer::MsgPack.encode(&call.into());
+        caller.write_all(&u32::try_from(bytes.len()).unwrap().to_be_bytes()).await.unwrap();
+        caller.write_all(&bytes).await.unwrap();
+    }
+    let mut pace = tokio::time::interval(Duration::from_millis(10));
+    for number in 0..CALLS {
+        pace.tick().await;
+        let length = count(&mut caller).await.unwrap_or_else(|| panic!("closed after {number} results"));
+        assert!(length > 60 << 10, "a result, not an error");
+    }
+    server.stop().await;
+    within("the callee", answering).await.unwrap();
+}
+
+/// Large events for many subscribers are more than any machine writes at once; nobody loses one, and the router
+/// holds each of them once.
+async fn large_events_for_many(subscribers: usize, events: usize) {
+    let server = Server::open().await;
+    let subscribe = Subscribe { request: RequestId::FIRST, options: Dict::new(), topic: "com.topic".into() };
+    let mut reading = tokio::task::JoinSet::new();
+    for _ in 0..subscribers {
+        let mut subscriber = join_on_a_narrow_line(&server, &subscribe.clone().into()).await;
+        reading.spawn(async move {
+            for number in 0..events {
+                assert!(count(&mut subscriber).await.is_some(), "closed after {number} events");
+            }
+            subscriber
+        });
+    }
+    let mut publisher = join(&server).await;
+    let content = "x".repeat(64 << 10);
+    for _ in 0..events {
+        publisher.publish("com.topic", Payload::of(content.as_str())).await;
+    }
+    while let Some(subscriber) = reading.join_next().await {
+        subscriber.unwrap();
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_events_for_a_hundred() {
+    large_events_for_many(100, 40).await;
+}
+
+/// The same at full size; four gigabytes go over the loopback.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes a minute"]
+async fn large_events_for_a_thousand() {
+    large_events_for_many(1_000, 64).await;
+}
+
+/// A client that floods the router with pings and reads no answer takes no memory and nobody's time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_pings_disturbs_nobody() {
+    let limits = Limits { max_message_bytes: 64 << 10, max_queue_bytes: 1 << 20, ..Limits::default() };
+    let server = Server::start(Config { limits, ..Config::default() }).await;
+    let subscribe = Subscribe { request: RequestId::FIRST, options: Dict::new(), topic: "com.topic".into() };
+    let mut flooding = join_on_a_narrow_line(&server, &subscribe.into()).await;
+    let flood = tokio::spawn(async move {
+        let ping = [&[1, 0, 0x40, 0][..], &[7; 16 << 10]].concat();
+        // The router stops reading when the answers pile up, so this does not end by itself.
+        for _ in 0..100_000 {
+            if flooding.write_all(&ping).await.is_err() {
+                return;
+            }
+        }
+    });
+    let mut other = join(&server).await;
+    for _ in 0..200 {
+        assert_eq!(other.session_count().await, 2, "it waits, and may stay");
+    }
+    flood.abort();
+    server.stop().await;
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod churn;
 mod client;
 mod command_line;
 mod configuration;
@@ -12,4 +13,9 @@ mod interop;
 mod limits;
 mod load;
 mod platform;
+mod refusals;
+mod reload;
 mod server;
+mod shutdown;
+mod unix_sockets;
+mod watched;

@@ -162,7 +162,7 @@ async fn the_control_plane_decides() {
     let (uri, _) = platform.refused(&realm, "ann", "emperor ann").await;
     assert_eq!(uri, "wamp.error.authentication_failed", "an answer that makes no sense lets nobody in");
     let (uri, _) = platform.refused(TENANT_PREFIX, "ann", "owner ann").await;
-    assert_eq!(uri, "wamp.error.no_such_realm");
+    assert_eq!(uri, "wamp.error.invalid_uri");
     platform.server.stop().await;
     let questions = control_plane.await.unwrap();
     let first = &questions[0];

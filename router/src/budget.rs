@@ -1,0 +1,110 @@
+//! How much memory the queues of all clients take together, and whose queue goes first when that is too much.
+//!
+//! A message that waits for many is counted once. Past half of the limit every queue that is worth mentioning counts as
+//! congested, so senders are slowed; past the limit the client with the largest queue is closed with a reason, as if
+//! its own limit had been reached.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use bytes::Bytes;
+use slab::Slab;
+
+use crate::outbound::{BATCH_BYTES, Outbound};
+
+/// The memory of all queues.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    used: AtomicUsize,
+    /// See `Limits::max_total_queue_bytes`.
+    total: AtomicUsize,
+    queues: Mutex<Slab<Weak<Outbound>>>,
+}
+
+/// Bytes that are counted for as long as somebody has them.
+struct Counted {
+    bytes: Bytes,
+    budget: Arc<Budget>,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.budget.give_back(self.bytes.len());
+    }
+}
+
+impl Budget {
+    pub(crate) fn new(total: usize) -> Arc<Self> {
+        Arc::new(Self { used: AtomicUsize::new(0), total: AtomicUsize::new(total), queues: Mutex::default() })
+    }
+
+    /// The same bytes, counted until the last copy is gone.
+    pub(crate) fn count(self: &Arc<Self>, bytes: Bytes) -> Bytes {
+        self.take(bytes.len());
+        Bytes::from_owner(Counted { bytes, budget: self.clone() })
+    }
+
+    pub(crate) fn take(&self, bytes: usize) {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn total(&self) -> usize {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    /// How much waits now.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Another limit from now on.
+    pub(crate) fn set_total(&self, total: usize) {
+        self.total.store(total, Ordering::Relaxed);
+        self.relieve();
+    }
+
+    /// Whether it is time to slow senders down.
+    pub(crate) fn is_tight(&self) -> bool {
+        self.used.load(Ordering::Relaxed) > self.total() / 2
+    }
+
+    fn queues(&self) -> MutexGuard<'_, Slab<Weak<Outbound>>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn enter(&self, queue: Weak<Outbound>) -> usize {
+        self.queues().insert(queue)
+    }
+
+    pub(crate) fn leave(&self, place: usize) {
+        self.queues().try_remove(place);
+    }
+
+    /// Condemns the largest queues until there is room again. To be called when something was added.
+    pub(crate) fn relieve(&self) {
+        while self.used.load(Ordering::Relaxed) > self.total() {
+            // Clones, as dropping the last one would want the lock.
+            let queues: Vec<Arc<Outbound>> =
+                self.queues().iter().filter_map(|(_, queue)| queue.upgrade()).collect();
+            let largest = queues.iter().max_by_key(|queue| queue.waiting_bytes());
+            // What its writer has taken at once is left to every client: less than that helps nobody.
+            let Some(largest) = largest.filter(|queue| queue.waiting_bytes() > BATCH_BYTES) else { return };
+            tracing::warn!(
+                limit = self.total(),
+                bytes = largest.waiting_bytes(),
+                "the queues of all clients are full; closing the session with the largest"
+            );
+            largest.condemn();
+        }
+    }
+}
