@@ -13,19 +13,20 @@ use anyhow::{Context, Result};
 use super::Part;
 use crate::{shell, workspace};
 
-/// The packages of fuzz targets; each is a workspace of its own, as everything in it is instrumented.
-const PACKAGES: [&str; 1] = ["proto/fuzz"];
+/// The packages of fuzz targets; each is a workspace of its own, as everything in it is instrumented. With each, how many
+/// runs of a target take a few seconds: one of the router's is a whole history of a realm.
+const PACKAGES: [(&str, &str); 2] = [("proto/fuzz", "-runs=500000"), ("router/core/fuzz", "-runs=50000")];
 
 /// What `cargo fuzz` passes to the compiler, without the sanitizers, which only the nightly has.
 const INSTRUMENTATION: &str = "--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module \
      -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
      -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
 
-/// In every run, the same ones each time: a few seconds for a target.
-const SMOKE: [&str; 2] = ["-runs=500000", "-seed=1"];
+/// In every run, the same ones each time.
+const SMOKE: &str = "-seed=1";
 
 /// In a long run, others each time.
-const LONG: [&str; 1] = ["-max_total_time=60"];
+const LONG: &str = "-max_total_time=60";
 
 /// Memory is bounded for any bytes, and so is time.
 const BOUNDS: [&str; 3] = ["-rss_limit_mb=512", "-timeout=10", "-verbosity=0"];
@@ -39,7 +40,7 @@ pub(super) fn parts(all: bool) -> Result<Vec<Part>> {
     let seeds = write_seeds(&folder.join("seeds"))?;
     let host = shell::run("rustc", ["--print", "host-tuple"])?.trim().to_owned();
     let mut parts = Vec::new();
-    for package in PACKAGES {
+    for (package, runs) in PACKAGES {
         let package = workspace().join(package);
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "--quiet", "--release", "--locked", "--target", &host]);
@@ -48,7 +49,7 @@ pub(super) fn parts(all: bool) -> Result<Vec<Part>> {
         parts.push(Part { name, command: build, counts_as_one: true });
         for target in targets(&package)? {
             let mut command = Command::new(folder.join(&host).join("release").join(&target));
-            command.args(BOUNDS).args(if all { LONG.as_slice() } else { &SMOKE });
+            command.args(BOUNDS).args(if all { vec![LONG] } else { vec![runs, SMOKE] });
             command.arg(format!("-seed_inputs=@{}", seeds.display()));
             command.arg(format!("-artifact_prefix={}/", folder.display()));
             parts.push(Part { name: format!("fuzz: {target}"), command, counts_as_one: true });

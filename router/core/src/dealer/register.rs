@@ -152,22 +152,6 @@ impl Dealer {
         removed
     }
 
-    /// Takes those registrations away that the session may no longer have.
-    pub(crate) fn revoke_forbidden(&mut self, cx: &mut Context, key: SessionKey) {
-        let Some(session) = cx.sessions.get(key) else { return };
-        let forbidden = |id: &RegistrationId| {
-            self.registrations.get(*id).is_some_and(|registration| {
-                !session.may(Action::Register, registration.kind, registration.procedure.as_str())
-            })
-        };
-        let forbidden: Vec<RegistrationId> =
-            self.registrations.of_callee(key).into_iter().filter(forbidden).collect();
-        for id in forbidden {
-            self.revoke(cx, id, key, "no longer authorized");
-        }
-        self.settle(cx);
-    }
-
     fn revoke(&mut self, cx: &mut Context, id: RegistrationId, callee: SessionKey, reason: &str) -> bool {
         if !self.registrations.is_callee(callee, id) {
             return false;
