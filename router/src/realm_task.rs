@@ -23,8 +23,12 @@ use crate::outbound::{CALL_GRACE, Frame, Outbound, Pushed, SENDER_GRACE};
 /// How many inputs may wait for a realm.
 pub(crate) const INBOX_MESSAGES: usize = 1024;
 
-/// How many inputs are handled before the clients' writers are woken: each of them once, for all that it got.
-const TURN: usize = 64;
+/// How many inputs are taken out at once. The clients' writers are woken after them: each once, for all that it got.
+const TURN_INPUTS: usize = 64;
+
+/// After so many messages the writers are woken and get to write, though there are more inputs: some hundred
+/// microseconds of work.
+const TURN_MESSAGES: usize = 256;
 
 /// Who slows a session down: the congested queues that it sent to last, each for as long as its client takes something
 /// in every such grace.
@@ -119,7 +123,7 @@ pub(crate) async fn run(
     loop {
         let timeout = task.core.poll_timeout();
         let received = match timeout {
-            None => inbox.recv_many(&mut turn, TURN).await,
+            None => inbox.recv_many(&mut turn, TURN_INPUTS).await,
             Some(deadline) => tokio::select! {
                 biased;
                 () = tokio::time::sleep_until(deadline.into()) => {
@@ -129,15 +133,25 @@ pub(crate) async fn run(
                     task.wake();
                     continue;
                 }
-                received = inbox.recv_many(&mut turn, TURN) => received,
+                received = inbox.recv_many(&mut turn, TURN_INPUTS) => received,
             },
         };
         if received == 0 {
             break;
         }
         let now = Instant::now();
+        let mut handled = 0;
         for received in turn.drain(..) {
+            handled += match &received {
+                ToRealm::Received { messages, .. } => messages.len(),
+                _ => 1,
+            };
             task.handle(now, received);
+            if handled >= TURN_MESSAGES {
+                handled = 0;
+                task.wake();
+                tokio::task::yield_now().await;
+            }
         }
         task.wake();
     }
