@@ -54,7 +54,7 @@ impl Recipe {
             Self::Ours { name, .. } | Self::Elsewhere { name, .. } => name,
             Self::Crossbar(_) => CROSSBAR,
             Self::Nats(_) => NATS,
-            Self::NatsThroughLibrary(_) => "async-nats",
+            Self::NatsThroughLibrary(_) => NATS_LIBRARY,
         }
     }
 
@@ -80,6 +80,8 @@ impl Recipe {
 pub(super) const CROSSBAR: &str = "crossbar";
 /// And that.
 pub(super) const NATS: &str = "nats";
+/// And the same by the library that its programs have, where the generator is the limit.
+pub(super) const NATS_LIBRARY: &str = "async-nats";
 
 /// As open as the others are.
 const OUR_CONFIG: &str = r#"
