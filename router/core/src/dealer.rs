@@ -31,8 +31,10 @@ pub(crate) const FEATURES: &[&str] = &[
     "call_canceling",
     "call_reroute",
     "call_timeout",
+    "call_trustlevels",
     "caller_identification",
     "pattern_based_registration",
+    "payload_passthru_mode",
     "progressive_call_invocations",
     "progressive_call_results",
     "registration_meta_api",
@@ -67,8 +69,15 @@ const MAX_CALL_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) struct Dealer {
     pub(crate) registrations: Registrations,
     calls: Calls,
-    /// Registrations with calls that wait, and a callee that may have room.
-    freed: Vec<RegistrationId>,
+    /// Where something may have changed for calls that wait.
+    freed: Vec<Freed>,
+}
+
+/// A registration one of whose callees may have room, or has gone.
+#[derive(Debug)]
+struct Freed {
+    registration: RegistrationId,
+    callee_lost: bool,
 }
 
 impl Dealer {
@@ -114,7 +123,7 @@ impl Dealer {
         if let Some(registration) = self.registrations.release(id, seat)
             && !registration.waiting.is_empty()
         {
-            self.freed.push(id);
+            self.freed.push(Freed { registration: id, callee_lost: false });
         }
     }
 

@@ -96,3 +96,21 @@ pub(crate) fn unreserved(uri: &Uri) -> Result<(), Failure> {
     }
     Ok(())
 }
+
+/// The options of a payload that the router does not look into (specification, "Payload Passthru Mode"): what they
+/// say is between the peers. Without a scheme there are none.
+pub(crate) fn passthru(options: &Dict) -> Result<Dict, Failure> {
+    let mut passthru = Dict::new();
+    for name in ["ppt_scheme", "ppt_serializer", "ppt_cipher", "ppt_keyid"] {
+        match options.get(name) {
+            None | Some(Value::Null) => {}
+            Some(text @ Value::Str(_)) => {
+                passthru.insert(name.to_owned(), text.clone());
+            }
+            Some(other) => return Err(wrong(name, "a string", other.kind())),
+        }
+    }
+    let has_scheme =
+        passthru.get("ppt_scheme").and_then(Value::as_str).is_some_and(|scheme| !scheme.is_empty());
+    Ok(if has_scheme { passthru } else { Dict::new() })
+}

@@ -16,6 +16,7 @@ use ecep_proto::payload::Payload;
 use ecep_proto::uri::{Strictness, Uri};
 use ecep_proto::value::{Dict, Value};
 
+use crate::permissions::Disclosure;
 use crate::session::Session;
 
 /// How the router speaks to a session.
@@ -35,7 +36,8 @@ pub(crate) enum Outcome {
     Error { uri: String, payload: Payload },
 }
 
-/// Tells the callee who called. Whatever the caller itself put there is overwritten.
+/// Tells the callee who called, unless the caller's role has it stay unknown. Whatever the caller itself put there
+/// does not get through.
 pub(crate) fn with_caller(payload: Payload, caller: &Session) -> Payload {
     let (args, mut kwargs) = payload.into_parts();
     let facts = Dict::from([
@@ -43,7 +45,11 @@ pub(crate) fn with_caller(payload: Payload, caller: &Session) -> Payload {
         ("authid".into(), Value::from(caller.identity.authid.as_str())),
         ("authrole".into(), Value::from(caller.identity.authrole.as_str())),
     ]);
-    kwargs.insert(CALLER_KEY.into(), Value::Map(facts));
+    if caller.role().disclose_caller == Disclosure::Never {
+        kwargs.remove(CALLER_KEY);
+    } else {
+        kwargs.insert(CALLER_KEY.into(), Value::Map(facts));
+    }
     Payload::new(args, kwargs)
 }
 

@@ -214,7 +214,10 @@ impl Context<'_> {
         error: String,
         payload: Payload,
     ) {
-        let mut message = Error { request_type, request, details: Dict::new(), error, payload };
+        self.send_error_message(to, Error { request_type, request, details: Dict::new(), error, payload });
+    }
+
+    pub(crate) fn send_error_message(&mut self, to: SessionKey, mut message: Error) {
         if self.sessions.get(to).is_some_and(|session| session.profile == Profile::WampAsync) {
             profile::repeat_in_details(&mut message);
         }

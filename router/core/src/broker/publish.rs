@@ -39,7 +39,7 @@ impl PublishOptions {
             exclude_me: options::flag_or(options, "exclude_me", true)?,
             disclose_me: options::flag(options, "disclose_me")?,
             retain: options::flag(options, "retain")?,
-            passthru: passthru(options)?,
+            passthru: options::passthru(options)?,
             filter: Filter::read(options)?,
         })
     }
@@ -246,22 +246,4 @@ pub(crate) fn publishable(cx: &Context, from: SessionKey, topic: String) -> Resu
     options::unreserved(&topic)?;
     cx.permit(from, Action::Publish, Match::Exact, topic.as_str())?;
     Ok(topic)
-}
-
-/// The options of a payload that the router does not look into (specification, "Payload Passthru Mode"): what they
-/// say is between publisher and subscribers. Without a scheme there are none.
-fn passthru(options: &Dict) -> Result<Dict, Failure> {
-    let mut passthru = Dict::new();
-    for name in ["ppt_scheme", "ppt_serializer", "ppt_cipher", "ppt_keyid"] {
-        match options.get(name) {
-            None | Some(Value::Null) => {}
-            Some(text @ Value::Str(_)) => {
-                passthru.insert(name.to_owned(), text.clone());
-            }
-            Some(other) => return Err(options::wrong(name, "a string", other.kind())),
-        }
-    }
-    let has_scheme =
-        passthru.get("ppt_scheme").and_then(Value::as_str).is_some_and(|scheme| !scheme.is_empty());
-    Ok(if has_scheme { passthru } else { Dict::new() })
 }

@@ -1,6 +1,6 @@
 //! YIELD and ERROR of a callee, and messages of a call that could not be delivered.
 
-use ecep_proto::error::{PAYLOAD_SIZE_EXCEEDED, UNAVAILABLE};
+use ecep_proto::error::{FEATURE_NOT_SUPPORTED, PAYLOAD_SIZE_EXCEEDED, UNAVAILABLE};
 use ecep_proto::id::RequestId;
 use ecep_proto::message::{Call as CallMessage, CallResult, Error, Invocation, Yield};
 use ecep_proto::payload::Payload;
@@ -10,10 +10,14 @@ use ecep_proto::value::{Dict, Value};
 use super::Dealer;
 use super::calls::Call;
 use super::invoke::Refusal;
+use crate::features::Feature;
 use crate::options::{self, Failure};
 use crate::profile::{self, Outcome, Profile};
 use crate::realm::Context;
 use crate::session::SessionKey;
+
+/// Why an answer does not reach its caller.
+const NO_PASSTHRU: &str = "the caller takes no payload that the router does not look into";
 
 impl Dealer {
     /// The call that the callee answers. An answer to a call that has ended is late, one to an invocation that there
@@ -46,18 +50,32 @@ impl Dealer {
         message: Yield,
     ) -> Result<(), Failure> {
         let progress = options::flag(&message.options, "progress")?;
+        let passthru = passthru(cx, from, &message.options, "YIELD")?;
         let Some(key) = self.answered(cx, from, message.request, !progress)? else { return Ok(()) };
+        let caller = self.calls.get(key).map(|call| call.caller);
+        if !passthru.is_empty() && !caller.is_some_and(|caller| takes_passthru(cx, caller)) {
+            let error = FEATURE_NOT_SUPPORTED.to_owned();
+            cx.send_error(from, Yield::CODE, message.request, error, Payload::of(NO_PASSTHRU));
+            let call = self.finish(key);
+            let error = FEATURE_NOT_SUPPORTED.to_owned();
+            cx.send_error(call.caller, CallMessage::CODE, call.request, error, Payload::of(NO_PASSTHRU));
+            self.settle(cx);
+            return Ok(());
+        }
         if progress {
-            self.progress(cx, key, message.payload);
+            self.progress(cx, key, passthru, message.payload);
             return Ok(());
         }
         let call = self.finish(key);
         let profiled = cx.sessions.get(from).is_some_and(|callee| callee.profile == Profile::WampAsync);
-        let outcome =
-            if profiled { profile::unfold(message.payload) } else { Outcome::Result(message.payload) };
+        let outcome = if profiled && passthru.is_empty() {
+            profile::unfold(message.payload)
+        } else {
+            Outcome::Result(message.payload)
+        };
         match outcome {
             Outcome::Result(payload) => {
-                cx.send(call.caller, CallResult { request: call.request, details: Dict::new(), payload });
+                cx.send(call.caller, CallResult { request: call.request, details: passthru, payload });
             }
             Outcome::Error { uri, payload } => {
                 cx.send_error(call.caller, CallMessage::CODE, call.request, uri, payload);
@@ -68,10 +86,10 @@ impl Dealer {
     }
 
     /// A piece of a result goes on only if the callee was told that its caller takes it.
-    fn progress(&mut self, cx: &mut Context, key: usize, payload: Payload) {
+    fn progress(&mut self, cx: &mut Context, key: usize, mut details: Dict, payload: Payload) {
         let Some(call) = self.calls.get_mut(key).filter(|call| call.takes_progress) else { return };
         call.is_settled = true;
-        let details = Dict::from([("progress".into(), Value::Bool(true))]);
+        details.insert("progress".into(), Value::Bool(true));
         cx.send(call.caller, CallResult { request: call.request, details, payload });
         self.calls.restart(key, cx.now);
     }
@@ -92,13 +110,20 @@ impl Dealer {
         if let Err(error) = Uri::parse(message.error.as_str(), Strictness::Loose) {
             return Err(Failure::Violation(error.to_string()));
         }
+        let passthru = passthru(cx, from, &message.details, "ERROR")?;
         let Some(key) = self.answered(cx, from, message.request, true)? else { return Ok(()) };
         let can_move = self.calls.get(key).is_some_and(|call| !call.is_settled && !call.is_canceled);
         if message.error == UNAVAILABLE && can_move {
             self.reroute(cx, key, &Refusal { payload: message.payload });
         } else {
             let call = self.finish(key);
-            cx.send_error(call.caller, CallMessage::CODE, call.request, message.error, message.payload);
+            let (details, error, payload) = if passthru.is_empty() || takes_passthru(cx, call.caller) {
+                (passthru, message.error, message.payload)
+            } else {
+                (Dict::new(), FEATURE_NOT_SUPPORTED.to_owned(), Payload::of(NO_PASSTHRU))
+            };
+            let (request_type, request) = (CallMessage::CODE, call.request);
+            cx.send_error_message(call.caller, Error { request_type, request, details, error, payload });
         }
         self.settle(cx);
         Ok(())
@@ -143,4 +168,22 @@ impl Dealer {
         }
         self.settle(cx);
     }
+}
+
+/// The options of an answer that the router does not look into.
+fn passthru(cx: &Context, callee: SessionKey, options: &Dict, message: &str) -> Result<Dict, Failure> {
+    if options.is_empty() {
+        return Ok(Dict::new());
+    }
+    let passthru = options::passthru(options)?;
+    if !passthru.is_empty() && !cx.sessions.features(callee).has(Feature::CalleePassthru) {
+        let text =
+            format!("{message} with ppt_scheme from a callee that has not announced payload_passthru_mode");
+        return Err(Failure::Violation(text));
+    }
+    Ok(passthru)
+}
+
+fn takes_passthru(cx: &Context, caller: SessionKey) -> bool {
+    cx.sessions.features(caller).has(Feature::CallerPassthru)
 }

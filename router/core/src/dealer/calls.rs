@@ -38,8 +38,8 @@ pub(super) struct Call {
     /// The caller has canceled it, and waits for what the callee says to that.
     pub(super) is_canceled: bool,
     pub(super) kept: Option<Box<Kept>>,
-    /// The callees that could not take it.
-    pub(super) tried: Vec<SessionKey>,
+    /// The seats of the callees that could not take it.
+    pub(super) tried: Vec<u64>,
 }
 
 /// Where a call is.

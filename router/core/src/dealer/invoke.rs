@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use ecep_proto::error::{
-    FEATURE_NOT_SUPPORTED, LIMIT_EXCEEDED, NO_AVAILABLE_CALLEE, NO_SUCH_PROCEDURE, PAYLOAD_SIZE_EXCEEDED,
+    DISCLOSE_ME_DISALLOWED, FEATURE_NOT_SUPPORTED, LIMIT_EXCEEDED, NO_AVAILABLE_CALLEE, NO_SUCH_PROCEDURE,
+    PAYLOAD_SIZE_EXCEEDED,
 };
 use ecep_proto::id::{RegistrationId, RequestId};
 use ecep_proto::message::{Call as CallMessage, Invocation};
@@ -15,10 +16,10 @@ use ecep_proto::value::{Dict, Value};
 use super::calls::{Call, Invoked, Place};
 use super::kept::{self, Kept, Wish};
 use super::registrations::{Callee, Pick};
-use super::{Dealer, MAX_CALL_TIMEOUT, MAX_WAITING_CALLS};
+use super::{Dealer, Freed, MAX_CALL_TIMEOUT, MAX_WAITING_CALLS};
 use crate::features::{Feature, Features};
 use crate::options::{self, Failure};
-use crate::permissions::Action;
+use crate::permissions::{Action, Disclosure};
 use crate::profile::{self, Profile};
 use crate::realm::Context;
 use crate::session::{Session, SessionKey};
@@ -67,7 +68,8 @@ impl Dealer {
             tried: Vec::new(),
         };
         let sessions = &*cx.sessions;
-        let fit = |callee| is_fit(sessions.get(callee), &wish, [&message.payload]);
+        let payload = std::slice::from_ref(&message.payload);
+        let fit = |callee| is_fit(sessions.get(callee), &wish, payload);
         match registration.pick(&[], fit, cx.ids) {
             Pick::Callee(at) => {
                 let is_shared = registration.callees.len() > 1;
@@ -98,6 +100,10 @@ impl Dealer {
             }
             Pick::Unfit | Pick::Nobody if wish.progress => {
                 Err(Failure::refused(FEATURE_NOT_SUPPORTED, "no callee takes a call in pieces"))
+            }
+            Pick::Unfit | Pick::Nobody if !wish.passthru.is_empty() => {
+                let text = "no callee takes a payload that the router does not look into";
+                Err(Failure::refused(FEATURE_NOT_SUPPORTED, text))
             }
             Pick::Unfit | Pick::Nobody => Err(Failure::refused(
                 PAYLOAD_SIZE_EXCEEDED,
@@ -196,35 +202,30 @@ impl Dealer {
         Some(Invoked { callee: session, invocation, seat, disclose_caller })
     }
 
-    /// Looks for a callee for a call that waits. False if none has room.
-    fn place(&mut self, cx: &mut Context, key: usize, why_not: &Refusal) -> bool {
-        let Some(call) = self.calls.get(key) else { return true };
+    /// Looks for a callee for a call that waits. If none has room, it goes on waiting.
+    fn place(&mut self, cx: &mut Context, key: usize, why_not: &Refusal) {
+        let Some(call) = self.calls.get_mut(key) else { return };
         let (id, number) = (call.registration, call.number);
-        let (Some(kept), Some(registration)) = (&call.kept, self.registrations.get_mut(id)) else {
-            self.refuse(cx, key, why_not);
-            return true;
+        let (Some(kept), Some(registration)) = (&mut call.kept, self.registrations.get_mut(id)) else {
+            return self.refuse(cx, key, why_not);
         };
         let sessions = &*cx.sessions;
-        let fit = |callee| is_fit(sessions.get(callee), &kept.wish, &kept.payloads);
-        match registration.pick(&call.tried, fit, cx.ids) {
-            Pick::Callee(at) => {
-                registration.waiting.remove(&number);
-                // Only a call that is in one piece can still go to somebody else.
-                let can_move = registration.callees.len() > 1 && kept.payloads.len() == 1;
-                let Some(invoked) = self.seat(cx, id, at) else { return true };
-                let Some(kept) = self.calls.get(key).and_then(|call| call.kept.as_ref()) else { return true };
-                let takes_progress = takes_progress(cx.sessions.features(invoked.callee), &kept.wish);
-                let payloads = if can_move { kept.payloads.clone() } else { self.calls.release(key) };
-                self.calls.run(key, invoked, takes_progress);
-                self.deliver(cx, key, invoked, payloads);
-                true
-            }
-            Pick::Full => false,
-            Pick::Unfit | Pick::Nobody => {
-                self.refuse(cx, key, why_not);
-                true
-            }
-        }
+        let payloads = kept.payloads.make_contiguous();
+        // Only a call that is in one piece can still go to somebody else.
+        let can_move = registration.callees.len() > 1 && payloads.len() == 1;
+        let fit = |callee| is_fit(sessions.get(callee), &kept.wish, payloads);
+        let at = match registration.pick(&call.tried, fit, cx.ids) {
+            Pick::Callee(at) => at,
+            Pick::Full => return,
+            Pick::Unfit | Pick::Nobody => return self.refuse(cx, key, why_not),
+        };
+        registration.waiting.remove(&number);
+        let Some(invoked) = self.seat(cx, id, at) else { return };
+        let Some(kept) = self.calls.get(key).and_then(|call| call.kept.as_ref()) else { return };
+        let takes_progress = takes_progress(cx.sessions.features(invoked.callee), &kept.wish);
+        let payloads = if can_move { kept.payloads.clone() } else { self.calls.release(key) };
+        self.calls.run(key, invoked, takes_progress);
+        self.deliver(cx, key, invoked, payloads);
     }
 
     /// Sends all pieces of a call that there are so far.
@@ -247,7 +248,7 @@ impl Dealer {
         let Some(call) = self.calls.get_mut(key) else { return };
         let Place::Running(invoked) = call.place else { return };
         let (id, number) = (call.registration, call.number);
-        call.tried.push(invoked.callee);
+        call.tried.push(invoked.seat);
         self.calls.wait(key);
         self.free(id, invoked.seat);
         let has_payload = self
@@ -272,17 +273,18 @@ impl Dealer {
         cx.send_error(call.caller, CallMessage::CODE, call.request, error, refusal.payload.clone());
     }
 
-    /// Gives calls that wait to callees that have room again, in the order in which they came.
+    /// Gives calls that wait to callees that have room, in the order in which they came. Where a callee has gone, those
+    /// that nobody else can take end.
     pub(super) fn settle(&mut self, cx: &mut Context) {
-        while let Some(id) = self.freed.pop() {
-            let Some(registration) = self.registrations.get(id) else { continue };
-            let waiting: Vec<usize> = registration.waiting.values().copied().collect();
-            let refusal = Refusal { payload: Payload::of("every callee of the procedure has been tried") };
-            for key in waiting {
-                if !self.registrations.get(id).is_some_and(super::Registration::has_room) {
-                    break;
-                }
-                self.place(cx, key, &refusal);
+        while let Some(Freed { registration: id, callee_lost }) = self.freed.pop() {
+            let mut next = 0;
+            while let Some(registration) = self.registrations.get(id)
+                && let Some((number, key)) = registration.waiting.range(next..).next()
+                && (callee_lost || registration.has_room())
+            {
+                next = number + 1;
+                let refusal = Refusal { payload: Payload::of("no callee is left that can take the call") };
+                self.place(cx, *key, &refusal);
             }
         }
     }
@@ -295,17 +297,33 @@ pub(super) struct Refusal {
 }
 
 fn wish(cx: &Context, from: SessionKey, options: &Dict, progress: bool) -> Result<Wish, Failure> {
+    let caller = cx.session(from)?;
+    let disclosure = caller.role().disclose_caller;
     if options.is_empty() {
-        return Ok(Wish::default());
+        return Ok(Wish { disclosure, ..Wish::default() });
     }
-    let features = cx.sessions.features(from);
+    let features = caller.features;
     if progress && !features.has(Feature::CallerProgressiveInvocations) {
         let text = "option progress of a CALL needs the feature progressive_call_invocations, which this caller has not announced";
         return Err(Failure::Violation(text.to_owned()));
     }
     let asks = options::flag(options, "receive_progress")?;
+    let passthru = options::passthru(options)?;
+    if !passthru.is_empty() && !features.has(Feature::CallerPassthru) {
+        let text = "CALL with option ppt_scheme from a caller that has not announced payload_passthru_mode";
+        return Err(Failure::Violation(text.to_owned()));
+    }
+    let disclosure = match (options::flag(options, "disclose_me")?, disclosure) {
+        (true, Disclosure::Never) => {
+            let text = format!("callers in the role {} stay unknown", caller.identity.authrole);
+            return Err(Failure::refused(DISCLOSE_ME_DISALLOWED, text));
+        }
+        (true, _) => Disclosure::Always,
+        (false, of_role) => of_role,
+    };
     Ok(Wish {
-        disclose_me: options::flag(options, "disclose_me")?,
+        disclosure,
+        passthru,
         receive_progress: asks && features.has(Feature::CallerProgressiveResults),
         progress,
         ..Wish::default()
@@ -315,12 +333,20 @@ fn wish(cx: &Context, from: SessionKey, options: &Dict, progress: bool) -> Resul
 /// The details of an INVOCATION.
 fn details(cx: &Context, call: &Call, to: Invoked, wish: &Wish) -> Dict {
     let mut details = wish.passthru.clone();
-    if (wish.disclose_me || to.disclose_caller)
-        && let Some(caller) = cx.sessions.get(call.caller)
-    {
-        details.insert("caller".into(), Value::from(caller.id.get()));
-        details.insert("caller_authid".into(), Value::from(caller.identity.authid.as_str()));
-        details.insert("caller_authrole".into(), Value::from(caller.identity.authrole.as_str()));
+    if let Some(caller) = cx.sessions.get(call.caller) {
+        let is_disclosed = match wish.disclosure {
+            Disclosure::OnRequest => to.disclose_caller,
+            Disclosure::Always => true,
+            Disclosure::Never => false,
+        };
+        if is_disclosed {
+            details.insert("caller".into(), Value::from(caller.id.get()));
+            details.insert("caller_authid".into(), Value::from(caller.identity.authid.as_str()));
+            details.insert("caller_authrole".into(), Value::from(caller.identity.authrole.as_str()));
+        }
+        if let Some(trustlevel) = caller.role().trustlevel {
+            details.insert("trustlevel".into(), Value::from(trustlevel));
+        }
     }
     if wish.by_pattern {
         details.insert("procedure".into(), Value::from(wish.called.as_str()));
@@ -335,17 +361,16 @@ fn details(cx: &Context, call: &Call, to: Invoked, wish: &Wish) -> Dict {
 }
 
 /// Whether a callee can do what the call needs.
-fn is_fit<'a>(
-    callee: Option<&Session>,
-    wish: &Wish,
-    payloads: impl IntoIterator<Item = &'a Payload>,
-) -> bool {
+fn is_fit(callee: Option<&Session>, wish: &Wish, payloads: &[Payload]) -> bool {
     let Some(callee) = callee else { return false };
     let can = |feature| callee.features.has(feature);
     let takes_pieces = || can(Feature::CalleeProgressiveInvocations) && can(Feature::CalleeCanceling);
     // Who calls is written into the payload, so it must be read.
-    let is_readable = || !payloads.into_iter().any(Payload::is_too_complex);
-    (!wish.progress || takes_pieces()) && (callee.profile != Profile::WampAsync || is_readable())
+    let is_readable = || !payloads.iter().any(Payload::is_too_complex);
+    let in_pieces = wish.progress || payloads.len() > 1;
+    (!in_pieces || takes_pieces())
+        && (wish.passthru.is_empty() || can(Feature::CalleePassthru))
+        && (callee.profile != Profile::WampAsync || is_readable())
 }
 
 /// "A callee that supports progressive results, but not call canceling, is considered not to support them."

@@ -6,12 +6,14 @@ use std::collections::VecDeque;
 use ecep_proto::payload::Payload;
 use ecep_proto::value::Dict;
 
+use crate::permissions::Disclosure;
 use crate::size;
 
 /// What the caller asked for. It holds for the whole call, however many pieces it comes in.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wish {
-    pub(super) disclose_me: bool,
+    /// Whether the callee learns who calls.
+    pub(super) disclosure: Disclosure,
     /// The caller takes the result in pieces.
     pub(super) receive_progress: bool,
     /// The call comes in pieces, and this is not the last of them.

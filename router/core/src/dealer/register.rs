@@ -13,9 +13,9 @@ use ecep_proto::meta::{
 use ecep_proto::payload::Payload;
 use ecep_proto::value::{Dict, Value};
 
-use super::Dealer;
 use super::policy::Policy;
 use super::registrations::Callee;
+use super::{Dealer, Freed};
 use crate::features::Feature;
 use crate::options::{self, Failure};
 use crate::permissions::Action;
@@ -77,7 +77,7 @@ impl Dealer {
         self.registrations.add(registration, callee);
         announce(cx, REGISTRATION_ON_REGISTER, id, Value::from(registration.get()));
         cx.send(from, Registered { request: message.request, registration });
-        self.freed.push(registration);
+        self.freed.push(Freed { registration, callee_lost: false });
         self.settle(cx);
         Ok(())
     }
@@ -178,7 +178,7 @@ impl Dealer {
                 self.end(cx, key, NO_AVAILABLE_CALLEE, text);
             }
         } else {
-            self.freed.push(id);
+            self.freed.push(Freed { registration: id, callee_lost: true });
         }
     }
 }

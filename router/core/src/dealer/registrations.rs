@@ -68,15 +68,15 @@ pub(super) enum Pick {
 }
 
 impl Registration {
-    /// The next callee of those that have not been tried and are fit.
+    /// The next callee of those whose seats have not been tried and who are fit.
     pub(super) fn pick(
         &mut self,
-        tried: &[SessionKey],
+        tried: &[u64],
         fit: impl Fn(SessionKey) -> bool,
         random: &mut GlobalIds,
     ) -> Pick {
         let count = self.callees.len();
-        let untried = |callee: &Callee| !tried.contains(&callee.session);
+        let untried = |callee: &Callee| !tried.contains(&callee.seat);
         let usable = |callee: &&Callee| untried(callee) && fit(callee.session);
         let found = match self.policy {
             Policy::Single | Policy::First => self

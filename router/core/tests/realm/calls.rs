@@ -115,30 +115,6 @@ fn request_ids_come_in_any_order() {
     assert!(world.violation("caller").contains("still pending"));
 }
 
-/// Who calls is told if the caller wants it, or if the callee asked for it when it registered.
-#[test]
-fn caller_disclosure() {
-    let mut world = World::new();
-    world.join("callee");
-    let caller = world.join_as("caller", "carl", "free");
-    let expected = dict(&[
-        ("caller", caller.into()),
-        ("caller_authid", "carl".into()),
-        ("caller_authrole", "free".into()),
-    ]);
-    world.register("callee", "com.plain");
-    world.call("caller", "com.plain", Dict::new(), Payload::default());
-    assert_eq!(world.invocation("callee").details, Dict::new());
-    world.call("caller", "com.plain", dict(&[("disclose_me", true.into())]), Payload::default());
-    assert_eq!(world.invocation("callee").details, expected);
-    let request = world.request();
-    let options = dict(&[("disclose_caller", true.into())]);
-    world.send("callee", Register { request, options, procedure: "com.curious".into() });
-    world.receive("callee");
-    world.call("caller", "com.curious", Dict::new(), Payload::default());
-    assert_eq!(world.invocation("callee").details, expected);
-}
-
 /// When the callee goes, whoever waits for it is told at once, and the procedure is free again.
 #[test]
 fn a_callee_that_leaves_ends_its_calls() {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod caller;
 mod calls;
 mod lists;
 mod model;
@@ -13,6 +14,7 @@ mod registration_meta;
 mod retained;
 mod rpc_cancel;
 mod rpc_concurrency;
+mod rpc_model;
 mod rpc_pattern;
 mod rpc_pieces;
 mod rpc_progress;

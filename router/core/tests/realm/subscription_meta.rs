@@ -157,8 +157,8 @@ fn a_narrowed_role_loses_subscriptions() {
         name: "test.realm".into(),
         roles: vec![Role::unrestricted("free"), reader(vec![rule("com.")])],
         strictness: Strictness::Loose,
-        limits: Limits::default(),
         strict_requests: false,
+        limits: Limits::default(),
     };
     world.input(Input::Reconfigure { config, moved: Vec::new() });
     assert_eq!(world.receive("ann"), Unsubscribed::revoked(lost, "no longer authorized").into());
