@@ -58,6 +58,8 @@ pub const NETWORK_FAILURE: &str = "wamp.error.network_failure";
 pub const PAYLOAD_SIZE_EXCEEDED: &str = "wamp.error.payload_size_exceeded";
 /// A session holds as many of these as one may. Not in the specification, which has no URI for it.
 pub const LIMIT_EXCEEDED: &str = "wamp.error.limit_exceeded";
+/// The router has taken a registration or subscription back. Not in the specification, which has no URI for it.
+pub const REVOKED: &str = "wamp.error.revoked";
 /// The callee failed in a way that it did not name.
 pub const RUNTIME_ERROR: &str = "wamp.error.runtime_error";
 

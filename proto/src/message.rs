@@ -12,9 +12,10 @@ use crate::codec::Serializer;
 use crate::codec::sink::{Number, Shape, Tree, feed_map};
 use crate::codec::source::Source;
 use crate::codec::write::Write;
-use crate::error::DecodeError;
+use crate::error::{DecodeError, REVOKED};
 use crate::id::{MAX_ID, PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
 use crate::payload::Payload;
+use crate::uri::{Strictness, Uri};
 use crate::value::{Dict, MAX_OPTION_VALUES, Value};
 
 macro_rules! messages {
@@ -314,8 +315,17 @@ impl Unregistered {
     }
 }
 
+/// The specification takes any text as the reason, but autobahn ends its connection if it is no URI: other text becomes
+/// the message.
 fn revocation(what: &str, id: u64, reason: &str) -> Dict {
-    Dict::from([(what.to_owned(), id.into()), ("reason".to_owned(), reason.into())])
+    let mut details = Dict::from([(what.to_owned(), id.into())]);
+    if Uri::parse(reason, Strictness::Loose).is_ok() {
+        details.insert("reason".to_owned(), reason.into());
+    } else {
+        details.insert("reason".to_owned(), REVOKED.into());
+        details.insert("message".to_owned(), reason.into());
+    }
+    details
 }
 
 /// What is left of a message's list while it is read.

@@ -15,6 +15,8 @@ use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::id::MAX_ID;
+
 /// How deep lists and dictionaries may nest, the message's own list included. Real payloads nest less than ten
 /// deep; a bound keeps recursion off the end of a 2 MiB stack.
 pub const MAX_DEPTH: usize = 64;
@@ -76,6 +78,17 @@ impl Value {
             Self::Int(number) => u64::try_from(*number).ok(),
             Self::Uint(number) => Some(*number),
             _ => None,
+        }
+    }
+
+    /// The number, if this is an id that a client was told before. Where ids lie in options and arguments, JavaScript
+    /// clients repeat those beyond 32 bits as floats (cbor-x, msgpackr).
+    pub fn as_id(&self) -> Option<u64> {
+        match self {
+            Self::Float(number) if number.fract() == 0.0 && (1.0..=MAX_ID as f64).contains(number) => {
+                Some(*number as u64)
+            }
+            other => other.as_u64(),
         }
     }
 

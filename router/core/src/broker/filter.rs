@@ -69,7 +69,7 @@ fn holds<T: Ord>(sorted: &[T], wanted: &T) -> bool {
 }
 
 fn sessions(options: &Dict, name: &str) -> Result<Option<Vec<SessionId>>, Failure> {
-    list(options, name, "a list of session ids", |value| value.as_u64().and_then(SessionId::new))
+    list(options, name, "a list of session ids", |value| value.as_id().and_then(SessionId::new))
 }
 
 fn texts(options: &Dict, name: &str) -> Result<Option<Vec<String>>, Failure> {

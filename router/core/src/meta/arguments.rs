@@ -24,7 +24,7 @@ impl<'a> Arguments<'a> {
     /// An id that must be there. What is no id names nothing: 0 stands for it.
     pub(super) fn id(self, index: usize, name: &str) -> Result<u64, Failure> {
         let value = self.get(index).ok_or_else(|| missing(index, name))?;
-        value.as_u64().ok_or_else(|| wrong(name, "an id", value))
+        value.as_id().ok_or_else(|| wrong(name, "an id", value))
     }
 
     /// A text that must be there.

@@ -61,6 +61,9 @@ fn lists_of_sessions() {
     check_in(&mut world, dict(&[("eligible", ids(&[bob, 7, ann2]))]), &["ann2", "bob"]);
     let both = dict(&[("eligible", ids(&[bob, ann2])), ("exclude", ids(&[bob]))]);
     check_in(&mut world, both, &["ann2"]);
+    // JavaScript has no integers of this size, and some of its serializers write them as floats.
+    let floats = Value::List(vec![Value::Float(bob as f64), Value::Float(ann2 as f64)]);
+    check_in(&mut world, dict(&[("eligible", floats)]), &["ann2", "bob"]);
 }
 
 /// An empty whitelist lets nobody pass: whoever filled it found nobody who may see the event.

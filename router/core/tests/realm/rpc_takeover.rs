@@ -46,7 +46,10 @@ fn the_old_callee_is_told() {
     let invocation = world.invocation("old").request;
     world.register_with("new", "com.sum", force());
     let reason = "another session of the same authid has registered it";
-    assert_eq!(world.receive("old"), Unregistered::revoked(registration, reason).into());
+    let told = Unregistered::revoked(registration, reason);
+    let details = told.details.as_ref().unwrap();
+    assert_eq!((&details["reason"], &details["message"]), (&"wamp.error.revoked".into(), &reason.into()));
+    assert_eq!(world.receive("old"), told.into());
     world.answer("old", invocation, Payload::of(1_i64));
     assert_eq!(world.result("new").payload, Payload::of(1_i64), "what it has begun it may end");
     let request = world.request();

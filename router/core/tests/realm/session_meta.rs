@@ -75,6 +75,9 @@ fn get() {
     ]);
     let got = ask(&mut world, "wamp.session.get", vec![ann1.into()], &[]);
     assert_eq!(got, Payload::of(Value::Map(expected)));
+    let by_float = ask(&mut world, "wamp.session.get", vec![Value::Float(ann1 as f64)], &[]);
+    assert_eq!(by_float, got, "some JavaScript clients have no other numbers of this size");
+    refused(&mut world, "wamp.session.get", vec![Value::Float(0.5)], &[], "wamp.error.invalid_argument");
     refused(&mut world, "wamp.session.get", vec![7_u64.into()], &[], "wamp.error.no_such_session");
     refused(&mut world, "wamp.session.get", vec![0_u64.into()], &[], "wamp.error.no_such_session");
     refused(&mut world, "wamp.session.get", vec![], &[], "wamp.error.invalid_argument");
