@@ -137,7 +137,7 @@ mod tests {
     /// A message that waits for many takes memory once, and none when all have got it.
     #[tokio::test]
     async fn shared_messages_count_once() {
-        let budget = Budget::of(10 * LARGE);
+        let budget = Budget::new(10 * LARGE);
         let all = queues(&budget);
         for _ in 0..9 {
             let frame = frame(&budget);
@@ -162,7 +162,7 @@ mod tests {
     #[tokio::test]
     async fn the_largest_queue_goes_first() {
         // The queues themselves take a little, too.
-        let budget = Budget::of(10 * LARGE + 4096);
+        let budget = Budget::new(10 * LARGE + 4096);
         let [large, small, empty] = queues(&budget);
         for number in 0..8 {
             let pushed = large.push(frame(&budget));
