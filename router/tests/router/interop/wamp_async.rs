@@ -1,15 +1,19 @@
 //! The crate `wamp_async`, the client of the agent: what it needs of the router to be of use, and to stay alive.
 
+mod rules;
+mod stock;
+
 use std::path::Path;
 
 use ecep_proto::codec::Serializer;
 use ecep_proto::message::*;
 use ecep_proto::payload::Payload;
 use ecep_proto::value::{Dict, Value};
-use ecep_router::config::{ProfileConfig, RealmConfig};
+use ecep_router::config::{DisclosureConfig, ProfileConfig, RealmConfig};
 use ecep_router::{Config, TransportKind};
 use serde_json::json;
-use wamp_async::{Client as WampAsync, ClientConfig, SerializerType, WampArgs, WampError, WampKwArgs};
+use tokio::task::JoinHandle;
+use wamp_async::{Client as WampAsync, ClientConfig, WampArgs, WampError, WampKwArgs};
 
 use crate::client::{Client, dict, within};
 use crate::server::Server;
@@ -34,21 +38,61 @@ fn agents_realm(folder: &Path) -> RealmConfig {
     realm
 }
 
-async fn join_wamp_async(server: &Server) -> WampAsync<'static> {
-    let config = ClientConfig::default().set_serializers(vec![SerializerType::Json, SerializerType::MsgPack]);
-    let url = format!("ws://{}/ws", server.websocket);
-    let connected = within("wamp_async to connect", WampAsync::connect(url, Some(config))).await;
-    let (mut client, (events, calls)) = connected.unwrap();
-    tokio::spawn(events);
-    if let Some(mut calls) = calls {
+/// A session of `wamp_async`, and its event loop: it ends when the crate can't go on.
+struct Agent {
+    client: WampAsync<'static>,
+    life: JoinHandle<()>,
+}
+
+impl std::ops::Deref for Agent {
+    type Target = WampAsync<'static>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.client
+    }
+}
+
+impl Agent {
+    async fn join(server: &Server, realm: &str) -> Self {
+        Self::join_with(server, realm, ClientConfig::default()).await
+    }
+
+    async fn join_with(server: &Server, realm: &str, config: ClientConfig) -> Self {
+        let url = format!("ws://{}/ws", server.websocket);
+        let connected = within("wamp_async to connect", WampAsync::connect(url, Some(config))).await;
+        let (mut client, (events, calls)) = connected.unwrap();
+        let life = tokio::spawn(async move { drop(events.await) });
+        let mut calls = calls.unwrap();
         tokio::spawn(async move {
             while let Some(call) = calls.recv().await {
                 tokio::spawn(call);
             }
         });
+        within("wamp_async to join", client.join_realm(realm)).await.unwrap();
+        Self { client, life }
     }
-    within("wamp_async to join", client.join_realm(AGENTS)).await.unwrap();
-    client
+
+    async fn register<F, Answers>(&self, procedure: &str, handler: F) -> u64
+    where
+        F: Fn(Option<WampArgs>, Option<WampKwArgs>) -> Answers + Send + Sync + 'static,
+        Answers: Future<Output = Answer> + Send + 'static,
+    {
+        let id = within("REGISTERED", self.client.register(procedure, handler)).await.unwrap();
+        std::num::NonZeroU64::from(id).get()
+    }
+
+    /// It still talks with the router.
+    async fn is_alive(&self) {
+        let answer = within("an answer", self.client.call("wamp.session.count", None, None)).await;
+        assert!(answer.is_ok(), "{answer:?}");
+        assert!(!self.life.is_finished());
+    }
+
+    /// It goes, and its event loop with it.
+    async fn leave(self) {
+        within("the end of wamp_async", self.client.disconnect()).await;
+        within("the end of its event loop", self.life).await.unwrap();
+    }
 }
 
 type Answer = Result<(Option<WampArgs>, Option<WampKwArgs>), WampError>;
@@ -66,12 +110,12 @@ async fn envelope(_: Option<WampArgs>, kwargs: Option<WampKwArgs>) -> Answer {
 
 /// What the agent's client needs of the router to be of use, and to stay alive.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn wamp_async() {
+async fn the_platforms_profile() {
     let folder = tempfile::tempdir().unwrap();
     let server =
         Server::start(Config { realm: vec![agents_realm(folder.path())], ..Config::default() }).await;
-    let agent = join_wamp_async(&server).await;
-    within("REGISTERED", agent.register("com.agent.do", envelope)).await.unwrap();
+    let agent = Agent::join(&server, AGENTS).await;
+    agent.register("com.agent.do", envelope).await;
     let mut caller = server.connect(TransportKind::RawSocket, Serializer::MsgPack).await;
     let joined = caller.join_by_ticket(AGENTS, "carl", "ticket").await;
     assert!(matches!(joined, Message::Welcome(_)), "{joined:?}");
@@ -99,17 +143,17 @@ async fn wamp_async() {
     agent_publishes(&agent, &mut caller).await;
 
     // The connection of the first may be dead without anybody knowing: the second is in charge at once.
-    let again = join_wamp_async(&server).await;
-    let same_name = within("REGISTERED", again.register("com.agent.do", envelope)).await;
-    assert!(same_name.is_ok(), "{same_name:?}");
-    within("the end of the agent", agent.disconnect()).await;
+    let again = Agent::join(&server, AGENTS).await;
+    again.register("com.agent.do", envelope).await;
+    agent.is_alive().await;
+    agent.leave().await;
     assert!(matches!(caller.call("com.agent.do", Payload::default()).await, Message::CallResult(_)));
-    within("the end of the other agent", again.disconnect()).await;
+    again.leave().await;
     server.stop().await;
 }
 
 /// The agent as a caller: it sees the message and particulars of an error.
-async fn agent_calls(agent: &WampAsync<'static>, callee: &mut Client) {
+async fn agent_calls(agent: &Agent, callee: &mut Client) {
     callee.register("com.cloud.report").await;
     let report = json!({ "load": 0.5, "offset": -1 }).as_object().cloned();
     let answering = async {
@@ -139,7 +183,7 @@ async fn agent_calls(agent: &WampAsync<'static>, callee: &mut Client) {
 }
 
 /// The agent as publisher and subscriber.
-async fn agent_publishes(agent: &WampAsync<'static>, other: &mut Client) {
+async fn agent_publishes(agent: &Agent, other: &mut Client) {
     other.subscribe("com.agent.stats").await;
     let stats = json!({ "cpu": 0.25, "offset": -1 }).as_object().cloned();
     within("PUBLISHED", agent.publish("com.agent.stats", None, stats, true)).await.unwrap();
