@@ -80,7 +80,7 @@ impl Default for Limits {
             handshake_timeout_ms: 10_000,
             max_connections: 20_000,
             ping_interval_ms: 20_000,
-            max_messages_per_second: 250_000,
+            max_messages_per_second: 2_000_000,
             max_queue_bytes: 32 << 20,
             max_queue_messages: 65_536,
             max_total_queue_bytes: 512 << 20,

@@ -79,7 +79,7 @@ impl std::fmt::Display for Address {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TransportKind {
-    /// WebSocket, with the subprotocols `wamp.2.json` and `wamp.2.msgpack`, under any path.
+    /// WebSocket, with the subprotocols `wamp.2.json`, `wamp.2.msgpack` and `wamp.2.cbor`, and each with `.batched`, under any path.
     WebSocket,
     /// RawSocket.
     RawSocket,

@@ -9,6 +9,7 @@ mod configuration;
 mod conformance;
 mod conformance_pubsub;
 mod conformance_rpc;
+mod documentation;
 mod interop;
 mod limits;
 mod load;
