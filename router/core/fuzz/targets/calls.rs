@@ -2,6 +2,7 @@
 
 #![no_main]
 
+#[allow(dead_code, reason = "the tests use more of it")]
 #[path = "../../tests/realm"]
 mod realm {
     pub mod rpc_model;

@@ -251,7 +251,7 @@ impl Registrations {
         Some(registration)
     }
 
-    /// Counts a call that a callee has been given, or has done with.
+    /// The callee in this seat has one call less to work on; its registration, if it still sits there.
     pub(super) fn release(&mut self, id: RegistrationId, seat: u64) -> Option<&mut Registration> {
         let registration = self.by_id.get_mut(&id)?;
         let callee = registration.callees.iter_mut().find(|callee| callee.seat == seat)?;
