@@ -2,6 +2,7 @@
 //! saw, and the test knows what it should have seen.
 
 mod autobahn;
+mod quick_start;
 mod script;
 mod served;
 mod wamp_async;

@@ -14,7 +14,7 @@ use super::{INTEROP, seen, served, start};
 use crate::client::dict;
 
 /// A Python interpreter that can import autobahn.
-const PYTHON: &str = "ECEP_TEST_PYTHON";
+pub const PYTHON: &str = "ECEP_TEST_PYTHON";
 
 /// What it should see.
 fn expected() -> Vec<(&'static str, Value)> {

@@ -13,6 +13,13 @@ use super::{INTEROP, seen, start};
 /// Where wampy is, if not in the web package.
 const NODE_MODULES: &str = "ECEP_TEST_NODE_MODULES";
 
+/// The folder that holds wampy, if there is one.
+pub fn node_modules() -> Option<PathBuf> {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../web/node_modules");
+    let modules = std::env::var_os(NODE_MODULES).map_or(own, PathBuf::from);
+    modules.join("wampy").is_dir().then(|| modules.canonicalize().unwrap())
+}
+
 /// What it should see.
 fn expected() -> Vec<(&'static str, Value)> {
     let canceled = "wamp.error.canceled";
@@ -66,16 +73,14 @@ fn expected() -> Vec<(&'static str, Value)> {
 }
 
 async fn wampy(serializer: &str) {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../web/node_modules");
-    let modules = std::env::var_os(NODE_MODULES).map_or(own, PathBuf::from);
-    if !modules.join("wampy").is_dir() {
-        println!("skipped: there is no wampy in {}; set {NODE_MODULES}", modules.display());
+    let Some(modules) = node_modules() else {
+        println!("skipped: there is no wampy in web/node_modules; set {NODE_MODULES}");
         return;
-    }
+    };
     let server = start().await;
     let mut command = Command::new("node");
     command.args(["--experimental-websocket", "--no-warnings"]).arg(script::path("wampy_client.mjs"));
-    command.arg(modules.canonicalize().unwrap());
+    command.arg(modules);
     command.args([&format!("ws://{}/ws", server.websocket), serializer]);
     let mut script = Script::start(command);
     script.says(&expected()).await;
