@@ -1,5 +1,5 @@
-//! The realms that are in use: started when the first session enters. A realm of the platform is gone when the last one has left; one of
-//! the configuration stays, with the events that it retains.
+//! The realms that are in use: started when the first session enters. A realm of the platform is gone when the last
+//! one has left; one of the configuration stays, with the events that it retains.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

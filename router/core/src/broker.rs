@@ -32,8 +32,8 @@ pub(crate) const FEATURES: &[&str] = &[
     "subscription_revocation",
 ];
 
-/// Subscriptions of one session, if nothing else is configured. A dashboard has about ten, a client without patterns one for each device that it
-/// watches; each costs the router about a kilobyte.
+/// Subscriptions of one session, if nothing else is configured. A dashboard has about ten, a client without
+/// patterns one for each device that it watches; each costs the router about a kilobyte.
 pub const MAX_SUBSCRIPTIONS: usize = 1024;
 
 #[derive(Debug)]

@@ -25,7 +25,8 @@ impl WallClock {
     }
 }
 
-/// The date of a day counted from 1970-01-01. Years are taken from March on, so that the leap day is the last, in eras of 400 years.
+/// The date of a day counted from 1970-01-01. Years are taken from March on, so that the leap day is the last, in
+/// eras of 400 years.
 fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);

@@ -1,5 +1,5 @@
-//! The procedures that the router itself answers, `wamp.*` (specification, "WAMP Meta API"): which one a call means, and that the
-//! caller may call it.
+//! The procedures that the router itself answers, `wamp.*` (specification, "WAMP Meta API"): which one a call
+//! means, and that the caller may call it.
 
 mod arguments;
 mod registrations;

@@ -92,7 +92,8 @@ impl Role {
     }
 }
 
-/// What a session may do: the rules of its role, which all sessions of the role share, with its authid put in when they are compared.
+/// What a session may do: the rules of its role, which all sessions of the role share, with its authid put in when
+/// they are compared.
 #[derive(Clone, Debug)]
 pub struct Grants {
     role: Arc<SharedRole>,

@@ -3,8 +3,8 @@
 use ecep_proto::payload::Payload;
 use ecep_proto::value::{Dict, Value};
 
-/// What an entry of a dictionary takes besides its key's text and its value's contents: two words of 24 bytes, and its share of a
-/// node.
+/// What an entry of a dictionary takes besides its key's text and its value's contents: two words of 24 bytes, and
+/// its share of a node.
 const ENTRY: usize = 64;
 
 /// The bytes of a payload. One that came in a frame is that frame; it is not read for this.

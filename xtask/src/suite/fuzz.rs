@@ -13,8 +13,8 @@ use anyhow::{Context, Result};
 use super::Part;
 use crate::{shell, workspace};
 
-/// The packages of fuzz targets; each is a workspace of its own, as everything in it is instrumented. With each, how many
-/// runs of a target take a few seconds: one of the router's is a whole history of a realm.
+/// The packages of fuzz targets; each is a workspace of its own, as everything in it is instrumented. With each,
+/// how many runs of a target take a few seconds: one of the router's is a whole history of a realm.
 const PACKAGES: [(&str, &str); 2] = [("proto/fuzz", "-runs=500000"), ("router/core/fuzz", "-runs=50000")];
 
 /// What `cargo fuzz` passes to the compiler, without the sanitizers, which only the nightly has.
