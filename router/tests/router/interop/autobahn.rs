@@ -1,8 +1,6 @@
 //! autobahn for Python, the client that most Python programs of third parties use: over WebSocket and RawSocket, in each
 //! serializer.
 
-#![allow(clippy::print_stdout, reason = "tells why it is skipped")]
-
 use ecep_proto::message::*;
 use ecep_proto::payload::Payload;
 use ecep_proto::value::Dict;

@@ -1,7 +1,5 @@
 //! wampy for JavaScript, the client of the dashboard: over WebSocket, in each serializer.
 
-#![allow(clippy::print_stdout, reason = "tells why it is skipped")]
-
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
