@@ -1,6 +1,11 @@
 //! Other people's clients, as their registries have them: each uses the features that it supports and tells what it
 //! saw, and the test knows what it should have seen.
 
+#![allow(
+    clippy::print_stdout,
+    reason = "a test says what it leaves out, and the programs of the quick start print"
+)]
+
 mod autobahn;
 mod quick_start;
 mod script;
