@@ -126,7 +126,7 @@ impl Deframer {
             if let Ok(message) = &read {
                 self.count(message.len());
             }
-            incoming.push_back(match read {
+            let item = match read {
                 Ok(Message::Text(text)) if !self.serializer.is_binary() => Incoming::Message(text.into()),
                 Ok(Message::Binary(bytes)) if self.serializer.is_binary() => Incoming::Message(bytes),
                 Ok(Message::Text(_)) => self.wrong_kind("text"),
@@ -141,7 +141,13 @@ impl Deframer {
                 }
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => self.violation(&error),
-            });
+            };
+            if matches!(item, Incoming::Message(_)) && !memory.output.is_empty() {
+                // A ping comes before the end of the message that it interrupts, and so does its answer.
+                let answer = std::mem::take(&mut memory.output);
+                incoming.push_back(Incoming::Answer(Frame::Raw(answer.into())));
+            }
+            incoming.push_back(item);
             if self.over {
                 break;
             }
@@ -236,4 +242,28 @@ pub(super) fn ping(output: &mut Vec<u8>) {
 pub(super) fn close(code: u16, output: &mut Vec<u8>) {
     let frame = CloseFrame { code: code.into(), reason: Utf8Bytes::default() };
     let _ = WsFrame::close(Some(frame)).format(output);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The answer to a ping in the midst of a message goes before what answers the message, even if all came at once.
+    #[test]
+    fn pings_are_answered_in_order() {
+        let frame = |first: u8, text: &[u8]| [&[first, 0x80 | text.len() as u8, 0, 0, 0, 0], text].concat();
+        let frames =
+            [frame(0x01, b"[1"), frame(0x89, b"now"), frame(0x80, b"]"), frame(0x89, b"then")].concat();
+        let mut incoming = VecDeque::new();
+        Deframer::new(Serializer::Json, 1 << 10).feed(&frames, &mut incoming);
+        incoming.retain(|item| !matches!(item, Incoming::Alive));
+        let seen: Vec<&[u8]> = incoming
+            .iter()
+            .map(|item| match item {
+                Incoming::Message(bytes) | Incoming::Answer(Frame::Raw(bytes)) => bytes.as_ref(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(seen, [&b"\x8a\x03now"[..], b"[1]", b"\x8a\x04then"]);
+    }
 }
