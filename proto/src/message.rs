@@ -9,7 +9,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::codec::Serializer;
-use crate::codec::sink::{Shape, Tree, feed_map};
+use crate::codec::sink::{Number, Shape, Tree, feed_map};
 use crate::codec::source::Source;
 use crate::codec::write::Write;
 use crate::error::{DecodeError, REVOKED};
@@ -355,10 +355,22 @@ impl<'a, R: Source<'a>> Elements<'a, R> {
         if !self.more()? {
             return Err(DecodeError::NotAMessage);
         }
-        let mut tree = Tree::new(1);
-        self.source.element(&mut tree)?;
-        let code = tree.finish().and_then(|(code, _)| code.as_u64());
-        code.ok_or(DecodeError::NotAMessage)
+        self.read_number()?.map_err(|_| DecodeError::NotAMessage)
+    }
+
+    /// The element that comes next, which should be an integer of 0 or more; what it is instead.
+    fn number(&mut self, field: &'static str) -> Result<Result<u64, &'static str>, DecodeError> {
+        if !self.more()? {
+            return Err(DecodeError::Missing { message: self.message, field });
+        }
+        self.read_number()
+    }
+
+    fn read_number(&mut self) -> Result<Result<u64, &'static str>, DecodeError> {
+        let mut number = Number::default();
+        self.source.element(&mut number)?;
+        // In a list there may be numbers as well.
+        Ok(number.number.filter(|_| number.shape.kind == "an integer").ok_or(number.shape.kind))
     }
 
     fn next(&mut self, field: &'static str) -> Result<Value, DecodeError> {
@@ -449,8 +461,8 @@ impl Element for u64 {
         elements: &mut Elements<'a, R>,
         field: &'static str,
     ) -> Result<Self, DecodeError> {
-        let value = elements.next(field)?;
-        value.as_u64().ok_or_else(|| elements.wrong(field, "an integer of 0 or more", value.kind()))
+        let number = elements.number(field)?;
+        number.map_err(|kind| elements.wrong(field, "an integer of 0 or more", kind))
     }
 
     fn write<W: Write>(&self, writer: &mut W) {
@@ -516,11 +528,11 @@ impl Element for Option<RequestId> {
         elements: &mut Elements<'a, R>,
         field: &'static str,
     ) -> Result<Self, DecodeError> {
-        let value = elements.next(field)?;
-        match value.as_u64() {
-            Some(0) => Ok(None),
-            Some(number) if number <= MAX_ID => Ok(RequestId::new(number)),
-            _ => Err(elements.wrong(field, "an integer from 0 to 2^53", value.kind())),
+        match elements.number(field)? {
+            Ok(0) => Ok(None),
+            Ok(number) if number <= MAX_ID => Ok(RequestId::new(number)),
+            Ok(_) => Err(elements.wrong(field, "an integer from 0 to 2^53", "an integer")),
+            Err(kind) => Err(elements.wrong(field, "an integer from 0 to 2^53", kind)),
         }
     }
 
@@ -557,9 +569,9 @@ macro_rules! id_elements {
                 elements: &mut Elements<'a, R>,
                 field: &'static str,
             ) -> Result<Self, DecodeError> {
-                let value = elements.next(field)?;
-                let id = value.as_u64().and_then(Self::new);
-                id.ok_or_else(|| elements.wrong(field, "an integer from 1 to 2^53", value.kind()))
+                let number = elements.number(field)?;
+                let id = number.and_then(|number| Self::new(number).ok_or("an integer"));
+                id.map_err(|kind| elements.wrong(field, "an integer from 1 to 2^53", kind))
             }
 
             fn write<W: Write>(&self, writer: &mut W) {

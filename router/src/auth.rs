@@ -1,13 +1,14 @@
 //! Who may join: the decision after HELLO, and after AUTHENTICATE.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use ecep_proto::api::auth::{AuthenticateRequest, Transport};
 use ecep_proto::api::realm::CONTROL_PLANE_AUTHID;
 use ecep_proto::api::roles::Role;
-use ecep_proto::error::{AUTHENTICATION_DENIED, NO_SUCH_REALM};
-use ecep_proto::message::Abort;
+use ecep_proto::error::{AUTHENTICATION_DENIED, NO_MATCHING_AUTH_METHOD, NO_SUCH_REALM};
+use ecep_proto::message::{Abort, Authenticate, Challenge};
+use ecep_proto::value::Dict;
 use ecep_router_core::greeting::{ANONYMOUS, Greeting, TICKET};
 use ecep_router_core::{Identity, abort};
 use subtle::ConstantTimeEq;
@@ -67,11 +68,73 @@ impl Admitted {
 pub(crate) enum Admission {
     /// Nothing: it may join as this.
     Welcome(Admitted),
-    /// Send a ticket.
-    ProveByTicket,
+    /// Answer this: [`Gatekeeper::verify`] judges the answer by it.
+    Challenge(Challenge),
+}
+
+/// What became of somebody's access to a realm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) realm: String,
+    pub(crate) authid: String,
+    pub(crate) access: Access,
+}
+
+/// Somebody's access after a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// In this role now.
+    Role(String),
+    /// None any more, for this reason.
+    Revoked(&'static str),
+}
+
+impl RealmPolicy {
+    /// The role and the ticket of everybody who can join, by authid; anonymous clients have no ticket.
+    fn accesses(&self) -> BTreeMap<&str, (&str, Option<&Ticket>)> {
+        let named = self
+            .principals
+            .iter()
+            .map(|(authid, principal)| (authid.as_str(), (principal.role.as_str(), Some(&principal.ticket))));
+        let anonymous = self.anonymous_role.iter().map(|role| (ANONYMOUS, (role.as_str(), None)));
+        named.chain(anonymous).collect()
+    }
 }
 
 impl Gatekeeper {
+    /// What has changed for those who could join before, in the realms that there are still.
+    pub(crate) fn changes_since(&self, old: &Self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for (realm, before) in &old.realms {
+            let Some(now) = self.realms.get(realm) else { continue };
+            let now = now.accesses();
+            for (authid, (old_role, old_ticket)) in before.accesses() {
+                let access = match now.get(authid) {
+                    None => Access::Revoked("the access of this client was taken away"),
+                    Some((_, ticket)) if !same(*ticket, old_ticket) => {
+                        Access::Revoked("the ticket of this client was changed")
+                    }
+                    Some((role, _)) if *role != old_role => Access::Role((*role).to_owned()),
+                    Some(_) => continue,
+                };
+                changes.push(Change { realm: realm.clone(), authid: authid.to_owned(), access });
+            }
+        }
+        if let (Some(old), Some(new)) = (&old.platform, &self.platform)
+            && !old.control_ticket.is(&new.control_ticket.0)
+        {
+            let access = Access::Revoked("the ticket of this client was changed");
+            let (realm, authid) = (platform::CONTROL.to_owned(), CONTROL_PLANE_AUTHID.to_owned());
+            changes.push(Change { realm, authid, access });
+        }
+        changes
+    }
+
+    /// The way to the control plane, if there is one.
+    pub(crate) fn authenticator(&self) -> Option<Authenticator> {
+        self.platform.as_ref().map(|platform| platform.authenticator.clone())
+    }
+
     /// Reads the tickets that the configuration names.
     pub(crate) fn new(config: &Config, authenticator: Option<Authenticator>) -> Result<Self, ConfigError> {
         let mut realms = HashMap::new();
@@ -102,7 +165,7 @@ impl Gatekeeper {
     pub(crate) fn admit(&self, greeting: &Greeting) -> Result<Admission, Abort> {
         if self.platform.is_some() && platform::is_served(&greeting.realm) {
             greeting.choose(&[TICKET])?;
-            return Ok(Admission::ProveByTicket);
+            return Ok(ask_for_ticket());
         }
         let Some(policy) = self.realms.get(&greeting.realm) else {
             return Err(abort(NO_SUCH_REALM, &format!("this router has no realm {}", greeting.realm)));
@@ -121,20 +184,27 @@ impl Gatekeeper {
                 authmethod: ANONYMOUS.to_owned(),
                 authprovider: "static".to_owned(),
             }))),
-            _ => Ok(Admission::ProveByTicket),
+            _ => Ok(ask_for_ticket()),
         }
     }
 
-    /// Judges a ticket.
+    /// Judges the answer to a challenge that [`Gatekeeper::admit`] gave.
     ///
     /// # Errors
     /// The ABORT to answer.
     pub(crate) async fn verify(
         &self,
         greeting: &Greeting,
-        ticket: String,
+        challenge: &Challenge,
+        answer: Authenticate,
         transport: Transport,
     ) -> Result<Admitted, Abort> {
+        let ticket = match challenge.method.as_str() {
+            TICKET => answer.signature,
+            other => {
+                return Err(abort(NO_MATCHING_AUTH_METHOD, &format!("this router has no method {other}")));
+            }
+        };
         let identity = |authid: &str, authrole: &str, authprovider: &str| Identity {
             authid: authid.to_owned(),
             authrole: authrole.to_owned(),
@@ -173,6 +243,17 @@ impl Gatekeeper {
             _ => Err(denied()),
         }
     }
+}
+
+fn same(one: Option<&Ticket>, other: Option<&Ticket>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one.is(&other.0),
+        (one, other) => one.is_none() && other.is_none(),
+    }
+}
+
+fn ask_for_ticket() -> Admission {
+    Admission::Challenge(Challenge { method: TICKET.to_owned(), extra: Dict::new() })
 }
 
 fn denied() -> Abort {

@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use ecep_proto::api::auth::{AuthenticateReply, AuthenticateRequest};
 use ecep_proto::api::error::ErrorKind;
 use ecep_proto::api::{Authenticate, EndSessions, Procedure};
@@ -108,8 +107,8 @@ async fn run(
             }
             frames = outbound.take() => {
                 let Some(frames) = frames else { break };
-                for frame in &frames {
-                    match Serializer::MsgPack.decode(Bytes::copy_from_slice(frame.as_bytes())) {
+                for frame in frames {
+                    match Serializer::MsgPack.decode(frame.into_bytes()) {
                         Ok(Message::Invocation(invocation)) => {
                             send(&seat, session, end_sessions::serve(&hub, invocation).await).await;
                         }

@@ -108,3 +108,74 @@ impl Budget {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+mod tests {
+    use std::future::poll_fn;
+
+    use ecep_proto::codec::Serializer;
+
+    use super::*;
+    use crate::config::Limits;
+    use crate::outbound::{Frame, Pushed, Taken};
+
+    const LARGE: usize = 100 << 10;
+
+    fn queues(budget: &Arc<Budget>) -> [Arc<Outbound>; 3] {
+        [(); 3].map(|()| Outbound::new(Serializer::Json, usize::MAX, &Limits::default(), budget))
+    }
+
+    fn frame(budget: &Arc<Budget>) -> Frame {
+        Frame::Message(Bytes::from(vec![b'x'; LARGE])).counted(budget)
+    }
+
+    async fn next(queue: &Outbound) -> Taken {
+        poll_fn(|cx| queue.poll_take(cx, drop)).await
+    }
+
+    /// A message that waits for many takes memory once, and none when all have got it.
+    #[tokio::test]
+    async fn shared_messages_count_once() {
+        let budget = Budget::new(10 * LARGE);
+        let all = queues(&budget);
+        for _ in 0..9 {
+            let frame = frame(&budget);
+            for queue in &all {
+                assert!(!matches!(queue.push(frame.clone()), Pushed::Overflow));
+            }
+        }
+        budget.relieve();
+        for queue in &all {
+            for _ in 0..9 {
+                assert!(matches!(next(queue).await, Taken::Frames(_)), "nobody is closed");
+            }
+        }
+        assert!(budget.used.load(Ordering::Relaxed) < LARGE, "{budget:?}");
+        drop(all);
+        assert_eq!(budget.used.load(Ordering::Relaxed), 0);
+        assert!(budget.queues().is_empty());
+    }
+
+    /// When all queues together are too large, senders are slowed first, then who has the most to read goes, and
+    /// nobody else.
+    #[tokio::test]
+    async fn the_largest_queue_goes_first() {
+        // The queues themselves take a little, too.
+        let budget = Budget::new(10 * LARGE + 4096);
+        let [large, small, empty] = queues(&budget);
+        for number in 0..8 {
+            let pushed = large.push(frame(&budget));
+            let slowed = matches!(pushed, Pushed::Congested(_));
+            assert_eq!(slowed, number >= 5, "half of the budget: {number} {pushed:?}");
+        }
+        for _ in 0..3 {
+            small.push(frame(&budget));
+        }
+        budget.relieve();
+        assert!(matches!(next(&large).await, Taken::Condemned));
+        assert!(matches!(next(&small).await, Taken::Frames(_)));
+        empty.push(frame(&budget));
+        assert!(matches!(next(&empty).await, Taken::Frames(_)));
+    }
+}

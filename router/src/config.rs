@@ -5,6 +5,7 @@
 
 mod environment;
 mod error;
+mod http;
 mod limits;
 mod listen;
 mod mistakes;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 pub use error::ConfigError;
+pub use http::HttpConfig;
 pub use limits::Limits;
 pub use listen::{Address, Listen, TransportKind};
 pub use realms::{PlatformConfig, PrincipalConfig, RealmConfig};
@@ -34,7 +36,10 @@ pub(crate) use ticket::read_ticket;
 pub struct Config {
     /// Where to listen for WAMP clients: at least one.
     pub listen: Vec<Listen>,
-    /// What a client may use up. Every limit has a default that suits most.
+    /// Serve `/metrics` and `/healthz` on a listener of their own. Without this table there are none.
+    pub http: Option<HttpConfig>,
+    /// What a client may use up. Every limit has a default that suits most; a client that runs into one is told its
+    /// key.
     pub limits: Limits,
     /// Serve the platform's realms, `ecep.control` and those of its tenants, whose clients the control plane vouches
     /// for. Without this table there are none.

@@ -6,11 +6,10 @@ use std::time::Duration;
 use ecep_proto::api::auth::Transport;
 use ecep_proto::codec::Serializer;
 use ecep_proto::error::{CLOSE_SYSTEM_SHUTDOWN, NO_SUCH_REALM, PROTOCOL_VIOLATION, TIMEOUT};
-use ecep_proto::message::{Abort, Challenge, Message};
-use ecep_proto::value::Dict;
+use ecep_proto::message::{Abort, Message};
 use ecep_router_core::abort;
 use ecep_router_core::features::Features;
-use ecep_router_core::greeting::{self, TICKET};
+use ecep_router_core::greeting;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -19,8 +18,9 @@ use crate::auth::{Admission, Admitted, Gatekeeper};
 use crate::config::{Limits, TransportKind};
 use crate::exchange::{CLOSE_TIMEOUT, Exchange};
 use crate::hub::{Hub, Seat};
+use crate::live::Live;
+use crate::metrics::Expelled;
 use crate::outbound::{Frame, Outbound};
-use crate::platform::is_platform_realm;
 use crate::rate::Rate;
 use crate::realm_task::{Gate, ToRealm};
 use crate::revocations::Mark;
@@ -35,8 +35,8 @@ pub(crate) const LINGER: Duration = Duration::from_millis(500);
 /// What all connections share.
 pub(crate) struct Shared {
     pub(crate) hub: Arc<Hub>,
-    pub(crate) gatekeeper: Gatekeeper,
-    pub(crate) limits: Limits,
+    pub(crate) gatekeeper: Live<Gatekeeper>,
+    pub(crate) limits: Live<Limits>,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -89,8 +89,8 @@ impl Connection {
     /// Serves the client until it is gone.
     pub(crate) async fn serve(self, shared: Arc<Shared>) {
         let Self { mut stream, mut deframer, framer, kind, peer, serializer, peer_limit, deadline } = self;
-        let max_message_bytes = shared.limits.max_message_bytes;
-        deframer.limit(max_message_bytes.min(shared.limits.max_greeting_bytes));
+        let limits = shared.limits.get();
+        deframer.limit(limits.max_message_bytes.min(limits.max_greeting_bytes));
         let (read, write) = stream.split();
         let (mut inlet, mut outlet) = (Inlet::new(read, deframer), Outlet::new(write, framer));
         let client = Client { kind, peer, serializer, peer_limit, deadline };
@@ -104,13 +104,14 @@ impl Connection {
         };
         match greeted {
             Ok(welcome) => {
-                inlet.limit(max_message_bytes);
-                client.join(&shared, welcome, mark, &mut inlet, &mut outlet).await;
+                inlet.limit(limits.max_message_bytes);
+                client.join(&shared, &limits, welcome, mark, &mut inlet, &mut outlet).await;
             }
             Err(Rejection::Silent(reason)) => {
                 tracing::debug!(peer = %client.peer, reason, "client did not join");
             }
             Err(Rejection::Abort(abort, code)) => {
+                shared.hub.metrics.refused();
                 Box::pin(client.refuse(abort, code, &mut inlet, &mut outlet)).await;
             }
         }
@@ -134,16 +135,16 @@ impl Client {
         outlet: &mut Outlet<'_>,
     ) -> Result<Welcome, Rejection> {
         let greeting = greeting::read_hello(self.message(inlet, outlet).await?)?;
-        let admitted = match shared.gatekeeper.admit(&greeting)? {
+        let gatekeeper = shared.gatekeeper.get();
+        let admitted = match gatekeeper.admit(&greeting)? {
             Admission::Welcome(admitted) => admitted,
-            Admission::ProveByTicket => {
-                let challenge = Challenge { method: TICKET.to_owned(), extra: Dict::new() };
-                outlet.add(Frame::encode(self.serializer, &Message::Challenge(challenge)));
+            Admission::Challenge(challenge) => {
+                outlet.add(Frame::encode(self.serializer, &Message::Challenge(challenge.clone())));
                 self.flush(outlet).await?;
-                let ticket = greeting::read_authenticate(self.message(inlet, outlet).await?)?;
-                let ticket = ticket.ok_or(Rejection::Silent("the client gave up"))?;
+                let answer = greeting::read_authenticate(self.message(inlet, outlet).await?)?;
+                let answer = answer.ok_or(Rejection::Silent("the client gave up"))?;
                 let transport = Transport { kind: self.kind.name().to_owned(), peer: self.peer.clone() };
-                shared.gatekeeper.verify(&greeting, ticket, transport).await?
+                gatekeeper.verify(&greeting, &challenge, answer, transport).await?
             }
         };
         let seat = shared.hub.enter(&greeting.realm).ok_or_else(|| {
@@ -159,6 +160,7 @@ impl Client {
             let incoming = timeout_at(self.deadline, inlet.next()).await;
             match incoming.map_err(|_| self.too_slow())? {
                 Incoming::Message(bytes) => {
+                    outlet.answer_like(inlet);
                     return self
                         .serializer
                         .decode(bytes)
@@ -190,13 +192,14 @@ impl Client {
     async fn join(
         &self,
         shared: &Shared,
+        limits: &Limits,
         welcome: Welcome,
         mark: Mark,
         inlet: &mut Inlet<'_>,
         outlet: &mut Outlet<'_>,
     ) {
         let Welcome { admitted: Admitted { identity, until }, features, seat } = welcome;
-        let (peer, limits) = (&self.peer, &shared.limits);
+        let peer = &self.peer;
         let outbound = Outbound::new(self.serializer, self.peer_limit, limits, &shared.hub.budget);
         let gate = Arc::new(Gate::default());
         let (authid, authrole) = (identity.authid.clone(), identity.authrole.clone());
@@ -205,9 +208,9 @@ impl Client {
             .await;
         let Ok(session) = joined.await else { return };
         tracing::info!(%peer, transport = self.kind.name(), realm = seat.realm(), authid, authrole, "session joins");
-        if is_platform_realm(seat.realm()) && shared.hub.revocations.since(mark, &authid) {
-            let reason = "the access of this client was ended while it joined".to_owned();
-            seat.tell(ToRealm::End { session, reason }).await;
+        if shared.hub.revocations.since(mark, seat.realm(), &authid) {
+            let reason = "the access of this client was changed while it joined".to_owned();
+            seat.tell(ToRealm::End { session, why: Expelled::AccessEnded, reason }).await;
         }
         let heard = {
             let exchange = Exchange::new(session, &seat, &outbound, &gate);
@@ -218,7 +221,7 @@ impl Client {
                 () = exchange.read(inlet, rate) => None,
                 wrote = &mut writing => Some(wrote),
                 () = end_of(until) => {
-                    exchange.end("the access of this client has ended: what it joined with is no longer valid").await;
+                    exchange.end(Expelled::AccessEnded, "the access of this client has ended: what it joined with is no longer valid").await;
                     None
                 }
             };

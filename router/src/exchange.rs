@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use ecep_router_core::SessionKey;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use crate::hub::Seat;
+use crate::metrics::Expelled;
 use crate::outbound::{Outbound, Pushed, Taken, Weight};
 use crate::rate::Rate;
 use crate::realm_task::{Gate, ToRealm};
@@ -67,7 +69,11 @@ impl<'a> Exchange<'a> {
                         }
                         Pushed::Overflow => {
                             self.outbound.clear();
-                            self.end("this session does not read the answers to its pings").await;
+                            self.end(
+                                Expelled::SlowReader,
+                                "this session does not read the answers to its pings",
+                            )
+                            .await;
                         }
                     },
                     Incoming::Alive => {}
@@ -99,9 +105,10 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    async fn pass_on(&self, encoded: Vec<bytes::Bytes>, cost: usize) {
+    async fn pass_on(&self, encoded: Vec<Bytes>, cost: usize) {
         // Room first: what a message takes when decoded can be many times its length.
         let Some(permit) = self.seat.room(cost).await else { return };
+        self.seat.metrics().received_bytes(encoded.iter().map(Bytes::len).sum());
         let mut messages = Vec::with_capacity(encoded.len());
         let mut wrong = None;
         for bytes in encoded {
@@ -124,8 +131,8 @@ impl<'a> Exchange<'a> {
     }
 
     /// Has the session ended, with the reason.
-    pub(crate) async fn end(&self, reason: &str) {
-        self.seat.tell(ToRealm::End { session: self.session, reason: reason.to_owned() }).await;
+    pub(crate) async fn end(&self, why: Expelled, reason: &str) {
+        self.seat.tell(ToRealm::End { session: self.session, why, reason: reason.to_owned() }).await;
     }
 
     /// Writes what waits, until the queue is closed and empty; whether the client got its last words.
@@ -144,16 +151,18 @@ impl<'a> Exchange<'a> {
                 Step::Done | Step::Closed => {}
                 Step::Condemned => {
                     let reason = "this session does not read fast enough, and what waits for all of them passed limits.max_total_queue_bytes";
-                    self.end(reason).await;
+                    self.end(Expelled::SlowReader, reason).await;
                 }
                 Step::Ping => {
                     let seen = self.seen.swap(false, Ordering::Relaxed);
                     let blocked = self.outbound.blocked_for();
                     if blocked >= ping * 2 {
+                        self.seat.metrics().expelled(Expelled::SlowReader);
                         tracing::info!("closing a session that takes no bytes");
                         return false;
                     }
                     if !seen && !self.paused.load(Ordering::Relaxed) {
+                        self.seat.metrics().expelled(Expelled::Silent);
                         tracing::info!("closing a session that does not answer pings");
                         return false;
                     }

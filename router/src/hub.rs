@@ -4,12 +4,15 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ecep_router_core::SessionKey;
+use ecep_router_core::{RealmConfig, SessionKey};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
+use crate::auth::Change;
 use crate::budget::Budget;
 use crate::config::Limits;
+use crate::metrics::{Metrics, RealmReport};
 use crate::platform;
 use crate::realm_configs::RealmConfigs;
 use crate::realm_task::{self, INBOX_MESSAGES, ToRealm};
@@ -25,19 +28,21 @@ const QUEUE_PART: usize = 4;
 /// All realms.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    configs: RealmConfigs,
     running: Mutex<Running>,
     /// The memory of all clients' queues.
     pub(crate) budget: Arc<Budget>,
     /// See [`INBOX_BYTES`].
     inbox_bytes: usize,
-    /// Whose sessions on platform realms were ended.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Whose access has ended or changed lately.
     pub(crate) revocations: Revocations,
     tasks: TaskTracker,
 }
 
 #[derive(Debug, Default)]
 struct Running {
+    /// What those that are started are made from.
+    configs: RealmConfigs,
     realms: HashMap<String, Entry>,
     closed: bool,
 }
@@ -58,10 +63,10 @@ struct Inbox {
 
 impl Hub {
     pub(crate) fn new(configs: RealmConfigs, limits: &Limits, tasks: TaskTracker) -> Arc<Self> {
-        let (running, revocations, budget) =
-            (Mutex::default(), Revocations::default(), Budget::new(limits.max_total_queue_bytes));
+        let running = Mutex::new(Running { configs, ..Running::default() });
+        let (revocations, budget) = (Revocations::default(), Budget::new(limits.max_total_queue_bytes));
         let inbox_bytes = INBOX_BYTES.min(limits.max_queue_bytes / QUEUE_PART);
-        Arc::new(Self { configs, running, budget, inbox_bytes, revocations, tasks })
+        Arc::new(Self { running, budget, inbox_bytes, metrics: Arc::default(), revocations, tasks })
     }
 
     fn running(&self) -> MutexGuard<'_, Running> {
@@ -78,9 +83,10 @@ impl Hub {
         let entry = match running.realms.get_mut(name) {
             Some(entry) => entry,
             None => {
-                let config = self.configs.get(name)?;
+                let config = running.configs.get(name)?;
                 let (sender, receiver) = mpsc::channel(INBOX_MESSAGES);
-                self.tasks.spawn(realm_task::run(config, rand::random(), self.budget.clone(), receiver));
+                let (budget, metrics) = (self.budget.clone(), self.metrics.clone());
+                self.tasks.spawn(realm_task::run(config, rand::random(), budget, metrics, receiver));
                 let inbox = Inbox { sender, bytes: Arc::new(Semaphore::new(self.inbox_bytes)) };
                 running.realms.entry(name.to_owned()).or_insert(Entry { inbox, seats: 0 })
             }
@@ -91,7 +97,7 @@ impl Hub {
 
     /// Ends all sessions of this authid on that platform realm, or on all of them; how many there were.
     pub(crate) async fn end_sessions(&self, authid: &str, realm: Option<&str>, reason: &str) -> u64 {
-        self.revocations.add(authid);
+        self.revocations.add(realm, authid);
         let wanted =
             |name: &str| platform::is_platform_realm(name) && realm.is_none_or(|realm| realm == name);
         let inboxes: Vec<Inbox> = {
@@ -108,6 +114,53 @@ impl Hub {
             sum += counted.await.unwrap_or(0);
         }
         sum
+    }
+
+    /// Puts new roles and limits into force, and ends or moves the sessions of those whose access has changed.
+    pub(crate) async fn reconfigure(&self, configs: RealmConfigs, changes: &[Change]) {
+        for Change { realm, authid, .. } in changes {
+            self.revocations.add(Some(realm), authid);
+        }
+        let running: Vec<(Inbox, RealmConfig, Vec<Change>)> = {
+            let mut running = self.running();
+            running.configs = configs;
+            let Running { configs, realms, .. } = &*running;
+            let changes =
+                |name: &str| changes.iter().filter(|change| change.realm == name).cloned().collect();
+            let told = |(name, entry): (&String, &Entry)| {
+                Some((entry.inbox.clone(), configs.get(name)?, changes(name)))
+            };
+            realms.iter().filter_map(told).collect()
+        };
+        for (inbox, config, changes) in running {
+            let (done, wait) = oneshot::channel();
+            // A realm that has ended is made from the new ones when it starts again.
+            let _ = inbox.sender.send(ToRealm::Reconfigure { config, changes, done }).await;
+            let _ = wait.await;
+        }
+    }
+
+    /// What every realm says of itself; none of one that has not answered by then.
+    pub(crate) async fn reports(&self, by: Instant) -> Vec<(String, Option<RealmReport>)> {
+        let inboxes: Vec<(String, Inbox)> = {
+            let running = self.running();
+            running.realms.iter().map(|(name, entry)| (name.clone(), entry.inbox.clone())).collect()
+        };
+        let ask = async |inbox: &Inbox| {
+            let (answer, answered) = oneshot::channel();
+            inbox.sender.send(ToRealm::Report(answer)).await.ok()?;
+            answered.await.ok()
+        };
+        let mut reports = Vec::new();
+        for (name, inbox) in inboxes {
+            match timeout_at(by, ask(&inbox)).await {
+                Ok(Some(report)) => reports.push((name, Some(report))),
+                // It has ended meanwhile.
+                Ok(None) => {}
+                Err(_) => reports.push((name, None)),
+            }
+        }
+        reports
     }
 
     /// Says good-bye to every session; nobody enters any more.
@@ -139,6 +192,11 @@ impl Seat {
         &self.realm
     }
 
+    /// What the router counts.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.hub.metrics
+    }
+
     /// Tells the realm something; waits while its inbox is full. A realm can't end while there is a seat.
     pub(crate) async fn tell(&self, what: ToRealm) {
         let _ = self.inbox.sender.send(what).await;
@@ -159,9 +217,9 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut running = self.hub.running();
+        let stays = running.configs.is_configured(&self.realm);
         if let Some(entry) = running.realms.get_mut(&self.realm) {
             entry.seats -= 1;
-            let stays = self.hub.configs.is_configured(&self.realm);
             if entry.seats == 0 && !stays {
                 running.realms.remove(&self.realm);
             }

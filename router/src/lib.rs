@@ -11,16 +11,24 @@ pub mod config;
 mod connection;
 mod end_sessions;
 mod exchange;
+mod http;
 mod hub;
 mod listener;
+mod live;
+mod metrics;
 mod outbound;
 mod platform;
 mod rate;
 mod realm_configs;
 mod realm_task;
+mod reload;
 mod revocations;
 mod server;
+mod slots;
 mod transport;
 
-pub use config::{Address, Config, ConfigError, Limits, Listen, PlatformConfig, RealmConfig, TransportKind};
+pub use config::{
+    Address, Config, ConfigError, HttpConfig, Limits, Listen, PlatformConfig, RealmConfig, TransportKind,
+};
+pub use reload::{ReloadError, Reloader};
 pub use server::{BindError, Router};

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
-use ecep_router::{Config, Listen, Router, TransportKind};
+use ecep_router::{Config, Listen, Reloader, Router, TransportKind};
+use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{Level, Metadata};
@@ -47,8 +48,16 @@ enum Command {
 /// The realm of `dev`.
 const DEV_REALM: &str = "realm1";
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
+    // With one processor, threads would only wake each other.
+    let mut runtime = match std::thread::available_parallelism() {
+        Ok(processors) if processors.get() == 1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    runtime.enable_all().build().context("can't start the runtime")?.block_on(run())
+}
+
+async fn run() -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let colours = std::io::stderr().is_terminal();
@@ -63,13 +72,13 @@ async fn main() -> anyhow::Result<()> {
         .init();
     match Arguments::parse().command {
         Command::Dev { ws, raw } => dev(ws, raw).await,
-        Command::Run { config, print_config } => {
-            let config = Config::load(&config, environment())?;
+        Command::Run { config: path, print_config } => {
+            let config = Config::load(&path, environment())?;
             if print_config {
                 config.check()?;
                 return print(&config.print().context("the configuration can't be written as TOML")?);
             }
-            serve(config, "").await
+            serve(config, "", Some(path)).await
         }
         Command::Reference => print(&ecep_router::config::reference()),
     }
@@ -117,15 +126,41 @@ async fn dev(ws: SocketAddr, raw: SocketAddr) -> anyhow::Result<()> {
          wamp --url ws://{ws} --realm {DEV_REALM} subscribe com.example.topic\n  \
          wamp --url ws://{ws} --realm {DEV_REALM} publish com.example.topic hello\n"
     );
-    serve(config, &hint).await
+    serve(config, &hint, None).await
+}
+
+/// Reads the configuration again at every SIGHUP. A wrong one changes nothing, and the log says why.
+fn reload_by_signal(reloader: Reloader, path: PathBuf) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup()).context("can't wait for SIGHUP")?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            let reloaded = async {
+                let config = Config::load(&path, environment())?;
+                Ok::<_, anyhow::Error>(reloader.reload(config).await?)
+            };
+            match reloaded.await {
+                Ok(()) => {
+                    tracing::info!(path = %path.display(), "the configuration was read again and holds now")
+                }
+                Err(error) => tracing::error!(
+                    path = %path.display(),
+                    "the configuration was read again, but nothing has changed: {error}"
+                ),
+            }
+        }
+    });
+    Ok(())
 }
 
 /// Runs until SIGINT or SIGTERM. Prints a line for each listener on standard output when clients can connect.
-async fn serve(config: Config, hint: &str) -> anyhow::Result<()> {
+async fn serve(config: Config, hint: &str, path: Option<PathBuf>) -> anyhow::Result<()> {
     let router = Router::bind(config).await?;
     let shutdown = CancellationToken::new();
     let mut interrupt = signal(SignalKind::interrupt()).context("can't wait for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("can't wait for SIGTERM")?;
+    if let Some(path) = path {
+        reload_by_signal(router.reloader(), path)?;
+    }
     let token = shutdown.clone();
     tokio::spawn(async move {
         tokio::select! {
@@ -142,6 +177,9 @@ async fn serve(config: Config, hint: &str) -> anyhow::Result<()> {
             TransportKind::Any => "any",
         };
         text.push_str(&format!("listening {} {scheme}://{address}\n", kind.name()));
+    }
+    if let Some(address) = router.http_address() {
+        text.push_str(&format!("listening http http://{address}\n"));
     }
     text.push_str(hint);
     // Nobody may be there to read it; the router works all the same.

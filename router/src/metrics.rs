@@ -90,7 +90,6 @@ pub(crate) struct Metrics {
     sent: ByType,
     received_bytes: AtomicU64,
     sent_bytes: AtomicU64,
-    joined: AtomicU64,
     refused: AtomicU64,
     expelled: [AtomicU64; Expelled::ALL.len()],
 }
@@ -103,7 +102,6 @@ impl Default for Metrics {
             sent: by_type(),
             received_bytes: AtomicU64::new(0),
             sent_bytes: AtomicU64::new(0),
-            joined: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             expelled: [const { AtomicU64::new(0) }; Expelled::ALL.len()],
         }
@@ -118,7 +116,7 @@ pub(crate) struct Gauges {
 }
 
 /// What a realm says of itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RealmReport {
     pub(crate) sessions: usize,
     pub(crate) pending_calls: usize,
@@ -141,11 +139,6 @@ impl Metrics {
         self.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// A client has joined.
-    pub(crate) fn joined(&self) {
-        self.joined.fetch_add(1, Ordering::Relaxed);
-    }
-
     /// A client was not let in.
     pub(crate) fn refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
@@ -159,33 +152,51 @@ impl Metrics {
     /// All of it, as Prometheus reads it.
     pub(crate) fn write(&self, gauges: Gauges, realms: &[(String, RealmReport)]) -> String {
         let mut text = String::new();
-        let of_realm: [(&str, &str, fn(&RealmReport) -> usize); 2] = [
-            ("ecep_router_sessions", "Sessions that have joined.", |report| report.sessions),
-            ("ecep_router_pending_calls", "Calls that wait for their answer.", |report| report.pending_calls),
-        ];
-        for (name, help, value) in of_realm {
-            head(&mut text, name, "gauge", help);
-            for (realm, report) in realms {
-                let _ = writeln!(text, "{name}{{realm=\"{}\"}} {}", escaped(realm), value(report));
-            }
-        }
+        of_realms(&mut text, "ecep_router_sessions", "Sessions that have joined.", realms, |realm| {
+            realm.sessions
+        });
+        let help = "Calls that wait for their answer.";
+        of_realms(&mut text, "ecep_router_pending_calls", help, realms, |realm| realm.pending_calls);
         let Gauges { connections, queue_bytes } = gauges;
         let single = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         for (name, kind, help, value) in [
             ("ecep_router_connections", "gauge", "Open connections.", connections as u64),
             ("ecep_router_queue_bytes", "gauge", "Bytes that wait for clients.", queue_bytes as u64),
-            ("ecep_router_joined_total", "counter", "Sessions that joined.", single(&self.joined)),
-            ("ecep_router_refused_total", "counter", "Clients that were told why not.", single(&self.refused)),
-            ("ecep_router_received_bytes_total", "counter", "Bytes of messages.", single(&self.received_bytes)),
-            ("ecep_router_sent_bytes_total", "counter", "Bytes of messages.", single(&self.sent_bytes)),
+            (
+                "ecep_router_refused_total",
+                "counter",
+                "Clients that were told why not.",
+                single(&self.refused),
+            ),
+            (
+                "ecep_router_received_bytes_total",
+                "counter",
+                "Bytes of messages.",
+                single(&self.received_bytes),
+            ),
+            (
+                "ecep_router_sent_bytes_total",
+                "counter",
+                "Bytes of messages to sessions.",
+                single(&self.sent_bytes),
+            ),
             // There is no place in the code that drops one: the series is there to be watched all the same.
-            ("ecep_router_dropped_total", "counter", "Messages dropped without telling anybody: none, ever.", 0),
+            (
+                "ecep_router_dropped_total",
+                "counter",
+                "Messages dropped without telling anybody: none, ever.",
+                0,
+            ),
         ] {
             head(&mut text, name, kind, help);
             let _ = writeln!(text, "{name} {value}");
         }
         self.received.write(&mut text, "ecep_router_received_total", "Messages of sessions.");
-        self.sent.write(&mut text, "ecep_router_sent_total", "Messages to sessions; EVENT once for each receiver.");
+        self.sent.write(
+            &mut text,
+            "ecep_router_sent_total",
+            "Messages to sessions; EVENT once for each receiver.",
+        );
         let name = "ecep_router_expelled_total";
         head(&mut text, name, "counter", "Sessions that the router ended.");
         for (why, reason) in Expelled::ALL {
@@ -193,6 +204,19 @@ impl Metrics {
             let _ = writeln!(text, "{name}{{reason=\"{reason}\"}} {count}");
         }
         text
+    }
+}
+
+fn of_realms(
+    text: &mut String,
+    name: &str,
+    help: &str,
+    realms: &[(String, RealmReport)],
+    value: impl Fn(&RealmReport) -> usize,
+) {
+    head(text, name, "gauge", help);
+    for (realm, report) in realms {
+        let _ = writeln!(text, "{name}{{realm=\"{}\"}} {}", escaped(realm), value(report));
     }
 }
 

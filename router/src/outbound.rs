@@ -69,6 +69,12 @@ impl Frame {
         }
     }
 
+    pub(crate) fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Message(bytes) | Self::Raw(bytes) => bytes,
+        }
+    }
+
     fn cost(&self) -> usize {
         // What a frame without content costs in the queue itself.
         self.as_bytes().len() + size_of::<Self>()

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::platform;
 
 /// All realms that can be started.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct RealmConfigs {
     configured: HashMap<String, RealmConfig>,
     /// Whether the platform's realms are served.

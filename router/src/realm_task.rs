@@ -8,20 +8,27 @@ use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ecep_proto::codec::Serializer;
+use ecep_proto::error::PROTOCOL_VIOLATION;
 use ecep_proto::message::Message;
 use ecep_router_core::features::Features;
 use ecep_router_core::{Identity, Input, Output, Realm, RealmConfig, SessionKey, WallClock};
 use slab::Slab;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+use crate::auth::{Access, Change};
 use crate::budget::Budget;
+use crate::metrics::{Expelled, Metrics, RealmReport};
 use crate::outbound::{CALL_GRACE, Frame, Outbound, Pushed, SENDER_GRACE};
 
 /// How many inputs may wait for a realm.
 pub(crate) const INBOX_MESSAGES: usize = 1024;
 
-/// How many inputs are handled before the clients' writers are woken: each of them once, for all that it got.
-const TURN: usize = 64;
+/// How many inputs are taken out at once. The clients' writers are woken after them: each once, for all that it got.
+const TURN_INPUTS: usize = 64;
+
+/// After so many messages the writers are woken and get to write, though there are more inputs: some hundred
+/// microseconds of work.
+const TURN_MESSAGES: usize = 256;
 
 /// Who slows a session down: the congested queues that it sent to last, each for as long as its client takes something
 /// in every such grace.
@@ -68,11 +75,15 @@ pub(crate) enum ToRealm {
     /// A client sent something else.
     Malformed { session: SessionKey, reason: String },
     /// A client's session is to end.
-    End { session: SessionKey, reason: String },
+    End { session: SessionKey, why: Expelled, reason: String },
     /// All sessions of this authid are to end; their number is answered.
     EndSessions { authid: String, reason: String, ended: oneshot::Sender<u64> },
     /// A client's connection is gone.
     Lost { session: SessionKey },
+    /// Roles and limits have changed, and what some may do; answered when it holds.
+    Reconfigure { config: RealmConfig, changes: Vec<Change>, done: oneshot::Sender<()> },
+    /// Say how busy the realm is.
+    Report(oneshot::Sender<RealmReport>),
     /// Say good-bye to everybody.
     Shutdown,
 }
@@ -86,6 +97,9 @@ struct RealmTask {
     core: Realm,
     clients: Slab<Client>,
     budget: Arc<Budget>,
+    metrics: Arc<Metrics>,
+    /// Whoever joins now is told to go, like those who were there.
+    closing: bool,
     /// Whom to wake when this turn is over.
     writers: Vec<Waker>,
 }
@@ -95,6 +109,7 @@ pub(crate) async fn run(
     config: RealmConfig,
     seed: u64,
     budget: Arc<Budget>,
+    metrics: Arc<Metrics>,
     mut inbox: mpsc::Receiver<ToRealm>,
 ) {
     let name = config.name.clone();
@@ -102,12 +117,13 @@ pub(crate) async fn run(
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let clock = WallClock { instant: Instant::now(), since_epoch };
     let core = Realm::new(config, seed, clock);
-    let mut task = RealmTask { core, clients: Slab::new(), budget, writers: Vec::new() };
+    let mut task =
+        RealmTask { core, clients: Slab::new(), budget, metrics, closing: false, writers: Vec::new() };
     let mut turn = Vec::new();
     loop {
         let timeout = task.core.poll_timeout();
         let received = match timeout {
-            None => inbox.recv_many(&mut turn, TURN).await,
+            None => inbox.recv_many(&mut turn, TURN_INPUTS).await,
             Some(deadline) => tokio::select! {
                 biased;
                 () = tokio::time::sleep_until(deadline.into()) => {
@@ -117,15 +133,25 @@ pub(crate) async fn run(
                     task.wake();
                     continue;
                 }
-                received = inbox.recv_many(&mut turn, TURN) => received,
+                received = inbox.recv_many(&mut turn, TURN_INPUTS) => received,
             },
         };
         if received == 0 {
             break;
         }
         let now = Instant::now();
+        let mut handled = 0;
         for received in turn.drain(..) {
+            handled += match &received {
+                ToRealm::Received { messages, .. } => messages.len(),
+                _ => 1,
+            };
             task.handle(now, received);
+            if handled >= TURN_MESSAGES {
+                handled = 0;
+                task.wake();
+                tokio::task::yield_now().await;
+            }
         }
         task.wake();
     }
@@ -139,6 +165,9 @@ impl RealmTask {
                 let session = SessionKey(self.clients.insert(Client { outbound, gate }));
                 self.core.handle(now, Input::Join { session, identity, features });
                 self.flush(now, Some(session));
+                if self.closing {
+                    self.handle(now, ToRealm::Shutdown);
+                }
                 if key.send(session).is_err() {
                     // The connection ended while it joined.
                     self.handle(now, ToRealm::Lost { session });
@@ -146,6 +175,7 @@ impl RealmTask {
             }
             ToRealm::Received { session, messages, permit } => {
                 for message in messages {
+                    self.metrics.received(message.code());
                     self.core.handle(now, Input::Received { session, message });
                     self.flush(now, Some(session));
                 }
@@ -155,7 +185,8 @@ impl RealmTask {
                 self.core.handle(now, Input::Malformed { session, reason });
                 self.flush(now, None);
             }
-            ToRealm::End { session, reason } => {
+            ToRealm::End { session, why, reason } => {
+                self.metrics.expelled(why);
                 self.core.handle(now, Input::Expel { session, reason });
                 self.flush(now, None);
             }
@@ -163,7 +194,8 @@ impl RealmTask {
                 let sessions = self.core.sessions_of(&authid);
                 let count = sessions.len() as u64;
                 for session in sessions {
-                    self.handle(now, ToRealm::End { session, reason: reason.clone() });
+                    let (why, reason) = (Expelled::AccessEnded, reason.clone());
+                    self.handle(now, ToRealm::End { session, why, reason });
                 }
                 // The router's own session may have ended meanwhile; they are ended all the same.
                 let _ = ended.send(count);
@@ -175,7 +207,31 @@ impl RealmTask {
                     client.outbound.close();
                 }
             }
+            ToRealm::Reconfigure { config, changes, done } => {
+                let mut moved = Vec::new();
+                for Change { authid, access, .. } in changes {
+                    for session in self.core.sessions_of(&authid) {
+                        match &access {
+                            Access::Role(role) => moved.push((session, role.clone())),
+                            Access::Revoked(reason) => {
+                                let (why, reason) = (Expelled::AccessEnded, (*reason).to_owned());
+                                self.handle(now, ToRealm::End { session, why, reason });
+                            }
+                        }
+                    }
+                }
+                self.core.handle(now, Input::Reconfigure { config, moved });
+                self.flush(now, None);
+                // Nobody may wait for it any more.
+                let _ = done.send(());
+            }
+            ToRealm::Report(answer) => {
+                let (sessions, pending_calls) = (self.core.session_count(), self.core.pending_calls());
+                // Who asked may not want to know any more.
+                let _ = answer.send(RealmReport { sessions, pending_calls });
+            }
             ToRealm::Shutdown => {
+                self.closing = true;
                 self.core.handle(now, Input::Shutdown);
                 self.flush(now, None);
             }
@@ -219,6 +275,7 @@ impl RealmTask {
             self.core.handle(now, Input::TooLarge { session: to, message: message.clone() });
             return;
         }
+        let bytes = frame.as_bytes().len();
         let invocation = match message {
             Message::Invocation(message) => Some(message.request),
             _ => None,
@@ -228,6 +285,9 @@ impl RealmTask {
         } else {
             client.outbound.push(frame)
         };
+        if !matches!(pushed, Pushed::Overflow) {
+            self.count(message, bytes, cause.filter(|cause| *cause != to));
+        }
         match (pushed, invocation) {
             (Pushed::Queued(writer), _) => self.writers.extend(writer),
             (Pushed::Congested(writer), _) => {
@@ -246,11 +306,23 @@ impl RealmTask {
             (Pushed::Overflow, None) => {
                 tracing::warn!(session = to.0, "closing a session that does not read what is sent to it");
                 client.outbound.clear();
+                self.metrics.expelled(Expelled::SlowReader);
                 let reason = "this session does not read fast enough: what waited for it passed limits.max_queue_bytes or limits.max_queue_messages";
                 self.core.handle(now, Input::Expel { session: to, reason: reason.to_owned() });
             }
         }
         self.budget.relieve();
+    }
+
+    fn count(&self, message: &Message, bytes: usize, by_another: Option<SessionKey>) {
+        self.metrics.sent(message.code(), bytes);
+        match message {
+            Message::Abort(abort) if abort.reason == PROTOCOL_VIOLATION => {
+                self.metrics.expelled(Expelled::Violation)
+            }
+            Message::Goodbye(_) if by_another.is_some() => self.metrics.expelled(Expelled::Killed),
+            _ => {}
+        }
     }
 
     fn wake(&mut self) {

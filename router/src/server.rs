@@ -8,6 +8,7 @@ use ecep_proto::codec::MAX_MESSAGE_BYTES;
 use ecep_proto::rawsocket::{Handshake, MAGIC};
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -15,11 +16,15 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Gatekeeper;
 use crate::authenticator::Authenticator;
-use crate::config::{Address, Config, ConfigError, TransportKind};
+use crate::config::{Address, Config, ConfigError, HttpConfig, TransportKind};
 use crate::connection::{Connection, LINGER, Shared};
+use crate::http::{self, Monitor};
 use crate::hub::Hub;
 use crate::listener::Listener;
+use crate::live::Live;
 use crate::realm_configs::RealmConfigs;
+use crate::reload::Reloader;
+use crate::slots::{Slot, Slots};
 use crate::transport::stream::{Prefixed, Stream};
 use crate::transport::{Deframer, Framer, rawsocket, websocket};
 
@@ -56,7 +61,9 @@ pub struct Router {
     shared: Arc<Shared>,
     connections: TaskTracker,
     realms: TaskTracker,
-    slots: Arc<Semaphore>,
+    slots: Slots,
+    reloader: Reloader,
+    http: Option<TcpListener>,
 }
 
 impl Router {
@@ -81,10 +88,17 @@ impl Router {
             addresses.extend(listener.tcp_address().map(|address| (listen.kind, address)));
             listeners.push((listen.kind, listener));
         }
-        let slots = Arc::new(Semaphore::new(config.limits.max_connections));
+        let mut http = None;
+        if let Some(HttpConfig { address }) = config.http {
+            let failed = |source| BindError::Listen { address: address.into(), source };
+            http = Some(TcpListener::bind(address).await.map_err(failed)?);
+        }
         let shutdown = CancellationToken::new();
-        let shared = Arc::new(Shared { hub, gatekeeper, limits: config.limits, shutdown });
-        Ok(Self { listeners, addresses, shared, connections: TaskTracker::new(), realms, slots })
+        let (gatekeeper, limits) = (Live::new(gatekeeper), Live::new(config.limits.clone()));
+        let shared = Arc::new(Shared { hub, gatekeeper, limits, shutdown });
+        let reloader = Reloader::new(&shared, config);
+        let (connections, slots) = (TaskTracker::new(), Slots::default());
+        Ok(Self { listeners, addresses, shared, connections, realms, slots, reloader, http })
     }
 
     /// Where it listens for TCP, in the order of the configuration, with the ports that were chosen for port 0.
@@ -92,13 +106,28 @@ impl Router {
         &self.addresses
     }
 
+    /// Where `/metrics` and `/healthz` are, if they are served.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// The way to give the router another configuration while it runs.
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
+    }
+
     /// Serves clients until the token is cancelled; then says GOODBYE to all of them and waits a few seconds for
     /// them to go.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { listeners, shared, connections, realms, slots, .. } = self;
+        let Self { listeners, shared, connections, realms, slots, http, .. } = self;
         let accepting = TaskTracker::new();
         for (kind, listener) in listeners {
             accepting.spawn(accept(kind, listener, shared.clone(), connections.clone(), slots.clone()));
+        }
+        let watching = CancellationToken::new();
+        if let Some(listener) = http {
+            let monitor = Monitor { hub: shared.hub.clone(), slots: slots.clone() };
+            realms.spawn(http::serve(listener, Arc::new(monitor), watching.clone()));
         }
         shutdown.cancelled().await;
         tracing::info!("router shuts down");
@@ -110,6 +139,7 @@ impl Router {
         if tokio::time::timeout(SHUTDOWN_TIMEOUT, connections.wait()).await.is_err() {
             tracing::warn!(left = connections.len(), "some clients did not hang up in time");
         }
+        watching.cancel();
         // The gatekeeper holds the way to the control plane; without it the router's own session ends.
         drop(shared);
         realms.close();
@@ -121,7 +151,7 @@ async fn accept(
     listener: Listener,
     shared: Arc<Shared>,
     connections: TaskTracker,
-    slots: Arc<Semaphore>,
+    slots: Slots,
 ) {
     let mut full = false;
     let refusals = Arc::new(Semaphore::new(REFUSALS));
@@ -138,10 +168,11 @@ async fn accept(
                 continue;
             }
         };
-        let Ok(slot) = slots.clone().try_acquire_owned() else {
+        let limit = shared.limits.get().max_connections;
+        let Some(slot) = slots.take(limit) else {
             if !full {
                 tracing::warn!(
-                    limit = shared.limits.max_connections,
+                    limit,
                     "all connections are taken (limits.max_connections); further ones are refused"
                 );
             }
@@ -156,16 +187,11 @@ async fn accept(
     }
 }
 
-async fn serve(
-    kind: TransportKind,
-    stream: Stream,
-    peer: String,
-    shared: Arc<Shared>,
-    _slot: OwnedSemaphorePermit,
-) {
-    let deadline = Instant::now() + shared.limits.handshake_timeout();
+async fn serve(kind: TransportKind, stream: Stream, peer: String, shared: Arc<Shared>, _slot: Slot) {
+    let limits = shared.limits.get();
+    let deadline = Instant::now() + limits.handshake_timeout();
     // Boxed, as a connection lasts much longer than its handshake and needs less.
-    let ready = Box::pin(shake_hands(kind, stream, peer.clone(), shared.limits.max_message_bytes, deadline));
+    let ready = Box::pin(shake_hands(kind, stream, peer.clone(), limits.max_message_bytes, deadline));
     let ready = tokio::select! {
         ready = tokio::time::timeout_at(deadline, ready) => ready,
         () = shared.shutdown.cancelled() => return,
@@ -204,8 +230,9 @@ async fn shake_hands(
         let peer_limit = max_bytes.min(MAX_MESSAGE_BYTES - 1);
         Connection { stream, deframer, framer, kind, peer, serializer, peer_limit, deadline }
     } else {
-        let (deframer, serializer) = websocket::accept(Prefixed { first, stream: &mut stream }, max).await?;
-        let (deframer, framer) = (Deframer::WebSocket(deframer), Framer::websocket(serializer));
+        let (deframer, subprotocol) = websocket::accept(Prefixed { first, stream: &mut stream }, max).await?;
+        let (deframer, framer) = (Deframer::WebSocket(deframer), Framer::websocket(subprotocol));
+        let serializer = subprotocol.serializer;
         let peer_limit = MAX_MESSAGE_BYTES;
         Connection { stream, deframer, framer, kind, peer, serializer, peer_limit, deadline }
     })

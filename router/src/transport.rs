@@ -12,7 +12,7 @@ pub(crate) mod websocket;
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use ecep_proto::codec::Serializer;
+use ecep_proto::websocket::{Framing, Subprotocol};
 
 use crate::outbound::Frame;
 
@@ -59,6 +59,14 @@ impl Deframer {
         }
     }
 
+    /// How the client tells the messages of a batch apart, if it sends batches.
+    pub(crate) fn batches(&self) -> Option<Framing> {
+        match self {
+            Self::WebSocket(deframer) => deframer.batches(),
+            Self::RawSocket(_) => None,
+        }
+    }
+
     /// The largest message that is taken from now on.
     pub(crate) fn limit(&mut self, max_bytes: usize) {
         match self {
@@ -71,24 +79,24 @@ impl Deframer {
 /// How messages are wrapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framer {
-    /// WebSocket text frames.
-    Text,
-    /// WebSocket binary frames.
-    Binary,
-    /// RawSocket frames.
+    WebSocket {
+        /// Binary frames, not text.
+        binary: bool,
+        /// Many messages in one frame, which are told apart like this.
+        batches: Option<Framing>,
+    },
     RawSocket,
 }
 
 impl Framer {
-    pub(crate) fn websocket(serializer: Serializer) -> Self {
-        if serializer.is_binary() { Self::Binary } else { Self::Text }
+    pub(crate) fn websocket(subprotocol: Subprotocol) -> Self {
+        Self::WebSocket { binary: subprotocol.serializer.is_binary(), batches: subprotocol.framing() }
     }
 
-    /// Writes what stands before a message of that length.
+    /// Writes what stands before so many bytes of content.
     pub(crate) fn begin(self, length: usize, output: &mut Vec<u8>) {
         match self {
-            Self::Text => websocket::begin(length, false, output),
-            Self::Binary => websocket::begin(length, true, output),
+            Self::WebSocket { binary, .. } => websocket::begin(length, binary, output),
             Self::RawSocket => rawsocket::begin(length, output),
         }
     }
@@ -96,7 +104,7 @@ impl Framer {
     /// Writes what asks for a sign of life.
     pub(crate) fn ping(self, output: &mut Vec<u8>) {
         match self {
-            Self::Text | Self::Binary => websocket::ping(output),
+            Self::WebSocket { .. } => websocket::ping(output),
             Self::RawSocket => rawsocket::ping(output),
         }
     }
@@ -104,7 +112,7 @@ impl Framer {
     /// Writes what ends a connection in the transport's own way.
     pub(crate) fn close(self, code: u16, output: &mut Vec<u8>) {
         match self {
-            Self::Text | Self::Binary => websocket::close(code, output),
+            Self::WebSocket { .. } => websocket::close(code, output),
             Self::RawSocket => {}
         }
     }

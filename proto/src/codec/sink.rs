@@ -116,6 +116,48 @@ impl Sink for Shape {
     fn end_map(&mut self) {}
 }
 
+/// Takes an integer of 0 or more; of anything else, the kind.
+#[derive(Debug, Default)]
+pub(crate) struct Number {
+    pub(crate) number: Option<u64>,
+    pub(crate) shape: Shape,
+}
+
+impl Sink for Number {
+    fn null(&mut self) {
+        self.shape.null();
+    }
+    fn boolean(&mut self, flag: bool) {
+        self.shape.boolean(flag);
+    }
+    fn signed(&mut self, number: i64) {
+        self.number = u64::try_from(number).ok();
+        self.shape.signed(number);
+    }
+    fn unsigned(&mut self, number: u64) {
+        self.number = Some(number);
+        self.shape.unsigned(number);
+    }
+    fn float(&mut self, number: f64) {
+        self.shape.float(number);
+    }
+    fn text(&mut self, text: &str) {
+        self.shape.text(text);
+    }
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.shape.bytes(bytes);
+    }
+    fn list(&mut self, length: Option<usize>) {
+        self.shape.list(length);
+    }
+    fn end_list(&mut self) {}
+    fn map(&mut self, length: Option<usize>) {
+        self.shape.map(length);
+    }
+    fn key(&mut self, _: &str) {}
+    fn end_map(&mut self) {}
+}
+
 /// Counts what is in each list and dictionary, for codecs that say so before the content.
 #[derive(Debug, Default)]
 pub(crate) struct Counter {

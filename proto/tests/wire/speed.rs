@@ -1,5 +1,5 @@
 //! What it costs to read a CALL and to write its INVOCATION. Prints figures and asserts nothing: run it by
-//! `cargo test --release -p ecep-proto --test wire speed -- --ignored --nocapture`.
+//! `ONLY="Json -> Json" cargo test --release -p ecep-proto --test wire speed -- --ignored --nocapture`.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -53,6 +53,7 @@ fn payloads() -> Vec<(String, Payload)> {
 #[test]
 #[ignore = "prints figures"]
 fn speed() {
+    let only = std::env::var("ONLY").unwrap_or_default();
     for (name, payload) in payloads() {
         for from in Serializer::ALL {
             for to in Serializer::ALL {
@@ -63,8 +64,11 @@ fn speed() {
                     payload: payload.clone(),
                 };
                 let frame = from.encode(&call.into());
-                let ns = nanoseconds(|| drop(black_box(pass_on(from, black_box(&frame), to))));
                 let text = format!("{name} ({} bytes) {from:?} -> {to:?}", frame.len());
+                if !text.contains(&only) {
+                    continue;
+                }
+                let ns = nanoseconds(|| drop(black_box(pass_on(from, black_box(&frame), to))));
                 eprintln!("{text:<50} {ns:>12.0} ns");
             }
         }

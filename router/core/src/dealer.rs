@@ -81,6 +81,11 @@ struct Freed {
 }
 
 impl Dealer {
+    /// How many calls wait for their answer.
+    pub(crate) fn pending(&self) -> usize {
+        self.calls.len()
+    }
+
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.calls.next_deadline()
     }

@@ -1,7 +1,7 @@
 //! What is said before a session has joined: HELLO and AUTHENTICATE, read and judged without I/O.
 
 use ecep_proto::error::{INVALID_URI, NO_MATCHING_AUTH_METHOD, PROTOCOL_VIOLATION};
-use ecep_proto::message::{Abort, Message};
+use ecep_proto::message::{Abort, Authenticate, Message};
 use ecep_proto::payload::Payload;
 use ecep_proto::uri::{Strictness, Uri};
 use ecep_proto::value::{Dict, Value};
@@ -104,13 +104,13 @@ pub fn read_hello(message: Message) -> Result<Greeting, Abort> {
     Ok(Greeting { realm: realm.into_string(), authid, methods, features })
 }
 
-/// Reads the answer to CHALLENGE: the ticket, or none if the client gave up.
+/// Reads the answer to CHALLENGE, whatever the method; none if the client gave up.
 ///
 /// # Errors
 /// The ABORT to answer.
-pub fn read_authenticate(message: Message) -> Result<Option<String>, Abort> {
+pub fn read_authenticate(message: Message) -> Result<Option<Authenticate>, Abort> {
     match message {
-        Message::Authenticate(message) => Ok(Some(message.signature)),
+        Message::Authenticate(message) => Ok(Some(message)),
         Message::Abort(_) | Message::Goodbye(_) => Ok(None),
         other => {
             let text = format!("CHALLENGE must be answered by AUTHENTICATE, not {}", other.name());

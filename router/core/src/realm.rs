@@ -268,6 +268,11 @@ impl Realm {
         self.sessions.len()
     }
 
+    /// How many calls wait for their answer.
+    pub fn pending_calls(&self) -> usize {
+        self.dealer.pending()
+    }
+
     /// How much is retained for whoever subscribes later.
     pub fn retained(&self) -> RetainedUse {
         self.broker.retained()

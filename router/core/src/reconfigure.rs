@@ -8,7 +8,7 @@ use crate::session::SessionKey;
 
 impl Realm {
     /// The realm keeps its name and its way to check URIs. A session whose role is gone is ended; any other goes on
-    /// with what its role may do now; a subscription that it could not make now is taken away.
+    /// with what its role may do now; a subscription or registration that it could not make now is taken away.
     pub(crate) fn reconfigure(
         &mut self,
         now: Instant,
@@ -29,8 +29,9 @@ impl Realm {
                 Some(role) => {
                     session.profile = role.profile;
                     session.grants = Grants::new(role, &session.identity.authid);
-                    let (broker, _, mut cx) = self.parts(now);
+                    let (broker, dealer, mut cx) = self.parts(now);
                     broker.revoke_forbidden(&mut cx, key);
+                    dealer.revoke_forbidden(&mut cx, key);
                 }
                 None => homeless.push((key, format!("the role {} is gone", session.identity.authrole))),
             }

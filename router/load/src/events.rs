@@ -40,6 +40,14 @@ pub struct Events {
     pub acknowledge: bool,
 }
 
+impl Events {
+    /// How many publications are under way at any time.
+    pub(crate) fn most_under_way(&self) -> usize {
+        let most = (UNDER_WAY / self.subscribers.max(1) / (self.common.payload + MESSAGE)).max(1);
+        self.window.unwrap_or(most).min(most)
+    }
+}
+
 const PUBLISHER: usize = 0;
 
 /// Runs it.
@@ -64,8 +72,7 @@ pub fn events(load: &Events) -> Result<Row> {
     let mut book = Book::new(load.subscribers);
     let mut payload = Payload::new(common.payload);
     let mut course = Course::new(common);
-    let most = (UNDER_WAY / load.subscribers.max(1) / (common.payload + MESSAGE)).max(1);
-    let window = load.window.unwrap_or(most).min(most);
+    let window = load.most_under_way();
     let outcome = (|| -> Result<()> {
         while course.goes_on(book.under_way.is_empty(), false, || book.received = 0)? {
             book.is_measured = course.is_measured();
@@ -98,21 +105,21 @@ pub fn events(load: &Events) -> Result<Row> {
 }
 
 /// Which publications are under way, and what was received.
-struct Book {
+pub(crate) struct Book {
     subscribers: u64,
     /// The number of the first publication that is under way.
     first: u64,
     /// How many subscribers each of them is still on its way to.
-    under_way: VecDeque<u64>,
+    pub(crate) under_way: VecDeque<u64>,
     /// What each session should receive next.
     next: Vec<u64>,
-    is_measured: bool,
-    received: u64,
-    counts: Counts,
+    pub(crate) is_measured: bool,
+    pub(crate) received: u64,
+    pub(crate) counts: Counts,
 }
 
 impl Book {
-    fn new(subscribers: usize) -> Self {
+    pub(crate) fn new(subscribers: usize) -> Self {
         Self {
             subscribers: subscribers as u64,
             first: 0,
@@ -125,13 +132,13 @@ impl Book {
     }
 
     /// The number of the next publication.
-    fn publish(&mut self) -> u64 {
+    pub(crate) fn publish(&mut self) -> u64 {
         self.under_way.push_back(self.subscribers);
         self.counts.begun += self.subscribers;
         self.first + self.under_way.len() as u64 - 1
     }
 
-    fn take(&mut self, session: usize, incoming: Incoming<'_>, payload: &Payload) {
+    pub(crate) fn take(&mut self, session: usize, incoming: Incoming<'_>, payload: &Payload) {
         match incoming {
             Incoming::Event { payload: received } => {
                 let number = payload.number(received);
@@ -173,7 +180,7 @@ impl Book {
         }
     }
 
-    fn row(mut self, course: Course) -> Row {
+    pub(crate) fn row(mut self, course: Course) -> Row {
         let missing = self.under_way.iter().sum::<u64>();
         if missing > 0 {
             self.counts.lost += missing;

@@ -4,6 +4,9 @@
 //! It must cost less than any router, or it would measure itself: one system call reads or writes many messages, nothing
 //! is built from what is read. Nothing here is of the router's own code.
 
+#[cfg(feature = "async-nats")]
+pub mod client_library;
+
 mod calls;
 mod encoding;
 mod events;

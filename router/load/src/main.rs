@@ -54,6 +54,10 @@ enum Load {
 struct CommonArguments {
     /// `ws://`, `rs://` (or `tcp://`), `unix://` or `nats://`.
     target: Target,
+    /// NATS through its client library.
+    #[cfg(feature = "async-nats")]
+    #[arg(long)]
+    async_nats: bool,
     /// How messages are written.
     #[arg(long, default_value = "json")]
     serializer: Encoding,
@@ -90,6 +94,12 @@ impl CommonArguments {
 
 impl Load {
     fn run(self) -> Result<Row> {
+        #[cfg(feature = "async-nats")]
+        if let Self::Calls { common, .. } | Self::Events { common, .. } = &self
+            && let (true, Target::Nats(server)) = (common.async_nats, common.target.clone())
+        {
+            return self.through_library(server);
+        }
         match self {
             Self::Calls { common, in_flight } => {
                 ecep_router_load::calls(&Calls { common: common.read()?, in_flight: in_flight as usize })
@@ -107,6 +117,25 @@ impl Load {
             Self::Idle { common, sessions } => {
                 ecep_router_load::idle(&Idle { common: common.read()?, sessions: sessions as usize })
             }
+        }
+    }
+}
+
+#[cfg(feature = "async-nats")]
+impl Load {
+    fn through_library(self, server: std::net::SocketAddr) -> Result<Row> {
+        use ecep_router_load::client_library;
+        match self {
+            Self::Calls { common, in_flight } => {
+                let load = Calls { common: common.read()?, in_flight: in_flight as usize };
+                client_library::calls(&load, server)
+            }
+            Self::Events { common, subscribers, window, .. } => {
+                let window = Some(window as usize).filter(|window| *window > 0);
+                let (common, subscribers) = (common.read()?, subscribers as usize);
+                client_library::events(&Events { common, subscribers, window, acknowledge: false }, server)
+            }
+            Self::Idle { .. } => anyhow::bail!("idle sessions need no library"),
         }
     }
 }

@@ -1,11 +1,18 @@
 //! The generator against our router, with small counts: everything is answered, and the generator would see it if not.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use ecep_router::{Config, Listen, Router, TransportKind};
+use ecep_router::{Config, Router, TransportKind};
 use ecep_router_load::{Calls, Common, Encoding, Events, Idle, Row, Target, Watched};
 use tokio_util::sync::CancellationToken;
+
+/// One of each kind, on free ports.
+const LISTEN: &str = r#"
+    listen = [
+        { kind = "websocket", address = "127.0.0.1:0" },
+        { kind = "rawsocket", address = "127.0.0.1:0" },
+    ]
+"#;
 
 /// A router on threads of its own. Dropped, it stops.
 struct Server {
@@ -18,16 +25,14 @@ struct Server {
 impl Server {
     fn start() -> Self {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let listen = [TransportKind::WebSocket, TransportKind::RawSocket]
-            .map(|kind| Listen { kind, address: SocketAddr::from(([127, 0, 0, 1], 0)) });
-        let config =
-            Config { listen: listen.into(), realm: vec![Config::open_realm("realm1")], ..Config::default() };
+        let mut config: Config = toml::from_str(LISTEN).expect("a configuration");
+        config.realm.push(Config::open_realm("realm1"));
         let router = runtime.block_on(Router::bind(config)).expect("the router starts");
-        let target = |(kind, address): &(TransportKind, SocketAddr)| match kind {
-            TransportKind::WebSocket => Target::WebSocket { address: *address, path: "/".into() },
-            TransportKind::RawSocket => Target::RawSocket(*address),
-        };
-        let targets = router.addresses().iter().map(target).collect();
+        let targets = router.addresses().iter().map(|(kind, address)| {
+            let scheme = if *kind == TransportKind::WebSocket { "ws" } else { "rs" };
+            format!("{scheme}://{address}").parse().expect("a target")
+        });
+        let targets = targets.collect();
         let shutdown = CancellationToken::new();
         runtime.spawn(router.run(shutdown.clone()));
         Self { targets, shutdown, _runtime: runtime }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use ecep_proto::uri::{Strictness, Uri};
+use ecep_router_core::greeting::ANONYMOUS;
 use ecep_router_core::permissions::Role;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -92,6 +93,11 @@ pub(super) fn mistakes(realms: &[RealmConfig]) -> Vec<String> {
                     principal.authid
                 ));
             }
+        }
+        if let Some(number) = realm.principal.iter().position(|principal| principal.authid == ANONYMOUS) {
+            wrong.push(format!(
+                "{place}.principal[{number}].authid {ANONYMOUS:?} is what clients without a name are called"
+            ));
         }
         let principals = realm.principal.iter().enumerate();
         let roles =

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 
 use ecep_proto::codec::Serializer;
+use ecep_proto::websocket::Subprotocol;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
@@ -37,10 +38,10 @@ const PASSED: [&str; 3] = ["OK", "NON-STRICT", "INFORMATIONAL"];
 
 async fn echo(stream: TcpStream) {
     let mut stream = Stream::Tcp(stream);
-    let Ok((deframer, serializer)) = websocket::accept(&mut stream, MAX_MESSAGE_BYTES).await else { return };
+    let Ok((deframer, subprotocol)) = websocket::accept(&mut stream, MAX_MESSAGE_BYTES).await else { return };
     let (read, write) = stream.split();
     let mut inlet = Inlet::new(read, Deframer::WebSocket(deframer));
-    let mut outlet = Outlet::new(write, Framer::websocket(serializer));
+    let mut outlet = Outlet::new(write, Framer::websocket(subprotocol));
     loop {
         let code = match inlet.next().await {
             Incoming::Message(bytes) => {
@@ -84,7 +85,7 @@ async fn autobahn_testsuite() {
         [(Serializer::Json, vec!["*"], text), (Serializer::MsgPack, BINARY.to_vec(), vec![])]
     {
         let folder = tempfile::tempdir().unwrap();
-        let name = serializer.subprotocol();
+        let name = Subprotocol { serializer, batched: false }.name();
         let spec = json!({
             "outdir": folder.path(),
             "servers": [{ "agent": name, "url": url, "protocols": [name] }],

@@ -92,49 +92,78 @@ pub(crate) struct Outlet<'a> {
     /// What is to be written, in order; `copied` comes after them.
     parts: VecDeque<Bytes>,
     copied: Vec<u8>,
+    /// The messages of a frame that is not complete; they come after `copied`.
+    batch: Vec<u8>,
 }
 
 impl<'a> Outlet<'a> {
     pub(crate) fn new(half: WriteHalf<'a>, framer: Framer) -> Self {
-        Self { half, framer, parts: VecDeque::new(), copied: Vec::new() }
+        Self { half, framer, parts: VecDeque::new(), copied: Vec::new(), batch: Vec::new() }
     }
 
     /// Whether everything is written.
     pub(crate) fn is_empty(&self) -> bool {
-        self.parts.is_empty() && self.copied.is_empty()
+        self.parts.is_empty() && self.copied.is_empty() && self.batch.is_empty()
     }
 
     /// Adds a frame to what is to be written.
     pub(crate) fn add(&mut self, frame: Frame) {
-        let bytes = match frame {
+        match frame {
             Frame::Message(bytes) => {
-                self.framer.begin(bytes.len(), &mut self.copied);
-                bytes
+                if let Framer::WebSocket { batches: Some(framing), .. } = self.framer {
+                    framing.append(&bytes, &mut self.batch);
+                } else {
+                    self.framer.begin(bytes.len(), &mut self.copied);
+                    self.append(bytes);
+                }
             }
-            Frame::Raw(bytes) => bytes,
-        };
+            Frame::Raw(bytes) => {
+                self.end_batch();
+                self.append(bytes);
+            }
+        }
+    }
+
+    fn append(&mut self, bytes: Bytes) {
         if bytes.len() <= COPIED_BYTES {
             self.copied.extend_from_slice(&bytes);
         } else {
-            self.seal();
+            self.end_copied();
             self.parts.push_back(bytes);
         }
     }
 
-    /// Adds what asks for a sign of life.
-    pub(crate) fn ping(&mut self) {
-        self.framer.ping(&mut self.copied);
+    fn end_batch(&mut self) {
+        if !self.batch.is_empty() {
+            let batch = Bytes::from(std::mem::take(&mut self.batch));
+            self.framer.begin(batch.len(), &mut self.copied);
+            self.append(batch);
+        }
     }
 
-    fn seal(&mut self) {
+    fn end_copied(&mut self) {
         if !self.copied.is_empty() {
             self.parts.push_back(Bytes::from(std::mem::take(&mut self.copied)));
         }
     }
 
+    /// Adds what asks for a sign of life.
+    pub(crate) fn ping(&mut self) {
+        self.end_batch();
+        self.framer.ping(&mut self.copied);
+    }
+
+    /// Tells the messages of a batch apart as the client does.
+    pub(crate) fn answer_like(&mut self, inlet: &Inlet<'_>) {
+        if let Framer::WebSocket { batches, .. } = &mut self.framer {
+            *batches = inlet.deframer.batches();
+        }
+    }
+
     /// Writes once, as much as the socket takes.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.seal();
+        self.end_batch();
+        self.end_copied();
         let written = if let [part] = self.parts.make_contiguous() {
             ready!(Pin::new(&mut self.half).poll_write(cx, part))?
         } else {
@@ -175,6 +204,7 @@ impl<'a> Outlet<'a> {
     /// Writes everything, and ends the connection in the transport's own way.
     pub(crate) async fn close(&mut self, code: Option<u16>) -> io::Result<()> {
         if let Some(code) = code {
+            self.end_batch();
             self.framer.close(code, &mut self.copied);
         }
         self.flush().await?;

@@ -10,6 +10,7 @@ use std::io::{self, Read, Write};
 
 use bytes::Bytes;
 use ecep_proto::codec::Serializer;
+use ecep_proto::websocket::{Framing, Subprotocol};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
@@ -44,8 +45,8 @@ const UPGRADE_REQUIRED: &str = "HTTP/1.1 426 Upgrade Required\r\nConnection: clo
 pub(crate) async fn accept(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     max_message_bytes: usize,
-) -> Result<(Deframer, Serializer), Error> {
-    let mut chosen = Serializer::Json;
+) -> Result<(Deframer, Subprotocol), Error> {
+    let mut chosen = Subprotocol { serializer: Serializer::Json, batched: false };
     let callback = |request: &Request, response: Response| choose(request, response, &mut chosen);
     match tokio_tungstenite::accept_hdr_async(&mut stream, callback).await {
         Ok(_) => {}
@@ -62,7 +63,7 @@ pub(crate) async fn accept(
 }
 
 fn explanation() -> String {
-    let names = Serializer::ALL.map(Serializer::subprotocol).join(", ");
+    let names = Subprotocol::ALL.map(Subprotocol::name).join(", ");
     format!("This is a WAMP router. Offer one of the WebSocket subprotocols {names}.\n")
 }
 
@@ -70,14 +71,14 @@ fn explanation() -> String {
 fn choose(
     request: &Request,
     mut response: Response,
-    chosen: &mut Serializer,
+    chosen: &mut Subprotocol,
 ) -> Result<Response, ErrorResponse> {
     let offers = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL);
     let offers = offers.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    match offers.map(str::trim).find_map(Serializer::from_subprotocol) {
-        Some(serializer) => {
-            *chosen = serializer;
-            let name = HeaderValue::from_static(serializer.subprotocol());
+    match offers.map(str::trim).find_map(Subprotocol::from_name) {
+        Some(subprotocol) => {
+            *chosen = subprotocol;
+            let name = HeaderValue::from_static(subprotocol.name());
             response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, name);
             Ok(response)
         }
@@ -92,7 +93,9 @@ fn choose(
 /// Finds the messages in what is read.
 pub(crate) struct Deframer {
     context: Box<WebSocketContext>,
-    serializer: Serializer,
+    subprotocol: Subprotocol,
+    /// How the client tells the messages of a batch apart.
+    batches: Option<Framing>,
     /// How many bytes the library was given, and how many of them are known to be in messages that it gave back.
     given: u64,
     known: u64,
@@ -103,9 +106,9 @@ pub(crate) struct Deframer {
 }
 
 impl Deframer {
-    fn new(serializer: Serializer, max_message_bytes: usize) -> Self {
-        let context = context(max_message_bytes);
-        Self { context, serializer, given: 0, known: 0, large: false, over: false }
+    fn new(subprotocol: Subprotocol, max_message_bytes: usize) -> Self {
+        let (context, batches) = (context(max_message_bytes), subprotocol.framing());
+        Self { context, subprotocol, batches, given: 0, known: 0, large: false, over: false }
     }
 
     pub(super) fn limit(&mut self, max_bytes: usize) {
@@ -126,9 +129,21 @@ impl Deframer {
             if let Ok(message) = &read {
                 self.count(message.len());
             }
-            let item = match read {
-                Ok(Message::Text(text)) if !self.serializer.is_binary() => Incoming::Message(text.into()),
-                Ok(Message::Binary(bytes)) if self.serializer.is_binary() => Incoming::Message(bytes),
+            if matches!(read, Ok(Message::Text(_) | Message::Binary(_))) && !memory.output.is_empty() {
+                // A ping comes before the end of the message that it interrupts, and so does its answer.
+                let answer = std::mem::take(&mut memory.output);
+                incoming.push_back(Incoming::Answer(Frame::Raw(answer.into())));
+            }
+            let binary = self.subprotocol.serializer.is_binary();
+            let last = match read {
+                Ok(Message::Text(text)) if !binary => match self.message(text.into(), incoming) {
+                    Some(last) => last,
+                    None => continue,
+                },
+                Ok(Message::Binary(bytes)) if binary => match self.message(bytes, incoming) {
+                    Some(last) => last,
+                    None => continue,
+                },
                 Ok(Message::Text(_)) => self.wrong_kind("text"),
                 Ok(Message::Binary(_)) => self.wrong_kind("binary"),
                 // The library answers pings into `memory`.
@@ -142,12 +157,7 @@ impl Deframer {
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => self.violation(&error),
             };
-            if matches!(item, Incoming::Message(_)) && !memory.output.is_empty() {
-                // A ping comes before the end of the message that it interrupts, and so does its answer.
-                let answer = std::mem::take(&mut memory.output);
-                incoming.push_back(Incoming::Answer(Frame::Raw(answer.into())));
-            }
-            incoming.push_back(item);
+            incoming.push_back(last);
             if self.over {
                 break;
             }
@@ -164,6 +174,29 @@ impl Deframer {
         }
     }
 
+    pub(super) const fn batches(&self) -> Option<Framing> {
+        self.batches
+    }
+
+    /// What is in a frame; the last of it is returned.
+    fn message(&mut self, bytes: Bytes, incoming: &mut VecDeque<Incoming>) -> Option<Incoming> {
+        let Some(framing) = self.batches.map(|framing| framing.like(&bytes)) else {
+            return Some(Incoming::Message(bytes));
+        };
+        self.batches = Some(framing);
+        for message in framing.split(bytes) {
+            match message {
+                Ok(message) => incoming.push_back(Incoming::Message(message)),
+                Err(error) => {
+                    self.over = true;
+                    let reason = error.to_string();
+                    return Some(Incoming::Violation(Violation { reason, code: CloseCode::Invalid.into() }));
+                }
+            }
+        }
+        None
+    }
+
     /// What a message took on the wire, at the least: who fragments, or wastes bytes in headers, has more, and the two
     /// numbers never meet again. While they are equal, the library holds nothing.
     fn count(&mut self, length: usize) {
@@ -174,7 +207,7 @@ impl Deframer {
 
     fn wrong_kind(&mut self, sent: &str) -> Incoming {
         self.over = true;
-        let name = self.serializer.subprotocol();
+        let name = self.subprotocol.name();
         let reason = format!("a {sent} frame, but {name} travels in the other kind");
         Incoming::Violation(Violation { reason, code: CloseCode::Unsupported.into() })
     }
@@ -255,7 +288,8 @@ mod tests {
         let frames =
             [frame(0x01, b"[1"), frame(0x89, b"now"), frame(0x80, b"]"), frame(0x89, b"then")].concat();
         let mut incoming = VecDeque::new();
-        Deframer::new(Serializer::Json, 1 << 10).feed(&frames, &mut incoming);
+        let json = Subprotocol { serializer: Serializer::Json, batched: false };
+        Deframer::new(json, 1 << 10).feed(&frames, &mut incoming);
         incoming.retain(|item| !matches!(item, Incoming::Alive));
         let seen: Vec<&[u8]> = incoming
             .iter()

@@ -1,5 +1,6 @@
 //! A small client: sends and receives one message at a time, over either transport, in either serializer.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use ecep_proto::message::*;
 use ecep_proto::payload::Payload;
 use ecep_proto::rawsocket::{FrameHeader, FrameKind, HEADER_BYTES, Handshake};
 use ecep_proto::value::{Dict, Value};
+use ecep_proto::websocket::{Framing, Subprotocol};
 use ecep_router::TransportKind;
 use futures_util::{SinkExt, StreamExt};
 use std::path::Path;
@@ -25,6 +27,10 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Client {
     io: Io,
     pub serializer: Serializer,
+    /// How messages travel in batches, if they do.
+    batches: Option<Framing>,
+    /// What has come in a batch with others.
+    received: VecDeque<Bytes>,
     next_request: u64,
 }
 
@@ -62,11 +68,23 @@ impl Client {
             let (read, write) = stream.into_split();
             return Self::rawsocket(Box::new(read), Box::new(write), serializer).await;
         }
+        Self::websocket(address, stream, Subprotocol { serializer, batched: false }).await
+    }
+
+    /// Over WebSocket, in batches.
+    pub async fn connect_batched(address: SocketAddr, serializer: Serializer) -> Self {
+        let stream = within("a connection", TcpStream::connect(address)).await.unwrap();
+        Self::websocket(address, stream, Subprotocol { serializer, batched: true }).await
+    }
+
+    async fn websocket(address: SocketAddr, stream: TcpStream, subprotocol: Subprotocol) -> Self {
         let mut request = format!("ws://{address}/ws").into_client_request().unwrap();
-        request.headers_mut().insert("Sec-WebSocket-Protocol", serializer.subprotocol().parse().unwrap());
+        request.headers_mut().insert("Sec-WebSocket-Protocol", subprotocol.name().parse().unwrap());
         let (stream, response) = tokio_tungstenite::client_async(request, stream).await.unwrap();
-        assert_eq!(response.headers()["Sec-WebSocket-Protocol"], serializer.subprotocol());
-        Self { io: Io::WebSocket(Box::new(stream)), serializer, next_request: 0 }
+        assert_eq!(response.headers()["Sec-WebSocket-Protocol"], subprotocol.name());
+        let (batches, received) = (subprotocol.framing(), VecDeque::new());
+        let io = Io::WebSocket(Box::new(stream));
+        Self { io, serializer: subprotocol.serializer, batches, received, next_request: 0 }
     }
 
     /// Over RawSocket on a Unix socket.
@@ -80,13 +98,20 @@ impl Client {
         let mut answer = [0; HEADER_BYTES];
         within("a handshake", read.read_exact(&mut answer)).await.unwrap();
         assert_eq!(Handshake::decode(answer).unwrap().serializer, serializer);
-        Self { io: Io::RawSocket(Some(read), Some(write)), serializer, next_request: 0 }
+        let io = Io::RawSocket(Some(read), Some(write));
+        Self { io, serializer, batches: None, received: VecDeque::new(), next_request: 0 }
     }
 
     /// A client that only sends and one that only receives, over one RawSocket connection.
     pub fn split(self) -> (Self, Self) {
         let Io::RawSocket(read, write) = self.io else { panic!("only RawSocket can be split") };
-        let part = |io| Self { io, serializer: self.serializer, next_request: self.next_request };
+        let part = |io| Self {
+            io,
+            serializer: self.serializer,
+            batches: None,
+            received: VecDeque::new(),
+            next_request: self.next_request,
+        };
         (part(Io::RawSocket(None, write)), part(Io::RawSocket(read, None)))
     }
 
@@ -97,6 +122,12 @@ impl Client {
 
     /// Sends what may be no message at all.
     pub async fn send_bytes(&mut self, bytes: &[u8]) {
+        let batch = self.batches.map(|framing| {
+            let mut batch = Vec::new();
+            framing.append(bytes, &mut batch);
+            batch
+        });
+        let bytes = batch.as_deref().unwrap_or(bytes);
         // A router that has hung up is what some tests want; they see it when they receive.
         match &mut self.io {
             Io::WebSocket(stream) => {
@@ -136,6 +167,9 @@ impl Client {
     /// The next message; none when the router has hung up. Answers pings on the way.
     pub async fn try_receive(&mut self) -> Option<Message> {
         loop {
+            if let Some(bytes) = self.received.pop_front() {
+                return Some(self.serializer.decode(bytes).expect("the router sends messages"));
+            }
             let bytes = match &mut self.io {
                 Io::WebSocket(stream) => match stream.next().await? {
                     Ok(Ws::Text(text)) => Bytes::from(text),
@@ -162,7 +196,12 @@ impl Client {
                     Bytes::from(content)
                 }
             };
-            return Some(self.serializer.decode(bytes).expect("the router sends messages"));
+            match self.batches {
+                Some(framing) => {
+                    self.received.extend(framing.split(bytes).map(|message| message.expect("a whole batch")));
+                }
+                None => self.received.push_back(bytes),
+            }
         }
     }
 

@@ -4,8 +4,12 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
 use ecep_proto::api::realm::CONTROL;
+use ecep_proto::codec::Serializer;
+use ecep_router::TransportKind;
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
+
+use crate::client::Client;
 
 fn router(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ecep-router"));
@@ -97,6 +101,46 @@ async fn no_message_is_logged() {
     let logged = logged.join().unwrap().unwrap();
     assert!(logged.contains("session joins"), "nothing was logged, so this shows nothing:\n{logged}");
     assert!(!logged.contains(SECRET), "{logged}");
+}
+
+/// SIGHUP reads the file again: a wrong one changes nothing and the log says why, a right one holds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_reads_the_configuration_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("router.toml");
+    let text = |role: &str| {
+        format!(
+            "[[listen]]\nkind = \"rawsocket\"\naddress = \"127.0.0.1:0\"\n\
+             [[realm]]\nname = \"a\"\nanonymous_role = \"{role}\"\n\
+             [[realm.role]]\nname = \"one\"\n[[realm.role]]\nname = \"two\"\n"
+        )
+    };
+    std::fs::write(&path, text("one")).unwrap();
+    let mut child = Running(router(&["run", "--config", path.to_str().unwrap()]).spawn().unwrap());
+    let mut lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
+    let mut log = BufReader::new(child.0.stderr.take().unwrap()).lines();
+    let line = lines.next().unwrap().unwrap();
+    let address = line.strip_prefix("listening rawsocket rs://").unwrap().parse().unwrap();
+    let mut reload = |config: String, expected: &str| {
+        std::fs::write(&path, config).unwrap();
+        let told = Command::new("kill").args(["-HUP", &child.0.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        // Ends with the program, if it never says so.
+        let mut said = log.find(|line| line.as_ref().unwrap().contains("was read again")).unwrap().unwrap();
+        if said.ends_with("wrong:") {
+            said = log.next().unwrap().unwrap();
+        }
+        assert!(said.contains(expected), "{said}");
+    };
+    let authrole = async || {
+        let mut client = Client::connect(address, TransportKind::RawSocket, Serializer::Json).await;
+        client.join("a").await.details["authrole"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(authrole().await, "one");
+    reload(text("three"), "realm a has no role three");
+    assert_eq!(authrole().await, "one");
+    reload(text("two"), "holds now");
+    assert_eq!(authrole().await, "two");
 }
 
 /// What the router would run with is shown without starting it, and without the secrets.

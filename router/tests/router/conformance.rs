@@ -22,6 +22,8 @@ struct Way(Socket, Serializer);
 #[derive(Clone, Copy)]
 enum Socket {
     Tcp(TransportKind),
+    /// WebSocket, in batches.
+    Batched,
     /// RawSocket on a Unix socket.
     Unix,
 }
@@ -30,6 +32,7 @@ impl Way {
     async fn connect(self, server: &Server) -> Client {
         match self.0 {
             Socket::Tcp(kind) => server.connect(kind, self.1).await,
+            Socket::Batched => Client::connect_batched(server.websocket, self.1).await,
             Socket::Unix => Client::connect_unix(&server.unix, self.1).await,
         }
     }
@@ -44,12 +47,15 @@ impl Way {
 macro_rules! cases {
     ($($(#[$doc:meta])* $case:ident)*) => {
         cases!(@way websocket_json, Socket::Tcp(TransportKind::WebSocket), Serializer::Json, $($(#[$doc])* $case)*);
-        cases!(@way websocket_msgpack, Socket::Tcp(TransportKind::WebSocket), Serializer::MsgPack, $($(#[$doc])* $case)*);
+        cases!(@way batched_json, Socket::Batched, Serializer::Json, $($(#[$doc])* $case)*);
         cases!(@way rawsocket_json, Socket::Tcp(TransportKind::RawSocket), Serializer::Json, $($(#[$doc])* $case)*);
-        cases!(@way rawsocket_msgpack, Socket::Tcp(TransportKind::RawSocket), Serializer::MsgPack, $($(#[$doc])* $case)*);
         cases!(@way unix_json, Socket::Unix, Serializer::Json, $($(#[$doc])* $case)*);
+        cases!(@way websocket_msgpack, Socket::Tcp(TransportKind::WebSocket), Serializer::MsgPack, $($(#[$doc])* $case)*);
+        cases!(@way batched_msgpack, Socket::Batched, Serializer::MsgPack, $($(#[$doc])* $case)*);
+        cases!(@way rawsocket_msgpack, Socket::Tcp(TransportKind::RawSocket), Serializer::MsgPack, $($(#[$doc])* $case)*);
         cases!(@way unix_msgpack, Socket::Unix, Serializer::MsgPack, $($(#[$doc])* $case)*);
         cases!(@way websocket_cbor, Socket::Tcp(TransportKind::WebSocket), Serializer::Cbor, $($(#[$doc])* $case)*);
+        cases!(@way batched_cbor, Socket::Batched, Serializer::Cbor, $($(#[$doc])* $case)*);
         cases!(@way rawsocket_cbor, Socket::Tcp(TransportKind::RawSocket), Serializer::Cbor, $($(#[$doc])* $case)*);
         cases!(@way unix_cbor, Socket::Unix, Serializer::Cbor, $($(#[$doc])* $case)*);
     };
@@ -126,7 +132,7 @@ fn everything() -> Payload {
 async fn calls(way: Way) {
     let server = Server::open().await;
     let mut caller = way.join(&server).await;
-    for (number, other) in ways().into_iter().enumerate() {
+    for (number, other) in ways().enumerate() {
         let mut callee = other.join(&server).await;
         let procedure = format!("com.echo{number}");
         callee.register(&procedure).await;
@@ -142,15 +148,10 @@ async fn calls(way: Way) {
     server.stop().await;
 }
 
-fn ways() -> [Way; 6] {
-    [
-        Way(Socket::Tcp(TransportKind::WebSocket), Serializer::Json),
-        Way(Socket::Tcp(TransportKind::WebSocket), Serializer::MsgPack),
-        Way(Socket::Tcp(TransportKind::RawSocket), Serializer::Json),
-        Way(Socket::Tcp(TransportKind::RawSocket), Serializer::MsgPack),
-        Way(Socket::Unix, Serializer::Json),
-        Way(Socket::Unix, Serializer::MsgPack),
-    ]
+fn ways() -> impl Iterator<Item = Way> {
+    let tcp = [TransportKind::WebSocket, TransportKind::RawSocket].map(Socket::Tcp);
+    let sockets = tcp.into_iter().chain([Socket::Batched, Socket::Unix]);
+    sockets.flat_map(|socket| Serializer::ALL.map(|serializer| Way(socket, serializer)))
 }
 
 async fn publishes(way: Way) {

@@ -53,8 +53,8 @@ async fn lists() {
     for (client, _) in &mut clients {
         client.subscribe("com.topic").await;
     }
-    for chosen in 0..clients.len() {
-        let eligible = Value::List(vec![clients[chosen].1.into()]);
+    for (chosen, (_, id)) in clients.iter().enumerate() {
+        let eligible = Value::List(vec![(*id).into()]);
         publish(&mut publisher, "com.topic", &[("eligible", eligible)], Payload::of(chosen as u64)).await;
     }
     let nobody = [("eligible_authrole", Value::List(vec![]))];

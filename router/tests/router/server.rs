@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ecep_proto::codec::Serializer;
-use ecep_router::{Address, Config, Listen, Router, TransportKind};
+use ecep_router::{Address, Config, Listen, Reloader, Router, TransportKind};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,10 @@ pub struct Server {
     pub any: SocketAddr,
     pub unix: PathBuf,
     _folder: TempDir,
+    pub http: Option<SocketAddr>,
+    /// What it was started with, and the way to something else.
+    pub config: Config,
+    pub reloader: Reloader,
     shutdown: CancellationToken,
     running: JoinHandle<()>,
 }
@@ -41,13 +45,15 @@ impl Server {
         }
         config.listen.push(Listen { kind: TransportKind::RawSocket, address: Address::Unix(unix.clone()) });
         config.realm.push(Config::open_realm(REALM));
-        let router = Router::bind(config).await.expect("the router starts");
+        let router = Router::bind(config.clone()).await.expect("the router starts");
         let find = |wanted| router.addresses().iter().find(|(kind, _)| *kind == wanted).unwrap().1;
         let (websocket, rawsocket) = (find(TransportKind::WebSocket), find(TransportKind::RawSocket));
         let any = find(TransportKind::Any);
+        let http = router.http_address();
+        let reloader = router.reloader();
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(router.run(shutdown.clone()));
-        Self { websocket, rawsocket, any, unix, _folder: folder, shutdown, running }
+        Self { websocket, rawsocket, any, unix, _folder: folder, http, config, reloader, shutdown, running }
     }
 
     pub fn address(&self, kind: TransportKind) -> SocketAddr {

@@ -1,6 +1,7 @@
 //! Every test of the project, part by part: what runs, in which surroundings, and how it is summed up. The parts are
 //! other programs (cargo, npm); this file only starts them and reads what they print.
 
+mod fuzz;
 mod tally;
 
 use std::ffi::OsString;
@@ -104,7 +105,7 @@ fn run_on_stack(parts: Vec<Part>, data_root: &Path) -> Result<Tally> {
 
 /// Something to run whose output tells how many tests ended how.
 struct Part {
-    name: &'static str,
+    name: String,
     command: Command,
     /// It checks or builds, and counts as one test.
     counts_as_one: bool,
@@ -116,10 +117,11 @@ fn parts(all: bool) -> Result<Vec<Part>> {
     parts.extend(npm("web: build", "build", true)?);
     parts.extend(npm("web: check", "check", true)?);
     parts.extend(npm("web: tests", "test", false)?);
-    parts.push(Part { name: "rust and end to end", command: cargo_test(&[]), counts_as_one: false });
+    parts.push(Part { name: "rust and end to end".into(), command: cargo_test(&[]), counts_as_one: false });
+    parts.extend(fuzz::parts(all)?);
     if all {
         let command = cargo_test(&["--", "--ignored"]);
-        parts.push(Part { name: "long tests", command, counts_as_one: false });
+        parts.push(Part { name: "long tests".into(), command, counts_as_one: false });
     }
     Ok(parts)
 }
@@ -134,14 +136,14 @@ fn browser_parts(all: bool) -> Result<Vec<Part>> {
 }
 
 /// A script of the web application, where there is one of that name.
-fn npm(name: &'static str, script: &str, counts_as_one: bool) -> Result<Option<Part>> {
+fn npm(name: &str, script: &str, counts_as_one: bool) -> Result<Option<Part>> {
     let web = workspace().join("web");
     if !web_scripts(&web)?.iter().any(|known| known == script) {
         return Ok(None);
     }
     let mut command = Command::new("npm");
     command.args(["run", "--silent", script]).current_dir(web).env("NO_COLOR", "1").env("CI", "1");
-    Ok(Some(Part { name, command, counts_as_one }))
+    Ok(Some(Part { name: name.into(), command, counts_as_one }))
 }
 
 fn cargo_test(more: &[&str]) -> Command {

@@ -129,9 +129,15 @@ impl Dealer {
         Ok(())
     }
 
+    /// The call of an INVOCATION that was not delivered, if anybody waits for it.
+    fn undelivered(&self, callee: SessionKey, invocation: RequestId) -> Option<usize> {
+        let key = self.calls.of_callee(callee, invocation)?;
+        self.calls.get(key).is_some_and(|call| !call.is_abandoned()).then_some(key)
+    }
+
     /// The callee has too much to read: another one gets the call.
     pub(crate) fn stalled(&mut self, cx: &mut Context, callee: SessionKey, invocation: RequestId) {
-        let Some(key) = self.calls.of_callee(callee, invocation) else { return };
+        let Some(key) = self.undelivered(callee, invocation) else { return };
         let text = "the callee does not read its calls fast enough at the moment; try again in a few seconds";
         if self.calls.get(key).is_some_and(|call| call.is_settled) {
             // It has got the beginning of the call.
@@ -144,7 +150,7 @@ impl Dealer {
 
     /// The callee can't take an INVOCATION of this size.
     pub(crate) fn too_large_call(&mut self, cx: &mut Context, callee: SessionKey, invocation: RequestId) {
-        let Some(key) = self.calls.of_callee(callee, invocation) else { return };
+        let Some(key) = self.undelivered(callee, invocation) else { return };
         let text = "the call is larger than its callee takes";
         if self.calls.get(key).is_some_and(|call| call.is_settled) {
             self.end(cx, key, PAYLOAD_SIZE_EXCEEDED, text);

@@ -105,6 +105,11 @@ pub(super) struct Calls {
 }
 
 impl Calls {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.calls.len()
+    }
+
     pub(super) fn get(&self, key: usize) -> Option<&Call> {
         self.calls.get(key)
     }

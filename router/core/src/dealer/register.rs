@@ -163,6 +163,21 @@ impl Dealer {
         true
     }
 
+    /// Takes those registrations away that the session may no longer have.
+    pub(crate) fn revoke_forbidden(&mut self, cx: &mut Context, callee: SessionKey) {
+        let Some(session) = cx.sessions.get(callee) else { return };
+        let may = |id: &RegistrationId| {
+            self.registrations.get(*id).is_some_and(|registration| {
+                session.may(Action::Register, registration.kind, registration.procedure.as_str())
+            })
+        };
+        let forbidden = self.registrations.of_callee(callee).into_iter().filter(|id| !may(id));
+        for id in forbidden.collect::<Vec<_>>() {
+            self.revoke(cx, id, callee, "no longer authorized");
+        }
+        self.settle(cx);
+    }
+
     /// Takes a callee out; the registration goes with the last one, and with it the calls that wait for one.
     pub(super) fn remove_callee(&mut self, cx: &mut Context, id: RegistrationId, session: SessionKey) {
         let Some(callee) = self.registrations.remove(id, session) else { return };

@@ -173,6 +173,18 @@ impl Run {
         Self { world, model: Model { waiting, sessions, testaments, ..Model::default() }, mark: 0 }
     }
 
+    fn all(mut self, operations: impl IntoIterator<Item = Operation>) {
+        for operation in operations {
+            self.apply(operation);
+        }
+        // In the end, whoever still waits gets its answer.
+        for client in 0..CLIENTS {
+            while !self.model.waiting[client].is_empty() {
+                self.answer(client, false, false);
+            }
+        }
+    }
+
     fn next_mark(&mut self) -> i64 {
         self.mark += 1;
         self.mark
@@ -334,19 +346,52 @@ impl Run {
     }
 }
 
+/// Bytes as operations, for a fuzzer.
+pub fn run_bytes(bytes: &[u8]) {
+    let mut bytes = bytes.iter().copied();
+    Run::new().all(std::iter::from_fn(|| read(&mut bytes)));
+}
+
+fn read(bytes: &mut impl Iterator<Item = u8>) -> Option<Operation> {
+    let kind = bytes.next()? % 14;
+    let mut below = |bound: usize| Some(usize::from(bytes.next()?) % bound);
+    let client = below(CLIENTS)?;
+    Some(match kind {
+        0 => Operation::Subscribe { client, pattern: below(PATTERNS.len())?, get_retained: below(2)? == 0 },
+        1 => Operation::Unsubscribe { client, pattern: below(PATTERNS.len())? },
+        2 | 3 => Operation::Publish { client, topic: below(TOPICS.len())?, wish: Wish::read(&mut below)? },
+        4 => Operation::Register { client, procedure: below(TOPICS.len())? },
+        5 => Operation::Unregister { client, procedure: below(TOPICS.len())? },
+        6 => Operation::Call { client, procedure: below(TOPICS.len())? },
+        7 => Operation::Answer { client, newest: below(2)? == 0, fail: below(2)? == 0 },
+        8 => Operation::Reconnect { client },
+        9 => Operation::Kill { client, victim: below(CLIENTS)? },
+        10 => Operation::Revoke { client, pattern: below(PATTERNS.len())?, victim: below(CLIENTS)? },
+        11 => Operation::Leave { client, topic: below(TOPICS.len())?, detached: below(2)? == 0 },
+        12 => Operation::Flush { client, detached: below(2)? == 0 },
+        _ => Operation::Ask { client, topic: below(TOPICS.len())? },
+    })
+}
+
+/// What the fuzzer runs works without it, too.
+#[test]
+fn bytes_are_operations() {
+    let mut state = 7_u64;
+    for _ in 0..50 {
+        let bytes: Vec<u8> = (0..1000)
+            .map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (state >> 56) as u8
+            })
+            .collect();
+        run_bytes(&bytes);
+    }
+}
+
 proptest! {
     /// Every event reaches exactly its subscribers, every call gets exactly one answer, and it is its own.
     #[test]
     fn agrees_with_the_model(operations in prop::collection::vec(operation(), 1..120)) {
-        let mut run = Run::new();
-        for operation in operations {
-            run.apply(operation);
-        }
-        // In the end, whoever still waits gets its answer.
-        for client in 0..CLIENTS {
-            while !run.model.waiting[client].is_empty() {
-                run.answer(client, false, false);
-            }
-        }
+        Run::new().all(operations);
     }
 }

@@ -4,6 +4,7 @@ use ecep_proto::message::*;
 use ecep_proto::payload::Payload;
 use ecep_proto::uri::{Match, Strictness};
 use ecep_proto::value::Dict;
+use ecep_router_core::features::{Feature, Features};
 use ecep_router_core::permissions::{Action, Role, Rule};
 use ecep_router_core::{Input, Limits, RealmConfig};
 
@@ -131,4 +132,30 @@ fn roles_change_while_sessions_go_on() {
     }
     world.call("moves", "com.write", Dict::new(), Payload::default());
     assert_eq!(world.error("moves").error, "wamp.error.limit_exceeded");
+}
+
+/// Whose role is narrowed no longer gets the calls that it may not offer to take now.
+#[test]
+fn a_narrowed_role_loses_registrations() {
+    let rule = |uri: &str| Rule { uri: uri.into(), matching: Match::Exact, actions: vec![Action::Register] };
+    let device = |rules| Role { name: "device".into(), rules, ..Role::default() };
+    let both = device(vec![rule("com.kept"), rule("com.lost")]);
+    let mut world = World::with_roles(vec![Role::unrestricted("free"), both]);
+    world.join("free");
+    world.join_with("ann", "ann", "device", Features::default().with(Feature::CalleeRevocation));
+    world.register("ann", "com.kept");
+    let lost = world.register("ann", "com.lost");
+    let config = RealmConfig {
+        name: "test.realm".into(),
+        roles: vec![Role::unrestricted("free"), device(vec![rule("com.kept")])],
+        strictness: Strictness::Loose,
+        strict_requests: false,
+        limits: Limits::default(),
+    };
+    world.input(Input::Reconfigure { config, moved: Vec::new() });
+    assert_eq!(world.receive("ann"), Unregistered::revoked(lost, "no longer authorized").into());
+    world.call("free", "com.lost", Dict::new(), Payload::default());
+    assert_eq!(world.error("free").error, "wamp.error.no_such_procedure");
+    world.call("free", "com.kept", Dict::new(), Payload::default());
+    world.invocation("ann");
 }

@@ -5,8 +5,11 @@ use std::time::Duration;
 use ecep_proto::id::RegistrationId;
 use ecep_proto::message::*;
 use ecep_proto::payload::Payload;
+use ecep_proto::uri::{Match, Strictness};
 use ecep_proto::value::{Dict, Value};
-use ecep_router_core::features::Feature;
+use ecep_router_core::features::{Feature, Features};
+use ecep_router_core::permissions::{Action, Role, Rule};
+use ecep_router_core::{Input, Limits, RealmConfig};
 
 use crate::world::{World, dict};
 
@@ -132,4 +135,30 @@ fn removal() {
     assert_eq!(world.result("operator").payload, Payload::of(1_i64), "what it has begun it may end");
     let request = world.call("operator", "com.a", Dict::new(), Payload::default());
     assert_eq!(world.failed("operator", request), "wamp.error.no_such_procedure");
+}
+
+/// Whose role is narrowed loses what it could not register now, at once; what it keeps goes on.
+#[test]
+fn a_narrowed_role_loses_registrations() {
+    let rule = |uri: &str| Rule { uri: uri.into(), matching: Match::Prefix, actions: vec![Action::Register] };
+    let worker = |rules| Role { name: "worker".into(), rules, ..Role::default() };
+    let mut world =
+        World::with_roles(vec![Role::unrestricted("free"), worker(vec![rule("com."), rule("org.")])]);
+    world.join("operator");
+    world.join_with("ann", "ann", "worker", Features::default().with(Feature::CalleeRevocation));
+    world.register("ann", "com.a");
+    let lost = world.register_with("ann", "org.", options("prefix", "single"));
+    let config = RealmConfig {
+        name: "test.realm".into(),
+        roles: vec![Role::unrestricted("free"), worker(vec![rule("com.")])],
+        strictness: Strictness::Loose,
+        strict_requests: false,
+        limits: Limits::default(),
+    };
+    world.input(Input::Reconfigure { config, moved: Vec::new() });
+    assert_eq!(world.receive("ann"), Unregistered::revoked(lost, "no longer authorized").into());
+    let request = world.call("operator", "org.a", Dict::new(), Payload::default());
+    assert_eq!(world.failed("operator", request), "wamp.error.no_such_procedure");
+    world.call("operator", "com.a", Dict::new(), Payload::default());
+    world.invocation("ann");
 }

@@ -22,6 +22,12 @@ enum Operation {
         client: usize,
         pattern: usize,
     },
+    /// The client takes a registration away from another, or from itself.
+    Revoke {
+        client: usize,
+        pattern: usize,
+        victim: usize,
+    },
     Call {
         client: usize,
         procedure: usize,
@@ -82,18 +88,79 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => (client(), any::<bool>(), 0..3_usize)
             .prop_map(|(client, newest, mode)| Operation::Cancel { client, newest, mode }),
         2 => (1..60_u64).prop_map(|milliseconds| Operation::Advance { milliseconds }),
+        1 => (client(), pattern(), client())
+            .prop_map(|(client, pattern, victim)| Operation::Revoke { client, pattern, victim }),
         1 => client().prop_map(|client| Operation::Reconnect { client }),
     ]
+}
+
+/// Bytes as operations, for a fuzzer.
+pub fn run_bytes(bytes: &[u8]) {
+    let mut bytes = bytes.iter().copied();
+    run_all(std::iter::from_fn(|| read(&mut bytes)));
+}
+
+fn run_all(operations: impl IntoIterator<Item = Operation>) {
+    let mut run = Run::new();
+    for operation in operations {
+        run.apply(operation);
+    }
+    run.end();
+}
+
+fn read(bytes: &mut impl Iterator<Item = u8>) -> Option<Operation> {
+    let kind = bytes.next()? % 12;
+    let mut below = |bound: usize| Some(usize::from(bytes.next()?) % bound);
+    let client = below(state::CLIENTS)?;
+    Some(match kind {
+        0 | 1 => {
+            let (pattern, policy, concurrency) = (below(state::PATTERNS.len())?, below(2)?, below(3)?);
+            Operation::Register {
+                client,
+                pattern,
+                policy,
+                concurrency: (concurrency > 0).then_some(concurrency),
+            }
+        }
+        2 => Operation::Unregister { client, pattern: below(state::PATTERNS.len())? },
+        3 | 4 => {
+            let (procedure, timeout) = (below(state::PROCEDURES.len())?, 50 * below(3)? as u64);
+            let (receive_progress, progress) = (below(2)? == 0, below(2)? == 0);
+            Operation::Call { client, procedure, timeout, receive_progress, progress }
+        }
+        5 => Operation::Continue { client, progress: below(2)? == 0 },
+        6 => Operation::Yield { client, newest: below(2)? == 0, progress: below(2)? == 0 },
+        7 => Operation::Fail { client, newest: below(2)? == 0, unavailable: below(2)? == 0 },
+        8 => Operation::Cancel { client, newest: below(2)? == 0, mode: below(3)? },
+        9 => Operation::Advance { milliseconds: 1 + below(60)? as u64 },
+        10 => Operation::Revoke {
+            client,
+            pattern: below(state::PATTERNS.len())?,
+            victim: below(state::CLIENTS)?,
+        },
+        _ => Operation::Reconnect { client },
+    })
+}
+
+/// What the fuzzer runs works without it, too.
+#[test]
+fn bytes_are_operations() {
+    let mut state = 7_u64;
+    for _ in 0..50 {
+        let bytes: Vec<u8> = (0..1000)
+            .map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (state >> 56) as u8
+            })
+            .collect();
+        run_bytes(&bytes);
+    }
 }
 
 proptest! {
     /// Every call goes where it may go, and gets exactly one answer, and it is its own.
     #[test]
     fn agrees_with_the_model(operations in prop::collection::vec(operation(), 1..150)) {
-        let mut run = Run::new();
-        for operation in operations {
-            run.apply(operation);
-        }
-        run.end();
+        run_all(operations);
     }
 }

@@ -27,7 +27,8 @@ fn options() {
         for sample in file["samples"].as_array().unwrap() {
             // Encrypted payloads of an older proposal are no lists, and so no messages.
             let Some(list) = sample["wmsg"].as_array().filter(|list| list.len() == 4) else { continue };
-            let message = Serializer::Json.decode(Json::from(list.clone()).to_string().into()).unwrap();
+            let message =
+                Serializer::Json.decode(Json::from(list.clone()).to_string().into_bytes().into()).unwrap();
             let mut world = World::new();
             world.join_with("client", "c", "free", Features::default().with(Feature::PublisherPassthru));
             world.send("client", message);

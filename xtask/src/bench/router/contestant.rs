@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub(super) enum Recipe {
     Crossbar(Peers),
     /// NATS as it comes. It stands beside RawSocket.
     Nats(Peers),
+    /// The same through the client library that programs have, which is the slower of the two.
+    NatsThroughLibrary(Peers),
     /// A router that somebody else has started, at one URL or more.
     Elsewhere {
         /// What to call it.
@@ -51,6 +54,7 @@ impl Recipe {
             Self::Ours { name, .. } | Self::Elsewhere { name, .. } => name,
             Self::Crossbar(_) => CROSSBAR,
             Self::Nats(_) => NATS,
+            Self::NatsThroughLibrary(_) => NATS_LIBRARY,
         }
     }
 
@@ -62,7 +66,11 @@ impl Recipe {
         match self {
             Self::Ours { name, program } => Contestant::ours(name, program, folder, cores),
             Self::Crossbar(peers) => Contestant::crossbar(peers, folder, cores),
-            Self::Nats(peers) => Contestant::nats(peers, folder, cores),
+            Self::Nats(peers) => Contestant::nats(self.name(), peers, folder, cores),
+            Self::NatsThroughLibrary(peers) => {
+                let contestant = Contestant::nats(self.name(), peers, folder, cores)?;
+                Ok(Contestant { is_through_library: true, ..contestant })
+            }
             Self::Elsewhere { name, urls } => Contestant::elsewhere(name, urls, cores),
         }
     }
@@ -72,6 +80,24 @@ impl Recipe {
 pub(super) const CROSSBAR: &str = "crossbar";
 /// And that.
 pub(super) const NATS: &str = "nats";
+/// And the same by the library that its programs have, where the generator is the limit.
+pub(super) const NATS_LIBRARY: &str = "async-nats";
+
+/// As open as the others are.
+const OUR_CONFIG: &str = r#"
+[[realm]]
+name = "realm1"
+anonymous_role = "anonymous"
+[[realm.role]]
+name = "anonymous"
+rule = [{ uri = "", match = "prefix", allow = ["call", "register", "publish", "subscribe"] }]
+[[listen]]
+kind = "websocket"
+address = "127.0.0.1:0"
+[[listen]]
+kind = "rawsocket"
+address = "127.0.0.1:0"
+"#;
 
 /// A router that listens.
 #[derive(Debug)]
@@ -79,6 +105,8 @@ pub(super) struct Contestant {
     /// The process whose cost is told, if it is known.
     pub(super) process: Option<u32>,
     urls: Vec<(Transport, String)>,
+    /// The generator takes the client library.
+    pub(super) is_through_library: bool,
     /// Ours to stop.
     started: Option<Process>,
 }
@@ -90,22 +118,46 @@ impl Contestant {
     }
 
     fn ours(name: &str, program: &Path, folder: &Path, cores: &Cores) -> Result<Self> {
+        let socket = folder.join(format!("{name}.sock"));
+        let with_unix = Self::ours_at(name, program, folder, cores, Some(&socket));
+        // A build from before Unix sockets refuses one in its configuration.
+        with_unix.or_else(|_| Self::ours_at(name, program, folder, cores, None))
+    }
+
+    fn ours_at(
+        name: &str,
+        program: &Path,
+        folder: &Path,
+        cores: &Cores,
+        unix: Option<&Path>,
+    ) -> Result<Self> {
+        let mut config = OUR_CONFIG.to_owned();
+        if let Some(socket) = unix {
+            config.push_str(&format!("[[listen]]\nkind = \"rawsocket\"\naddress = {socket:?}\n"));
+        }
+        let file = folder.join(format!("{name}.toml"));
+        fs::write(&file, config)?;
         let mut command = cores.command(program);
-        command.args(["dev", "--ws", "127.0.0.1:0", "--raw", "127.0.0.1:0"]).env("RUST_LOG", "warn");
+        command.args(["run", "--config"]).arg(&file).env("RUST_LOG", "warn");
         let (mut process, log) = start(name, command, folder, cores)?;
         let told = || fs::read_to_string(&log).unwrap_or_default();
         // All lines come at once, the one for RawSocket not first.
         process.wait_until("listening", START, || told().contains("rs://"))?;
         let text = told();
         let listening = text.lines().filter_map(|line| line.strip_prefix("listening ")?.split_once(' '));
-        let urls = listening.filter_map(|(_, url)| Some((transport(url)?, url.to_owned()))).collect();
-        Ok(Self { process: Some(process.pid()), urls, started: Some(process) })
+        let listening = listening.filter(|(_, url)| !url.contains("unix:"));
+        let mut urls: Vec<_> =
+            listening.filter_map(|(_, url)| Some((transport(url)?, url.to_owned()))).collect();
+        urls.extend(unix.map(|socket| (Transport::Unix, format!("unix://{}", socket.display()))));
+        Ok(Self { process: Some(process.pid()), urls, is_through_library: false, started: Some(process) })
     }
 
     fn crossbar(peers: &Peers, folder: &Path, cores: &Cores) -> Result<Self> {
         let [websocket, rawsocket] = free_ports()?;
         let endpoint =
             |port| json!({ "type": "tcp", "interface": "127.0.0.1", "port": port, "backlog": 1024 });
+        let place = folder.join("crossbar");
+        let socket = place.join("sock");
         let serializers = ["json", "msgpack", "cbor"];
         let everything = json!({ "call": true, "register": true, "publish": true, "subscribe": true });
         let permission = json!({ "uri": "", "match": "prefix", "allow": everything, "cache": true });
@@ -121,10 +173,13 @@ impl Contestant {
                         "options": { "auto_ping_interval": 0 },
                     },
                     { "type": "rawsocket", "endpoint": endpoint(rawsocket), "serializers": serializers },
+                    {
+                        "type": "rawsocket", "serializers": serializers,
+                        "endpoint": { "type": "unix", "path": socket, "backlog": 1024 },
+                    },
                 ],
             }],
         });
-        let place = folder.join("crossbar");
         fs::create_dir_all(&place)?;
         fs::write(place.join("config.json"), config.to_string())?;
         let mut command = cores.command(&peers.crossbar);
@@ -132,23 +187,25 @@ impl Contestant {
         command.env("AUTOBAHN_USE_NVX", "1");
         command.args(["start", "--loglevel", "none", "--config", "config.json", "--cbdir"]).arg(&place);
         let (mut process, _) = start(CROSSBAR, command, folder, cores)?;
-        let listens = || [websocket, rawsocket].into_iter().all(is_open);
+        let listens =
+            || [websocket, rawsocket].into_iter().all(is_open) && UnixStream::connect(&socket).is_ok();
         process.wait_until("listening", START, listens)?;
         let urls = vec![
             (Transport::WebSocket, format!("ws://127.0.0.1:{websocket}/")),
             (Transport::RawSocket, format!("rs://127.0.0.1:{rawsocket}")),
+            (Transport::Unix, format!("unix://{}", socket.display())),
         ];
-        Ok(Self { process: Some(process.pid()), urls, started: Some(process) })
+        Ok(Self { process: Some(process.pid()), urls, is_through_library: false, started: Some(process) })
     }
 
-    fn nats(peers: &Peers, folder: &Path, cores: &Cores) -> Result<Self> {
+    fn nats(name: &str, peers: &Peers, folder: &Path, cores: &Cores) -> Result<Self> {
         let [port] = free_ports()?;
         let mut command = cores.command(&peers.nats);
         command.args(["--addr", "127.0.0.1", "--port", &port.to_string()]);
-        let (mut process, _) = start(NATS, command, folder, cores)?;
+        let (mut process, _) = start(name, command, folder, cores)?;
         process.wait_until("listening", START, || is_open(port))?;
         let urls = vec![(Transport::RawSocket, format!("nats://127.0.0.1:{port}"))];
-        Ok(Self { process: Some(process.pid()), urls, started: Some(process) })
+        Ok(Self { process: Some(process.pid()), urls, is_through_library: false, started: Some(process) })
     }
 
     fn elsewhere(name: &str, urls: &[String], cores: &Cores) -> Result<Self> {
@@ -163,7 +220,7 @@ impl Contestant {
             Some(process) => cores.move_router(process)?,
             None => eprintln!("{name}: no process of this machine listens there, so its cost is not told"),
         }
-        Ok(Self { process, urls, started: None })
+        Ok(Self { process, urls, is_through_library: false, started: None })
     }
 
     /// Stops it, if it is ours to stop.

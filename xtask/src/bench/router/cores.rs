@@ -44,13 +44,14 @@ impl Cores {
         Ok(Self { all, router: router.context("no core")?, load: load.context("no core")?, is_preferred })
     }
 
-    /// The command that runs a program as it is measured.
+    /// The command that runs a program as it is measured. It ends with us, even if we are killed.
     pub(super) fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        if !self.is_preferred {
-            return Command::new(program);
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "TERM"]);
+        if self.is_preferred {
+            command.args(PREFER);
         }
-        let mut command = Command::new(PREFER[0]);
-        command.args(&PREFER[1..]).arg(program);
+        command.arg(program);
         command
     }
 

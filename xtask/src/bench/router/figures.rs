@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::OURS;
 use super::cases::Case;
 use super::generator::Run;
 use super::goals::{self, Goal};
@@ -92,9 +93,9 @@ impl Figures {
     fn print_rows(&self, out: &mut impl Write) -> Result<()> {
         writeln!(
             out,
-            "| case | router | each second | p50 µs | p99 µs | CPU µs each | router's core | load's core | bytes each | bad | rounds |"
+            "| case | router | each second | p50 µs | p99 µs | CPU µs each | router's core | load's core | bytes each | bad | ours to it: rate | CPU | rounds |"
         )?;
-        writeln!(out, "|---|---|---|---|---|---|---|---|---|---|---|")?;
+        writeln!(out, "|---|---|---|---|---|---|---|---|---|---|---|---|---|")?;
         for row in &self.rows {
             let told = |figure: fn(&Run) -> Option<f64>, digits: usize| {
                 row.median(figure).map_or_else(|| "-".into(), |value| format!("{value:.digits$}"))
@@ -104,7 +105,7 @@ impl Figures {
             };
             writeln!(
                 out,
-                "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+                "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
                 row.case,
                 row.router,
                 told(|run| Some(run.per_second), 0),
@@ -116,10 +117,19 @@ impl Figures {
                 // Exact below 2^53.
                 told(|run| run.memory_bytes.map(|bytes| bytes as f64), 0),
                 row.runs.iter().map(Run::bad).sum::<u64>(),
+                self.ratio(row, |run| Some(run.per_second)),
+                self.ratio(row, |run| run.router_cpu_us),
                 rounds(row),
             )?;
         }
         Ok(())
+    }
+
+    /// Our median to this row's.
+    fn ratio(&self, row: &Row, figure: fn(&Run) -> Option<f64>) -> String {
+        let ours = self.row(row.case, OURS).filter(|ours| ours.router != row.router);
+        let ratio = ours.and_then(|ours| Some(ours.median(figure)? / row.median(figure)?));
+        ratio.map_or_else(|| "-".into(), |ratio| format!("{ratio:.3}"))
     }
 
     fn json(&self) -> Result<String> {

@@ -63,6 +63,9 @@ impl Generator {
         if let Some(process) = contestant.process {
             command.args(["--watch", &process.to_string()]);
         }
+        if contestant.is_through_library {
+            command.arg("--async-nats");
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // What went wrong is told in one line of a table.
         command.env("RUST_BACKTRACE", "0");

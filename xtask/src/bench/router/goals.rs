@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::OURS;
 use super::cases::{self, BROWSER, Case, FAST, IDLE, Load};
-use super::contestant::{CROSSBAR, NATS};
+use super::contestant::{CROSSBAR, NATS, NATS_LIBRARY};
 use super::figures::Figures;
 use super::generator::Run;
 
@@ -82,11 +82,14 @@ pub fn goals(figures: &Figures) -> Vec<Goal> {
         ("the same: events/s to crossbar's", AtLeast(4.0), to(ten, CROSSBAR, rate)),
         ("RawSocket, MessagePack, 100 in flight: calls/s to NATS's", AtLeast(1.0), to(fast, NATS, rate)),
         ("RawSocket, MessagePack, one after the other: p50 to NATS's", AtMost(1.0), to(alone, NATS, p50)),
+        ("100 in flight: calls/s to NATS's through async-nats", AtLeast(1.0), to(fast, NATS_LIBRARY, rate)),
+        ("one after the other: p50 to NATS's through async-nats", AtMost(1.0), to(alone, NATS_LIBRARY, p50)),
         ("KiB for each idle session, WebSocket", AtMost(12.0), of(idle_browser, OURS, memory)),
         ("KiB for each idle session, RawSocket", AtMost(8.0), of(idle_fast, OURS, memory)),
         ("WebSocket, JSON, 100 in flight: p99 to crossbar's", AtMost(1.0), to(browser, CROSSBAR, p99)),
         ("RawSocket, MessagePack, 100 in flight: p99 to crossbar's", AtMost(1.0), to(fast, CROSSBAR, p99)),
         ("the same: p99 to NATS's", AtMost(1.0), to(fast, NATS, p99)),
+        ("the same: p99 to NATS's through async-nats", AtMost(1.0), to(fast, NATS_LIBRARY, p99)),
     ];
     all.into_iter()
         .filter_map(|(what, bound, measured)| {

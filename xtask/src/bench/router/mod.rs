@@ -72,7 +72,9 @@ const MEASURED_MS: u32 = 1000;
 /// # Errors
 /// A router does not start, or somebody pressed Ctrl-C. A load that fails is told in its row.
 pub fn measure(wanted: &Wanted) -> Result<Figures> {
-    let mut built = build_rust(&["--release", "-p", "ecep-router", "-p", "ecep-router-load"])?;
+    let packages =
+        ["-p", "ecep-router", "-p", "ecep-router-load", "--features", "ecep-router-load/async-nats"];
+    let mut built = build_rust(&[&["--release"], &packages[..]].concat())?;
     let mut take = |name: &str| built.remove(name).with_context(|| format!("cargo built no {name}"));
     let generator = Generator { program: take("ecep-router-load")?, measured_ms: MEASURED_MS };
     let recipes = recipes(wanted, take("ecep-router")?)?;
@@ -95,7 +97,11 @@ fn recipes(wanted: &Wanted, ours: PathBuf) -> Result<Vec<Recipe>> {
     }
     if wanted.with_peers {
         let peers = setup::peers()?;
-        recipes.extend([Recipe::Crossbar(peers.clone()), Recipe::Nats(peers)]);
+        recipes.extend([
+            Recipe::Crossbar(peers.clone()),
+            Recipe::Nats(peers.clone()),
+            Recipe::NatsThroughLibrary(peers),
+        ]);
     }
     for Named { name, value } in &wanted.peers {
         let known = recipes.iter_mut().find_map(|recipe| match recipe {
@@ -155,6 +161,9 @@ impl Bench {
 
     fn round(&self, row: &mut Row, contestant: &Contestant) -> Result<()> {
         let Some(url) = contestant.url(row.case.transport) else { return Ok(()) };
+        if contestant.is_through_library && matches!(row.case.load, Load::Idle(_)) {
+            return Ok(());
+        }
         let run = self.generator.run(&row.case, contestant, url, &self.cores);
         interrupt::check()?;
         match run {

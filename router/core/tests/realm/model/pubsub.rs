@@ -18,6 +18,22 @@ struct Listed {
     clients: u8,
 }
 
+impl Wish {
+    /// From a source of numbers below a bound.
+    pub(super) fn read(below: &mut impl FnMut(usize) -> Option<usize>) -> Option<Self> {
+        let flags = below(16)?;
+        let mut listed = |wanted: bool| {
+            if !wanted {
+                return Some(None);
+            }
+            let by = ["", "_authid", "_authrole"][below(3)?];
+            Some(Some(Listed { by, clients: below(1 << CLIENTS)? as u8 }))
+        };
+        let (eligible, exclude) = (listed(flags & 4 != 0)?, listed(flags & 8 != 0)?);
+        Some(Self { exclude_me: flags & 1 != 0, retain: flags & 2 != 0, eligible, exclude })
+    }
+}
+
 pub(super) fn wish() -> impl Strategy<Value = Wish> {
     let listed = || {
         let by = prop_oneof![Just(""), Just("_authid"), Just("_authrole")];

@@ -8,9 +8,23 @@ use ecep_proto::value::Value;
 /// A message, as far as the model foresees it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expected {
-    Failed { request: RequestId, error: &'static str },
-    Result { request: RequestId, mark: i64, progress: bool },
-    Interrupt { invocation: RequestId, mode: &'static str },
+    Failed {
+        request: RequestId,
+        error: &'static str,
+    },
+    /// The answer of a meta procedure that has nothing to say.
+    Done {
+        request: RequestId,
+    },
+    Result {
+        request: RequestId,
+        mark: i64,
+        progress: bool,
+    },
+    Interrupt {
+        invocation: RequestId,
+        mode: &'static str,
+    },
 }
 
 impl Expected {
@@ -24,6 +38,9 @@ impl Expected {
                     && found.payload == Payload::of(*mark)
                     && found.details.get("progress").is_some_and(|flag| *flag == Value::Bool(true))
                         == *progress
+            }
+            (Self::Done { request }, Message::CallResult(found)) => {
+                found.request == *request && found.payload == Payload::default()
             }
             (Self::Interrupt { invocation, mode }, Message::Interrupt(found)) => {
                 found.request == *invocation && found.options["mode"] == Value::from(*mode)

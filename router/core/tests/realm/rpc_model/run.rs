@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ecep_proto::message::*;
 use ecep_proto::payload::Payload;
-use ecep_proto::value::Value;
+use ecep_proto::value::{Dict, Value};
 use ecep_router_core::features::Feature;
 
 use super::Operation;
@@ -25,6 +25,8 @@ pub struct Run {
     expected: Vec<(usize, Expected)>,
     mark: i64,
     seats: u64,
+    /// The session ids of the clients.
+    sessions: Vec<u64>,
 }
 
 fn name(client: usize) -> String {
@@ -41,10 +43,8 @@ fn number(payload: &Payload) -> i64 {
 impl Run {
     pub fn new() -> Self {
         let mut world = World::new();
-        for client in 0..CLIENTS {
-            world.join_able(&name(client), &features(client));
-        }
-        Self { world, state: State::default(), expected: Vec::new(), mark: 0, seats: 0 }
+        let sessions = (0..CLIENTS).map(|client| world.join_able(&name(client), &features(client))).collect();
+        Self { world, state: State::default(), expected: Vec::new(), mark: 0, seats: 0, sessions }
     }
 
     pub fn apply(&mut self, operation: Operation) {
@@ -53,6 +53,7 @@ impl Run {
                 self.register(client, pattern, policy, concurrency);
             }
             Operation::Unregister { client, pattern } => self.unregister(client, pattern),
+            Operation::Revoke { client, pattern, victim } => self.revoke(client, pattern, victim),
             Operation::Call { client, procedure, timeout, receive_progress, progress } => {
                 self.call(client, procedure, timeout, receive_progress, progress);
             }
@@ -130,6 +131,19 @@ impl Run {
         self.world.send(&name(client), Unregister { request, registration });
         assert_eq!(self.world.receive(&name(client)), Unregistered::answer(request).into());
         self.lose_seat(client, pattern);
+    }
+
+    fn revoke(&mut self, client: usize, pattern: usize, victim: usize) {
+        let Some(registration) = self.state.registrations.get(&pattern) else { return };
+        let has_seat = registration.seats.iter().any(|seat| seat.client == victim);
+        let args = vec![Value::from(registration.id.get()), Value::from(self.sessions[victim])];
+        let payload = Payload::new(args, Dict::new());
+        let procedure = "wamp.registration.remove_callee";
+        let request = self.world.call(&name(client), procedure, Dict::new(), payload);
+        let done = Expected::Done { request };
+        let failed = Expected::Failed { request, error: "wamp.error.no_such_session" };
+        self.expect(client, if has_seat { done } else { failed });
+        self.lose_seat(victim, pattern);
     }
 
     fn lose_seat(&mut self, client: usize, pattern: usize) {
@@ -353,7 +367,14 @@ impl Run {
         }
         self.state.late_pieces.retain(|call| call.caller != client);
         self.expected.retain(|(to, _)| *to != client);
-        self.world.join_able(&name(client), &features(client));
+        self.sessions[client] = self.world.join_able(&name(client), &features(client));
+    }
+
+    fn received(&mut self, client: usize, message: &Message) {
+        let is_it = |(to, expected): &(usize, Expected)| *to == client && expected.is(message);
+        let found = self.expected.iter().position(is_it);
+        let found = found.unwrap_or_else(|| panic!("{client} got {message:?}, not {:?}", self.expected));
+        self.expected.remove(found);
     }
 
     /// Everything that came was expected, everything expected came, and nothing waits that need not.
@@ -363,15 +384,7 @@ impl Run {
             while self.world.has_mail(&name(client)) {
                 match self.world.receive(&name(client)) {
                     Message::Invocation(invocation) => placed.extend(self.invocation(client, &invocation)),
-                    other => {
-                        let found = self
-                            .expected
-                            .iter()
-                            .position(|(to, expected)| *to == client && expected.is(&other));
-                        let found = found
-                            .unwrap_or_else(|| panic!("{client} got {other:?}, not {:?}", self.expected));
-                        self.expected.remove(found);
-                    }
+                    other => self.received(client, &other),
                 }
             }
         }
