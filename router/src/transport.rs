@@ -1,6 +1,9 @@
 //! What the connection needs of a transport: bytes to messages, messages to bytes. WebSocket and RawSocket are the two.
 //! Neither touches a socket once its handshake is done: `pipe` reads and writes.
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+mod autobahn_testsuite;
 pub(crate) mod pipe;
 pub(crate) mod rawsocket;
 pub(crate) mod stream;

@@ -129,6 +129,11 @@ impl Deframer {
             if let Ok(message) = &read {
                 self.count(message.len());
             }
+            if matches!(read, Ok(Message::Text(_) | Message::Binary(_))) && !memory.output.is_empty() {
+                // A ping comes before the end of the message that it interrupts, and so does its answer.
+                let answer = std::mem::take(&mut memory.output);
+                incoming.push_back(Incoming::Answer(Frame::Raw(answer.into())));
+            }
             let binary = self.subprotocol.serializer.is_binary();
             let last = match read {
                 Ok(Message::Text(text)) if !binary => match self.message(text.into(), incoming) {
@@ -270,4 +275,29 @@ pub(super) fn ping(output: &mut Vec<u8>) {
 pub(super) fn close(code: u16, output: &mut Vec<u8>) {
     let frame = CloseFrame { code: code.into(), reason: Utf8Bytes::default() };
     let _ = WsFrame::close(Some(frame)).format(output);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The answer to a ping in the midst of a message goes before what answers the message, even if all came at once.
+    #[test]
+    fn pings_are_answered_in_order() {
+        let frame = |first: u8, text: &[u8]| [&[first, 0x80 | text.len() as u8, 0, 0, 0, 0], text].concat();
+        let frames =
+            [frame(0x01, b"[1"), frame(0x89, b"now"), frame(0x80, b"]"), frame(0x89, b"then")].concat();
+        let mut incoming = VecDeque::new();
+        let json = Subprotocol { serializer: Serializer::Json, batched: false };
+        Deframer::new(json, 1 << 10).feed(&frames, &mut incoming);
+        incoming.retain(|item| !matches!(item, Incoming::Alive));
+        let seen: Vec<&[u8]> = incoming
+            .iter()
+            .map(|item| match item {
+                Incoming::Message(bytes) | Incoming::Answer(Frame::Raw(bytes)) => bytes.as_ref(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(seen, [&b"\x8a\x03now"[..], b"[1]", b"\x8a\x04then"]);
+    }
 }

@@ -3,7 +3,7 @@
 
 #![allow(
     clippy::print_stdout,
-    reason = "a test that is skipped says why; the programs of the quick start print"
+    reason = "a test says what it leaves out, and the programs of the quick start print"
 )]
 
 mod autobahn;

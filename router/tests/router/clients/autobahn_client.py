@@ -1,6 +1,6 @@
 """A stock autobahn client: uses each feature that the router announces, and prints what it sees.
 
-usage: autobahn_client.py URL SERIALIZER     with URL ws://... or rs://...
+usage: autobahn_client.py URL SERIALIZER     with URL ws://..., rs://... or unix:PATH
 Prints a line [case, what it saw] of JSON for each case; the test knows what should stand there. The last case ends
 when the router shuts down.
 """
@@ -31,12 +31,16 @@ def case(function):
 def transport():
     if URL.startswith("ws://"):
         return {"type": "websocket", "url": URL, "serializers": [SERIALIZER], "max_retries": 0}
-    host, port = URL.removeprefix("rs://").rsplit(":", 1)
+    if URL.startswith("unix:"):
+        endpoint = {"type": "unix", "path": URL.removeprefix("unix:")}
+    else:
+        host, port = URL.removeprefix("rs://").rsplit(":", 1)
+        endpoint = {"type": "tcp", "host": host, "port": int(port)}
     return {
         "type": "rawsocket",
-        "url": URL,
+        "url": "rs://localhost",
         "serializer": SERIALIZER,
-        "endpoint": {"type": "tcp", "host": host, "port": int(port)},
+        "endpoint": endpoint,
         "max_retries": 0,
     }
 

@@ -1,5 +1,5 @@
-//! autobahn for Python, the client that most Python programs of third parties use: over WebSocket and RawSocket, in each
-//! serializer.
+//! autobahn for Python, the client that most Python programs of third parties use: over WebSocket, RawSocket and
+//! RawSocket on a Unix socket, in each serializer.
 
 use ecep_proto::message::*;
 use ecep_proto::payload::Payload;
@@ -121,3 +121,4 @@ macro_rules! over {
 
 over!(websocket, |server| format!("ws://{}/ws", server.websocket));
 over!(rawsocket, |server| format!("rs://{}", server.rawsocket));
+over!(unix, |server| format!("unix:{}", server.unix.display()));
