@@ -109,6 +109,17 @@ impl Payload {
         }
     }
 
+    /// The same in bytes of its own: for whoever keeps it for long, since what came in a large frame, or was read together with others,
+    /// would keep all of that in memory.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        let Some(Arguments::Received(received)) = self.0.as_deref() else { return self.clone() };
+        let args = &received.frame[received.args.clone()];
+        let kwargs = &received.frame[received.kwargs.clone()];
+        let frame = Bytes::from([args, kwargs].concat());
+        Self::received(received.serializer, &frame, 0..args.len(), args.len()..frame.len())
+    }
+
     fn values(&self) -> Option<&Values> {
         self.0.as_deref().map(Arguments::values)
     }

@@ -10,6 +10,9 @@ use thiserror::Error;
 /// below, and a bound keeps tables and logs small.
 pub const MAX_URI_BYTES: usize = 255;
 
+/// Components of a wildcard. Ours have six at most; whoever looks for what covers a URI walks through those of all wildcards.
+pub const MAX_WILDCARD_COMPONENTS: usize = 16;
+
 /// How an URI is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Strictness {
@@ -89,6 +92,9 @@ pub enum UriError {
         /// What is allowed instead.
         allowed: &'static str,
     },
+    /// A wildcard with more than [`MAX_WILDCARD_COMPONENTS`].
+    #[error("a wildcard of {0} components is too long, {MAX_WILDCARD_COMPONENTS} are allowed")]
+    TooManyComponents(usize),
     /// More than [`MAX_URI_BYTES`].
     #[error("a URI of {0} bytes is too long, {MAX_URI_BYTES} are allowed")]
     TooLong(usize),
@@ -131,7 +137,14 @@ impl Uri {
         let named = match kind {
             Match::Exact => uri.as_str(),
             Match::Prefix => uri.strip_suffix('.').unwrap_or(&uri),
-            Match::Wildcard => return Ok(Self(uri)),
+            Match::Wildcard => {
+                let components = uri.split('.').count();
+                return if components > MAX_WILDCARD_COMPONENTS {
+                    Err(UriError::TooManyComponents(components))
+                } else {
+                    Ok(Self(uri))
+                };
+            }
         };
         if uri.is_empty() {
             return if kind == Match::Prefix { Ok(Self(uri)) } else { Err(UriError::Empty) };
@@ -198,6 +211,12 @@ mod tests {
         assert!(Uri::pattern("a..c", Match::Prefix, Strictness::Loose).is_err());
         assert!(Uri::pattern("a.b.", Match::Prefix, Strictness::Loose).is_ok());
         assert!(Uri::pattern("", Match::Prefix, Strictness::Loose).is_ok());
+        assert!(
+            Uri::pattern(".".repeat(MAX_WILDCARD_COMPONENTS - 1), Match::Wildcard, Strictness::Loose).is_ok()
+        );
+        assert!(
+            Uri::pattern(".".repeat(MAX_WILDCARD_COMPONENTS), Match::Wildcard, Strictness::Loose).is_err()
+        );
         assert!(Match::Wildcard.covers("a..c", "a.b.c"));
         assert!(!Match::Wildcard.covers("a..c", "a.b.c.d"));
         assert!(!Match::Wildcard.covers("a..c", "a.b"));

@@ -104,7 +104,7 @@ impl Framing {
 
     /// The messages of a batch, in order. After an error there are no more.
     pub const fn split(self, batch: Bytes) -> Messages {
-        Messages { framing: self, rest: Some(batch), first: true }
+        Messages { framing: self, rest: Some(batch), count: 0 }
     }
 }
 
@@ -117,17 +117,27 @@ pub enum BatchError {
     /// The last message is not ended.
     #[error("the byte {0:02x} must follow each message of a batch, the last one too")]
     Unterminated(u8),
+    /// A message of no bytes.
+    #[error("a message of a batch can't be empty")]
+    EmptyMessage,
+    /// More than [`MAX_BATCH_MESSAGES`].
+    #[error("a batch holds {MAX_BATCH_MESSAGES} messages at most")]
+    TooMany,
     /// A message is shorter than it claims to be.
     #[error("a batch ends inside of a message or of its length")]
     Truncated,
 }
+
+/// Messages of one batch: what is kept for each of them would outweigh a message of a few bytes.
+pub const MAX_BATCH_MESSAGES: usize = 65_536;
 
 /// The messages of a batch.
 #[derive(Clone, Debug)]
 pub struct Messages {
     framing: Framing,
     rest: Option<Bytes>,
-    first: bool,
+    /// How many there were.
+    count: usize,
 }
 
 impl Iterator for Messages {
@@ -137,9 +147,12 @@ impl Iterator for Messages {
         // It comes back if all is well.
         let mut rest = self.rest.take()?;
         if rest.is_empty() {
-            return self.first.then_some(Err(BatchError::Empty));
+            return (self.count == 0).then_some(Err(BatchError::Empty));
         }
-        self.first = false;
+        if self.count == MAX_BATCH_MESSAGES {
+            return Some(Err(BatchError::TooMany));
+        }
+        self.count += 1;
         let message = match self.framing {
             Framing::Separated(separator) => {
                 let Some(end) = rest.iter().position(|byte| *byte == separator) else {
@@ -157,6 +170,9 @@ impl Iterator for Messages {
                 rest.split_to(length as usize)
             }
         };
+        if message.is_empty() {
+            return Some(Err(BatchError::EmptyMessage));
+        }
         self.rest = Some(rest);
         Some(Ok(message))
     }
@@ -192,6 +208,10 @@ mod tests {
         for framing in [json, Framing::Sized] {
             assert_eq!(split(framing, b""), [Err(BatchError::Empty)]);
         }
+        assert_eq!(split(json, b"\x1e\x1e"), [Err(BatchError::EmptyMessage)]);
+        assert_eq!(split(Framing::Sized, &[0; 8]), [Err(BatchError::EmptyMessage)]);
+        let many = Bytes::from(b"1\x1e".repeat(MAX_BATCH_MESSAGES + 1));
+        assert_eq!(json.split(many).last(), Some(Err(BatchError::TooMany)));
     }
 
     /// autobahn for Python ends messages with 0x18, and understands nothing else.

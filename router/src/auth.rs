@@ -75,7 +75,8 @@ pub(crate) enum Admission {
 /// What became of somebody's access to a realm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
-    pub(crate) realm: String,
+    /// Every platform realm if there is none.
+    pub(crate) realm: Option<String>,
     pub(crate) authid: String,
     pub(crate) access: Access,
 }
@@ -117,15 +118,14 @@ impl Gatekeeper {
                     Some((role, _)) if *role != old_role => Access::Role((*role).to_owned()),
                     Some(_) => continue,
                 };
-                changes.push(Change { realm: realm.clone(), authid: authid.to_owned(), access });
+                changes.push(Change { realm: Some(realm.clone()), authid: authid.to_owned(), access });
             }
         }
         if let (Some(old), Some(new)) = (&old.platform, &self.platform)
             && !old.control_ticket.is(&new.control_ticket.0)
         {
             let access = Access::Revoked("the ticket of this client was changed");
-            let (realm, authid) = (platform::CONTROL.to_owned(), CONTROL_PLANE_AUTHID.to_owned());
-            changes.push(Change { realm, authid, access });
+            changes.push(Change { realm: None, authid: CONTROL_PLANE_AUTHID.to_owned(), access });
         }
         changes
     }

@@ -121,7 +121,8 @@ impl Connection {
 impl Client {
     async fn refuse(&self, abort: Abort, code: u16, inlet: &mut Inlet<'_>, outlet: &mut Outlet<'_>) {
         let message = abort.details.get("message").and_then(|message| message.as_str()).unwrap_or("");
-        tracing::info!(peer = %self.peer, reason = abort.reason, message, "client refused");
+        // Not as `message`, which would be printed as it is: the client chose some of it.
+        tracing::info!(peer = %self.peer, reason = abort.reason, why = message, "client refused");
         outlet.add(Frame::encode(self.serializer, &Message::Abort(abort)));
         if let Ok(Ok(())) = timeout(CLOSE_TIMEOUT, outlet.close(Some(code))).await {
             linger(inlet).await;

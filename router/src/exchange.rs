@@ -28,6 +28,11 @@ pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a message counts for in the realm's inbox besides its bytes: about what the shortest one takes when decoded.
 const MESSAGE_COST: usize = 256;
 
+/// How many messages, and of what cost, are handed on at once: what was read with one of them may have filled queues, and the next piece
+/// waits for these.
+const PIECE_MESSAGES: usize = 256;
+const PIECE_COST: usize = 256 << 10;
+
 /// A joined session.
 pub(crate) struct Exchange<'a> {
     pub(crate) session: SessionKey,
@@ -54,13 +59,10 @@ impl<'a> Exchange<'a> {
         loop {
             inlet.fill().await;
             self.seen.store(true, Ordering::Relaxed);
-            let (mut messages, mut cost, mut end) = (Vec::new(), 0, None);
+            let (mut messages, mut end) = (Vec::new(), None);
             while let Some(incoming) = inlet.incoming.pop_front() {
                 match incoming {
-                    Incoming::Message(bytes) => {
-                        cost += bytes.len() + MESSAGE_COST;
-                        messages.push(bytes);
-                    }
+                    Incoming::Message(bytes) => messages.push(bytes),
                     Incoming::Answer(frame) => match self.outbound.push(frame) {
                         Pushed::Queued(writer) | Pushed::Congested(writer) => {
                             if let Some(writer) = writer {
@@ -83,8 +85,20 @@ impl<'a> Exchange<'a> {
             inlet.shrink();
             self.paused.store(true, Ordering::Relaxed);
             let count = messages.len();
-            if !messages.is_empty() {
-                self.pass_on(messages, cost).await;
+            let mut rest = messages.into_iter().peekable();
+            while rest.peek().is_some() {
+                let (mut piece, mut cost) = (Vec::new(), 0);
+                while piece.len() < PIECE_MESSAGES
+                    && cost < PIECE_COST
+                    && let Some(message) = rest.next()
+                {
+                    cost += message.len() + MESSAGE_COST;
+                    piece.push(message);
+                }
+                self.pass_on(piece, cost).await;
+                if rest.peek().is_some() {
+                    self.give_way().await;
+                }
             }
             match end {
                 None => {}
@@ -96,13 +110,18 @@ impl<'a> Exchange<'a> {
                 }
                 Some(_) => return,
             }
-            self.gate.pass().await;
-            self.outbound.calm().await;
+            self.give_way().await;
             if let Some(wait) = rate.spend(count, std::time::Instant::now) {
                 tokio::time::sleep(wait).await;
             }
             self.paused.store(false, Ordering::Relaxed);
         }
+    }
+
+    /// Waits for the queues that this session has filled, and for its own.
+    async fn give_way(&self) {
+        self.gate.pass().await;
+        self.outbound.calm().await;
     }
 
     async fn pass_on(&self, encoded: Vec<Bytes>, cost: usize) {

@@ -119,14 +119,18 @@ impl Hub {
     /// Puts new roles and limits into force, and ends or moves the sessions of those whose access has changed.
     pub(crate) async fn reconfigure(&self, configs: RealmConfigs, changes: &[Change]) {
         for Change { realm, authid, .. } in changes {
-            self.revocations.add(Some(realm), authid);
+            self.revocations.add(realm.as_deref(), authid);
         }
         let running: Vec<(Inbox, RealmConfig, Vec<Change>)> = {
             let mut running = self.running();
             running.configs = configs;
             let Running { configs, realms, .. } = &*running;
+            let concerns = |change: &Change, name: &str| match &change.realm {
+                Some(realm) => realm == name,
+                None => platform::is_platform_realm(name),
+            };
             let changes =
-                |name: &str| changes.iter().filter(|change| change.realm == name).cloned().collect();
+                |name: &str| changes.iter().filter(|change| concerns(change, name)).cloned().collect();
             let told = |(name, entry): (&String, &Entry)| {
                 Some((entry.inbox.clone(), configs.get(name)?, changes(name)))
             };

@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use crate::config::Address;
+use crate::outbound::SEND_BUFFER;
 use crate::transport::stream::Stream;
 
 /// A socket that listens.
@@ -55,6 +57,8 @@ impl Listener {
                 // Messages are small and wait for answers: they must not wait for each other. Where it can't be set,
                 // they do.
                 let _ = stream.set_nodelay(true);
+                // Where it can't be set, a slow client is judged by larger steps.
+                let _ = set_socket_send_buffer_size(&stream, SEND_BUFFER);
                 Ok((Stream::Tcp(stream), peer.to_string()))
             }
             Self::Unix(listener, _) => {

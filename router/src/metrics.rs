@@ -180,13 +180,6 @@ impl Metrics {
                 "Bytes of messages to sessions.",
                 single(&self.sent_bytes),
             ),
-            // There is no place in the code that drops one: the series is there to be watched all the same.
-            (
-                "ecep_router_dropped_total",
-                "counter",
-                "Messages dropped without telling anybody: none, ever.",
-                0,
-            ),
         ] {
             head(&mut text, name, kind, help);
             let _ = writeln!(text, "{name} {value}");

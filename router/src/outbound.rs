@@ -26,8 +26,13 @@ use crate::config::Limits;
 const CONGESTED_PART: usize = 16;
 
 /// How long a client may take no bytes before it slows nobody any more: publishers, callees and whoever else sends to
-/// it. A healthy client takes some many times in this; one that does not has no claim on other people's time.
-pub(crate) const SENDER_GRACE: Duration = Duration::from_millis(250);
+/// it. What the system keeps for a socket ([`SEND_BUFFER`]) is taken in steps of a third: at 100 KB a second one comes in less than
+/// this. A client that is slower has no claim on other people's time.
+pub(crate) const SENDER_GRACE: Duration = Duration::from_secs(1);
+
+/// What the system may keep for a TCP client, in bytes, before it is the router that keeps it: Linux would take 4 MB of each, and say so
+/// only when a third is free. It doubles this for its own books. A line of 100 ms carries two megabytes a second with it.
+pub(crate) const SEND_BUFFER: usize = 128 << 10;
 
 /// How long a callee may take no bytes before it does not slow callers any more, whose calls to others wait as well;
 /// after it calls are refused.

@@ -102,7 +102,8 @@ pub fn rules(role: Role, home: Home) -> Vec<Rule> {
         }
     }
     if home == Home::Tenant && role == Role::Device {
-        // A device asks whether anybody watches before it tells its statistics.
+        // A device asks whether anybody watches before it tells its statistics. So it can learn which topics of its tenant are subscribed
+        // to, and by which session ids: not by whom, nothing that is published, and nothing of another tenant.
         rules.extend([
             exact(SUBSCRIPTION_MATCH, Action::Call),
             exact(SUBSCRIPTION_ON_CREATE, Action::Subscribe),

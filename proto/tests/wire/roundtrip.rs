@@ -143,3 +143,22 @@ fn undefined_is_null() {
         other => panic!("{other:?}"),
     }
 }
+
+/// Whoever keeps a payload for long keeps its bytes, not the frame that it came in.
+#[test]
+fn a_detached_payload_leaves_its_frame() {
+    for serializer in Serializer::ALL {
+        for payload in
+            [Payload::of(7_u64), Payload::new(vec![], Dict::from([("key".into(), Value::from("value"))]))]
+        {
+            let (request, options) = (RequestId::FIRST, Dict::new());
+            let topic = "com.".to_owned() + &"x".repeat(200);
+            let frame =
+                serializer.encode(&Publish { request, options, topic, payload: payload.clone() }.into());
+            let Ok(Message::Publish(publish)) = serializer.decode(frame) else { panic!("{serializer:?}") };
+            let detached = publish.payload.detached();
+            assert!(publish.payload.frame_bytes().unwrap() > 200 && detached.frame_bytes().unwrap() < 20);
+            assert_eq!(detached, payload, "{serializer:?}");
+        }
+    }
+}

@@ -120,6 +120,17 @@ impl Client {
         self.send_bytes(&bytes).await;
     }
 
+    /// Sends messages in one frame, over a batched subprotocol.
+    pub async fn send_batch(&mut self, messages: impl Iterator<Item = Message>) {
+        let framing = self.batches.expect("a batched subprotocol");
+        let mut batch = Vec::new();
+        messages.for_each(|message| framing.append(&self.serializer.encode(&message), &mut batch));
+        match &mut self.io {
+            Io::WebSocket(stream) => stream.send(Ws::binary(batch)).await.unwrap(),
+            Io::RawSocket(..) => panic!("RawSocket has no batches"),
+        }
+    }
+
     /// Sends what may be no message at all.
     pub async fn send_bytes(&mut self, bytes: &[u8]) {
         let batch = self.batches.map(|framing| {

@@ -224,15 +224,17 @@ async fn count(reading: &mut tokio::net::TcpStream) -> Option<usize> {
 
 /// A client with a small window, so that what it does not read waits in the router and not in the operating system.
 async fn join_on_a_narrow_line(server: &Server, then: &Message) -> tokio::net::TcpStream {
-    join_with_room(server, then, 16 << 10).await
+    join_with_room(server, then, Some(16 << 10)).await
 }
 
-/// A subscriber for which the system keeps that many bytes. With less than a segment of the loopback (64 KiB) everything waits for
+/// A subscriber for which the system keeps that many bytes, or as many as it likes. With less than a segment of the loopback (64 KiB) everything waits for
 /// the system's probes of a closed window, which come ever more seldom.
-async fn join_with_room(server: &Server, then: &Message, bytes: u32) -> tokio::net::TcpStream {
+async fn join_with_room(server: &Server, then: &Message, bytes: Option<u32>) -> tokio::net::TcpStream {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(bytes).unwrap();
+    bytes.map_or(Ok(()), |bytes| socket.set_recv_buffer_size(bytes)).unwrap();
     let mut stream = socket.connect(server.rawsocket).await.unwrap();
+    // Header and message are written apart: the second one would wait for the first one's acknowledgement.
+    stream.set_nodelay(true).unwrap();
     let serializer = Serializer::MsgPack;
     stream.write_all(&[0x7f, 0xf2, 0, 0]).await.unwrap();
     stream.read_exact(&mut [0; 4]).await.unwrap();
@@ -270,6 +272,54 @@ async fn a_slow_line_loses_nothing() {
         publisher.publish("com.topic", Payload::of(content.as_str())).await;
     }
     within("every event", reading).await.unwrap();
+    server.stop().await;
+}
+
+/// The same on a socket as the system makes it: it keeps megabytes for each end, and tells of room in large steps.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_line_with_large_buffers_loses_nothing() {
+    const EVENTS: usize = 6_000;
+    let limits = Limits { max_message_bytes: 64 << 10, max_queue_bytes: 1 << 20, ..Limits::default() };
+    let server = Server::start(Config { limits, ..Config::default() }).await;
+    let subscribe = Subscribe { request: RequestId::FIRST, options: Dict::new(), topic: "com.topic".into() };
+    let mut slow = join_with_room(&server, &subscribe.into(), None).await;
+    let reading = tokio::spawn(async move {
+        // A megabyte a second.
+        let mut pace = tokio::time::interval(Duration::from_millis(1));
+        for number in 0..EVENTS {
+            pace.tick().await;
+            assert!(count(&mut slow).await.is_some(), "closed after {number} events");
+        }
+        slow
+    });
+    let mut publisher = join(&server).await;
+    let content = "x".repeat(1 << 10);
+    for _ in 0..EVENTS {
+        publisher.publish("com.topic", Payload::of(content.as_str())).await;
+    }
+    within("every event", reading).await.unwrap();
+    server.stop().await;
+}
+
+/// What one frame holds is not handed on at once: a subscriber that reads all the time gets all of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frame_of_many_publications_closes_nobody() {
+    const EVENTS: usize = 60_000;
+    let limits = Limits { max_queue_messages: 4_096, ..Limits::default() };
+    let server = Server::start(Config { limits, ..Config::default() }).await;
+    let subscribe = Subscribe { request: RequestId::FIRST, options: Dict::new(), topic: "com.topic".into() };
+    let mut subscriber = join_with_room(&server, &subscribe.into(), None).await;
+    let mut publisher = Client::connect_batched(server.websocket, Serializer::MsgPack).await;
+    publisher.join(REALM).await;
+    let publish = |number| {
+        let request = RequestId::new(number).unwrap();
+        Publish { request, options: Dict::new(), topic: "com.topic".into(), payload: Payload::default() }
+            .into()
+    };
+    publisher.send_batch((1..=EVENTS as u64).map(publish)).await;
+    for number in 0..EVENTS {
+        assert!(count(&mut subscriber).await.is_some(), "closed after {number} events");
+    }
     server.stop().await;
 }
 
@@ -323,7 +373,7 @@ async fn large_events_for_many(subscribers: usize, events: usize) {
     let subscribe = Subscribe { request: RequestId::FIRST, options: Dict::new(), topic: "com.topic".into() };
     let mut reading = tokio::task::JoinSet::new();
     for _ in 0..subscribers {
-        let mut subscriber = join_with_room(&server, &subscribe.clone().into(), 256 << 10).await;
+        let mut subscriber = join_with_room(&server, &subscribe.clone().into(), Some(256 << 10)).await;
         reading.spawn(async move {
             for number in 0..events {
                 assert!(count(&mut subscriber).await.is_some(), "closed after {number} events");

@@ -11,7 +11,7 @@ use ecep_proto::value::{Dict, Value};
 use ecep_router::{Config, PlatformConfig, TransportKind};
 use tokio::task::JoinHandle;
 
-use crate::client::{Client, dict, reason};
+use crate::client::{Client, dict, reason, within};
 use crate::server::Server;
 
 const CONTROL_TICKET: &str = "the control plane's own ticket";
@@ -139,6 +139,25 @@ async fn the_control_plane_proves_itself() {
     let mut client = platform.connect().await;
     client.hello(CONTROL, dict(&[crate::client::roles()])).await;
     assert_eq!(client.aborted().await.0, "wamp.error.no_matching_auth_method", "not anonymously");
+    platform.server.stop().await;
+}
+
+/// Whoever has stolen the control plane's ticket is out of every realm once there is another one.
+#[tokio::test]
+async fn another_control_ticket_ends_all_sessions_of_the_old_one() {
+    let platform = Platform::start().await;
+    let in_control = platform.join(CONTROL, CONTROL_PLANE_AUTHID, CONTROL_TICKET).await;
+    let of_tenant = platform.join(&tenant("acme"), CONTROL_PLANE_AUTHID, CONTROL_TICKET).await;
+    let file = &platform.server.config.platform.as_ref().unwrap().control_ticket_file;
+    std::fs::write(file, "another ticket").unwrap();
+    let reloading = platform.server.reloader.reload(platform.server.config.clone());
+    within("the new ticket", reloading).await.unwrap();
+    for mut client in [in_control, of_tenant] {
+        assert!(
+            matches!(client.receive().await, Message::Goodbye(goodbye) if goodbye.reason == "wamp.close.killed")
+        );
+    }
+    platform.join(CONTROL, CONTROL_PLANE_AUTHID, "another ticket").await;
     platform.server.stop().await;
 }
 

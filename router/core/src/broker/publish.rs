@@ -95,7 +95,7 @@ pub(super) struct Audience {
 /// An event as it goes out.
 #[derive(Clone, Debug)]
 pub(super) struct Publication {
-    id: PublicationId,
+    pub(super) id: PublicationId,
     pub(super) details: Dict,
     pub(super) payload: Payload,
     pub(super) audience: Audience,

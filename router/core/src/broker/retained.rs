@@ -78,11 +78,12 @@ impl Retained {
         publisher: &Session,
         event: &Publication,
     ) -> Result<(), Failure> {
+        let event = Publication { payload: event.payload.detached(), ..event.clone() };
         let except = event.audience.except.map(|_| publisher.id);
         let of_filter = event.audience.filter.as_deref().map_or(0, Filter::size);
         let of_event = size::of_payload(&event.payload) + size::of_dict(&event.details);
         let bytes = size_of::<Entry>() + topic.len() + of_filter + of_event;
-        let entry = Entry { event: event.clone(), except, bytes };
+        let entry = Entry { event, except, bytes };
         let known = self.by_topic.get(topic).map_or(&[][..], Vec::as_slice);
         let stays = survivors(known, &entry, publisher);
         let kept = || known.iter().zip(&stays).filter(|(_, stays)| **stays).map(|(entry, _)| entry);

@@ -167,13 +167,15 @@ impl Dealer {
                 let details = details(cx, call, invoked, &kept.wish);
                 invoke(cx, caller, invoked, call.registration, details, message.payload);
             }
-            Place::Waiting if self.calls.can_keep(caller, kept::weight(&message.payload)) => {
-                self.calls.keep(key, message.payload);
-            }
             Place::Waiting => {
-                let text =
-                    "no callee has room, and too much of the call waits for one already; try again later";
-                self.end(cx, key, LIMIT_EXCEEDED, text);
+                let payload = message.payload.detached();
+                if self.calls.can_keep(caller, kept::weight(&payload)) {
+                    self.calls.keep(key, payload);
+                } else {
+                    let text =
+                        "no callee has room, and too much of the call waits for one already; try again later";
+                    self.end(cx, key, LIMIT_EXCEEDED, text);
+                }
             }
             Place::Abandoned(_) => {}
         }
@@ -183,10 +185,13 @@ impl Dealer {
     /// What is kept of a call; its payload only if there is room for it.
     fn kept(&self, caller: SessionKey, wish: Wish, keep_payload: bool, payload: &Payload) -> Kept {
         let mut kept = Kept { wish, ..Kept::default() };
-        let weight = if keep_payload { kept::weight(payload) } else { 0 };
-        if keep_payload && self.calls.can_keep(caller, weight) {
-            kept.payloads.push_back(payload.clone());
-            kept.weight = weight;
+        if keep_payload {
+            let payload = payload.detached();
+            let weight = kept::weight(&payload);
+            if self.calls.can_keep(caller, weight) {
+                kept.payloads.push_back(payload);
+                kept.weight = weight;
+            }
         }
         kept
     }
