@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ecep_proto::api::auth::Transport;
 use ecep_proto::codec::Serializer;
-use ecep_proto::error::{CLOSE_SYSTEM_SHUTDOWN, NO_SUCH_REALM, PROTOCOL_VIOLATION, TIMEOUT};
+use ecep_proto::error::{CLOSE_SYSTEM_SHUTDOWN, NO_SUCH_REALM, PROTOCOL_VIOLATION, TIMEOUT, UNAVAILABLE};
 use ecep_proto::message::{Abort, Message};
 use ecep_router_core::abort;
 use ecep_router_core::features::Features;
@@ -24,6 +24,7 @@ use crate::outbound::{Frame, Outbound};
 use crate::rate::Rate;
 use crate::realm_task::{Gate, ToRealm};
 use crate::revocations::Mark;
+use crate::room::Room;
 use crate::transport::pipe::{Inlet, Outlet};
 use crate::transport::stream::Stream;
 use crate::transport::{Deframer, Framer, Incoming, websocket};
@@ -92,7 +93,8 @@ impl Connection {
         let limits = shared.limits.get();
         deframer.limit(limits.max_message_bytes.min(limits.max_greeting_bytes));
         let (read, write) = stream.split();
-        let (mut inlet, mut outlet) = (Inlet::new(read, deframer), Outlet::new(write, framer));
+        let (mut inlet, mut outlet) =
+            (Inlet::new(read, deframer, Room::new(shared.hub.budget.clone())), Outlet::new(write, framer));
         let client = Client { kind, peer, serializer, peer_limit, deadline };
         let mark = shared.hub.revocations.mark();
         // Boxed, as a session lasts much longer than its greeting and needs less.
@@ -173,6 +175,9 @@ impl Client {
                 }
                 Incoming::Alive => {}
                 Incoming::Violation(wrong) => return Err(violation(&wrong.reason, wrong.code)),
+                Incoming::NoRoom(reason) => {
+                    return Err(Rejection::Abort(abort(UNAVAILABLE, &reason.to_string()), websocket::NORMAL));
+                }
                 Incoming::Closed => return Err(Rejection::Silent("hung up before it joined")),
             }
         }

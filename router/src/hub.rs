@@ -201,6 +201,11 @@ impl Seat {
         &self.hub.metrics
     }
 
+    /// The memory of all clients' queues.
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.hub.budget
+    }
+
     /// Tells the realm something; waits while its inbox is full. A realm can't end while there is a seat.
     pub(crate) async fn tell(&self, what: ToRealm) {
         let _ = self.inbox.sender.send(what).await;

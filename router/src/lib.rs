@@ -23,12 +23,14 @@ mod realm_configs;
 mod realm_task;
 mod reload;
 mod revocations;
+mod room;
 mod server;
 mod slots;
 mod transport;
 
 pub use config::{
-    Address, Config, ConfigError, HttpConfig, Limits, Listen, PlatformConfig, RealmConfig, TransportKind,
+    Address, AllowedOrigin, Config, ConfigError, HttpConfig, Limits, Listen, PlatformConfig, RealmConfig,
+    TransportKind,
 };
 pub use reload::{ReloadError, Reloader};
 pub use server::{BindError, Router};

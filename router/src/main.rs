@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
-use ecep_router::{Config, Listen, Reloader, Router, TransportKind};
+use ecep_router::{AllowedOrigin, Config, Listen, Reloader, Router, TransportKind};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -114,17 +114,19 @@ async fn dev(ws: SocketAddr, raw: SocketAddr) -> anyhow::Result<()> {
     }
     let config = Config {
         listen: vec![
-            Listen { kind: TransportKind::WebSocket, address: ws.into() },
-            Listen { kind: TransportKind::RawSocket, address: raw.into() },
+            // Or any page in a browser on this machine could do everything, too.
+            Listen {
+                allowed_origins: vec![AllowedOrigin::Loopback],
+                ..Listen::new(TransportKind::WebSocket, ws.into())
+            },
+            Listen::new(TransportKind::RawSocket, raw.into()),
         ],
         realm: vec![Config::open_realm(DEV_REALM)],
         ..Config::default()
     };
     let hint = format!(
-        "Realm {DEV_REALM} is open to anonymous WAMP clients. With autobahn for Python, for instance:\n  \
-         pip install autobahn[twisted,serialization]\n  \
-         wamp --url ws://{ws} --realm {DEV_REALM} subscribe com.example.topic\n  \
-         wamp --url ws://{ws} --realm {DEV_REALM} publish com.example.topic hello\n"
+        "Realm {DEV_REALM} is open to anonymous WAMP clients, and to pages of this machine.\n\
+         Programs to begin with, in Python, JavaScript and Rust: docs/router-quickstart.md\n"
     );
     serve(config, &hint, None).await
 }

@@ -43,6 +43,8 @@ const CODES: usize = Yield::CODE as usize + 1;
 pub(crate) enum Expelled {
     /// It did not read what it was sent.
     SlowReader,
+    /// It was too slow to send a message for which others wanted the room, or had no room for one.
+    NoRoom,
     /// It gave no sign of life.
     Silent,
     /// It broke the protocol.
@@ -54,8 +56,9 @@ pub(crate) enum Expelled {
 }
 
 impl Expelled {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 6] = [
         (Self::SlowReader, "slow_reader"),
+        (Self::NoRoom, "no_room"),
         (Self::Silent, "silent"),
         (Self::Violation, "violation"),
         (Self::AccessEnded, "access_ended"),
@@ -161,7 +164,12 @@ impl Metrics {
         let single = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         for (name, kind, help, value) in [
             ("ecep_router_connections", "gauge", "Open connections.", connections as u64),
-            ("ecep_router_queue_bytes", "gauge", "Bytes that wait for clients.", queue_bytes as u64),
+            (
+                "ecep_router_queue_bytes",
+                "gauge",
+                "Bytes that wait for clients, and of messages that have come in part.",
+                queue_bytes as u64,
+            ),
             (
                 "ecep_router_refused_total",
                 "counter",

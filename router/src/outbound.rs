@@ -25,18 +25,15 @@ use crate::config::Limits;
 /// are slowed.
 const CONGESTED_PART: usize = 16;
 
-/// How long a client may take no bytes before it slows nobody any more: publishers, callees and whoever else sends to
-/// it. What the system keeps for a socket ([`SEND_BUFFER`]) is taken in steps of a third: at 100 KB a second one comes in less than
-/// this. A client that is slower has no claim on other people's time.
-pub(crate) const SENDER_GRACE: Duration = Duration::from_secs(1);
+/// How long a client may take no bytes before it slows nobody any more: not who publishes, answers or calls, and not a
+/// caller's calls to others, which wait as well. After it calls to it are refused. What the system keeps for a socket
+/// ([`SEND_BUFFER`]) is taken in steps of a third: at 100 KB a second one comes in less than this. A client that is
+/// slower has no claim on other people's time.
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
 /// What the system may keep for a TCP client, in bytes, before it is the router that keeps it: Linux would take 4 MB of each, and say so
 /// only when a third is free. It doubles this for its own books. A line of 100 ms carries two megabytes a second with it.
 pub(crate) const SEND_BUFFER: usize = 128 << 10;
-
-/// How long a callee may take no bytes before it does not slow callers any more, whose calls to others wait as well;
-/// after it calls are refused.
-pub(crate) const CALL_GRACE: Duration = Duration::from_secs(1);
 
 /// How many bytes the writer takes at once: large enough to spare system calls, small enough to be bearable for every
 /// client. While the budget of all queues is tight, a queue is congested from here on.
@@ -339,11 +336,11 @@ impl Outbound {
     /// Whether callers have waited long enough for a client that takes nothing.
     pub(crate) fn is_stalled(&self) -> bool {
         let state = self.state();
-        state.congested && state.blocked_since.is_some_and(|since| since.elapsed() >= CALL_GRACE)
+        state.congested && state.blocked_since.is_some_and(|since| since.elapsed() >= GRACE)
     }
 
-    /// Waits while the queue is congested, but only as long as the client takes something now and then.
-    pub(crate) async fn calm_within(&self, grace: Duration) {
+    /// Waits while the queue is congested, but only as long as the client takes something in every [`GRACE`].
+    pub(crate) async fn calm_within_grace(&self) {
         loop {
             let relieved = self.relieved.notified();
             let again = {
@@ -352,7 +349,7 @@ impl Outbound {
                     return;
                 }
                 let now = Instant::now();
-                let end = state.blocked_since.map_or(now, |since| since) + grace;
+                let end = state.blocked_since.map_or(now, |since| since) + GRACE;
                 if end <= now {
                     return;
                 }

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use ecep_proto::codec::Serializer;
 use ecep_proto::error::PROTOCOL_VIOLATION;
@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use crate::auth::{Access, Change};
 use crate::budget::Budget;
 use crate::metrics::{Expelled, Metrics, RealmReport};
-use crate::outbound::{CALL_GRACE, Frame, Outbound, Pushed, SENDER_GRACE};
+use crate::outbound::{Frame, Outbound, Pushed};
 
 /// How many inputs may wait for a realm.
 pub(crate) const INBOX_MESSAGES: usize = 1024;
@@ -31,30 +31,23 @@ const TURN_INPUTS: usize = 64;
 const TURN_MESSAGES: usize = 256;
 
 /// Who slows a session down: the congested queues that it sent to last, each for as long as its client takes something
-/// in every such grace.
+/// in every [`GRACE`](crate::outbound::GRACE).
 #[derive(Debug, Default)]
-pub(crate) struct Gate(Mutex<Vec<Slowed>>);
-
-#[derive(Debug)]
-struct Slowed {
-    by: Arc<Outbound>,
-    grace: Duration,
-}
+pub(crate) struct Gate(Mutex<Vec<Arc<Outbound>>>);
 
 impl Gate {
-    fn wait_for(&self, by: &Arc<Outbound>, grace: Duration) {
+    fn wait_for(&self, queue: &Arc<Outbound>) {
         let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match queues.iter_mut().find(|known| Arc::ptr_eq(&known.by, by)) {
-            Some(known) => known.grace = known.grace.max(grace),
-            None => queues.push(Slowed { by: by.clone(), grace }),
+        if !queues.iter().any(|known| Arc::ptr_eq(known, queue)) {
+            queues.push(queue.clone());
         }
     }
 
     /// Waits for the queues that the session has congested.
     pub(crate) async fn pass(&self) {
         let queues = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        for Slowed { by, grace } in queues {
-            by.calm_within(grace).await;
+        for queue in queues {
+            queue.calm_within_grace().await;
         }
     }
 }
@@ -292,11 +285,10 @@ impl RealmTask {
             (Pushed::Queued(writer), _) => self.writers.extend(writer),
             (Pushed::Congested(writer), _) => {
                 self.writers.extend(writer);
-                let grace = if invocation.is_some() { CALL_GRACE } else { SENDER_GRACE };
                 if let Some(sender) = cause.filter(|cause| *cause != to)
                     && let Some(sender) = self.clients.get(sender.0)
                 {
-                    sender.gate.wait_for(&client.outbound, grace);
+                    sender.gate.wait_for(&client.outbound);
                 }
             }
             // A flood of calls must not cost the callee its session.

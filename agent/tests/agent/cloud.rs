@@ -177,7 +177,7 @@ async fn start_router(
 ) -> (SocketAddr, (CancellationToken, JoinHandle<()>)) {
     let address = (Ipv4Addr::LOCALHOST, port).into();
     let config = Config {
-        listen: vec![Listen { kind: TransportKind::WebSocket, address }],
+        listen: vec![Listen::new(TransportKind::WebSocket, address)],
         platform: Some(PlatformConfig { control_ticket_file: folder.path().join("ticket") }),
         ..Config::default()
     };

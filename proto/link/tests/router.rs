@@ -42,10 +42,7 @@ struct TestRouter {
 impl TestRouter {
     async fn start(ticket_file: PathBuf, port: u16) -> Self {
         let config = Config {
-            listen: vec![Listen {
-                kind: TransportKind::WebSocket,
-                address: (Ipv4Addr::LOCALHOST, port).into(),
-            }],
+            listen: vec![Listen::new(TransportKind::WebSocket, (Ipv4Addr::LOCALHOST, port).into())],
             platform: Some(PlatformConfig { control_ticket_file: ticket_file }),
             ..Config::default()
         };
