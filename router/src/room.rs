@@ -1,26 +1,27 @@
 //! Room for messages of which only a part has come: how much of all memory they take together, and who goes when
 //! others need it.
 //!
-//! A message that has not come whole with one read asks for room for all of it, as its length is known, and nothing more is read until
-//! there is some. Policy: a few bytes are everybody's own ([`FREE_BYTES`]). What all take beyond them counts in the
-//! budget of the queues, and is half of it at the most, so that there is always room for the largest message. When
-//! that is taken, connections wait in line. While any does, whoever has had room for longer than [`HOLD`] is closed: so
-//! nobody can keep others out by messages that never end, and nobody waits for ever. The line is bounded in length
-//! ([`LINE`]) and time ([`WAIT`]).
+//! A message that has not come whole with one read asks for room for all of it, as its length is known, and nothing more
+//! is read until there is some. Policy: a few bytes are everybody's own ([`FREE_BYTES`]). What all take beyond them
+//! counts in the budget of the queues, and is half of it at the most, so that there is always room for the largest
+//! message. When that is taken, connections wait, and the last one to come is the first to go on: so those who send
+//! fast get through, however many others wait with messages that never end. While any waits, whoever has room and has
+//! sent nothing for a [`GRACE`], or has had it for longer than [`HOLD`], is closed: nobody waits for ever. Those who wait
+//! are bounded in number ([`MAX_WAITING`]) and time ([`WAIT`]).
 
-use std::collections::BTreeMap;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use slab::Slab;
 use thiserror::Error;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::budget::Budget;
+use crate::outbound::GRACE;
 
 /// What every connection may hold of a message without asking: enough for all but the longest messages of a plant, and
 /// 80 MiB for 20,000 connections.
@@ -30,23 +31,26 @@ pub(crate) const FREE_BYTES: usize = 4 << 10;
 /// takes two of the largest messages, and the budget a queue, so this is one of them at least.
 const BUDGET_PART: usize = 2;
 
-/// How long a message may take to come while others wait for its room. The largest one (4 MiB by default) comes in
-/// this time at 800 KB a second; when nobody waits, it may take as long as it likes.
+/// How long a message may take to come while others wait for room. The largest one (4 MiB by default) comes in this time
+/// at 800 KB a second; when nobody waits, it may take as long as it likes.
 const HOLD: Duration = Duration::from_secs(5);
 
-/// How long a connection waits for room: all who had some when it began have gone by half of it.
+/// How long a connection waits for room: twice as long as anybody keeps it from others.
 const WAIT: Duration = Duration::from_secs(10);
 
+/// How often those who wait look for somebody who must go: a part of a [`GRACE`].
+const LOOK: Duration = Duration::from_millis(200);
+
 /// How many connections wait at once. Each has one read in hand, 64 KiB, which is counted nowhere: 64 MiB in all.
-const LINE: usize = 1024;
+const MAX_WAITING: usize = 1024;
 
 /// Why a client is closed: for it to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum NoRoom {
     /// It had some for too long.
     #[error(
-        "a message took more than 5 s to come while others waited for its room (limits.max_total_queue_bytes): send \
-         it faster, or in smaller ones"
+        "a message did not come fast enough while others waited for its room (limits.max_total_queue_bytes): send it \
+         without a pause, or in smaller ones"
     )]
     TooSlow,
     /// It got none.
@@ -57,65 +61,105 @@ pub(crate) enum NoRoom {
     Full,
 }
 
-/// When a connection got room, and which it is.
-type Turn = (Instant, u64);
-
 /// The room of all connections.
 #[derive(Debug)]
-pub(crate) struct Rooms {
-    /// What is left of it, in bytes. Another one takes its place when the limit changes: who has room from the old one
-    /// gives it back there.
-    left: Mutex<Arc<Pool>>,
-    line: Semaphore,
-    /// Who has some, the longest first, and how it is told to go.
-    holders: Mutex<BTreeMap<Turn, CancellationToken>>,
-    next: AtomicU64,
+pub(crate) struct Rooms(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    size: usize,
+    taken: usize,
+    /// The last one is the first to get some.
+    waiting: Vec<Waiter>,
+    holders: Slab<Holder>,
+    looked: Option<Instant>,
 }
 
 #[derive(Debug)]
-struct Pool {
-    bytes: Arc<Semaphore>,
-    size: usize,
+struct Waiter {
+    bytes: usize,
+    /// Told when the bytes are its own.
+    granted: oneshot::Sender<Grant>,
 }
 
-impl Pool {
-    fn new(budget: usize) -> Arc<Self> {
-        let size = budget / BUDGET_PART;
-        Arc::new(Self { bytes: Arc::new(Semaphore::new(size)), size })
+#[derive(Debug)]
+struct Holder {
+    since: Instant,
+    /// When something came last.
+    moved: Instant,
+    /// Somebody else needs the room.
+    ended: CancellationToken,
+}
+
+/// Some bytes of the room, given back when it is dropped.
+#[derive(Debug)]
+struct Grant {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        self.budget.give_back(self.bytes);
+        self.budget.rooms.state().taken -= self.bytes;
+        self.budget.rooms.grant(&self.budget);
     }
 }
 
 impl Rooms {
     pub(crate) fn new(budget: usize) -> Self {
-        let (left, line) = (Mutex::new(Pool::new(budget)), Semaphore::new(LINE));
-        Self { left, line, holders: Mutex::default(), next: AtomicU64::new(0) }
+        let (waiting, holders) = (Vec::new(), Slab::new());
+        Self(Mutex::new(State { size: budget / BUDGET_PART, taken: 0, waiting, holders, looked: None }))
     }
 
+    /// Another limit from now on.
     pub(crate) fn set_budget(&self, budget: usize) {
-        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Pool::new(budget);
+        self.state().size = budget / BUDGET_PART;
     }
 
-    fn pool(&self) -> Arc<Pool> {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// No code that holds the lock can panic half-way through a change.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn holders(&self) -> MutexGuard<'_, BTreeMap<Turn, CancellationToken>> {
-        self.holders.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// When the next one has had room for too long.
-    fn next_end(&self) -> Option<Instant> {
-        self.holders().first_key_value().map(|((since, _), _)| *since + HOLD)
-    }
-
-    /// Tells all who have had room for too long.
-    fn end_old(&self, now: Instant) {
-        let mut holders = self.holders();
-        while let Some(first) = holders.first_entry()
-            && first.key().0 + HOLD <= now
-        {
-            first.remove().cancel();
+    /// Gives those who wait what there is.
+    fn grant(&self, budget: &Arc<Budget>) {
+        loop {
+            let mut state = self.state();
+            let left = state.size.saturating_sub(state.taken);
+            let Some(waiter) = state.waiting.pop_if(|waiter| waiter.bytes <= left) else { return };
+            if waiter.granted.is_closed() {
+                continue;
+            }
+            let grant = state.take(waiter.bytes, budget);
+            drop(state);
+            // One that does not wait any more gives it back at once, which must find the lock free.
+            let _ = waiter.granted.send(grant);
         }
+    }
+
+    /// Tells who must go.
+    fn look(&self, now: Instant) {
+        let mut state = self.state();
+        if state.looked.is_some_and(|looked| now < looked + LOOK) {
+            return;
+        }
+        state.looked = Some(now);
+        let must_go = |holder: &&Holder| holder.moved + GRACE <= now || holder.since + HOLD <= now;
+        state
+            .holders
+            .iter()
+            .map(|(_, holder)| holder)
+            .filter(must_go)
+            .for_each(|holder| holder.ended.cancel());
+    }
+}
+
+impl State {
+    fn take(&mut self, bytes: usize, budget: &Arc<Budget>) -> Grant {
+        self.taken += bytes;
+        budget.take(bytes);
+        Grant { budget: budget.clone(), bytes }
     }
 }
 
@@ -128,9 +172,8 @@ pub(crate) struct Room {
 struct Held {
     bytes: usize,
     /// More than one for a message that grows.
-    permits: Vec<OwnedSemaphorePermit>,
-    turn: Turn,
-    /// Somebody else needs it.
+    grants: Vec<Grant>,
+    place: usize,
     ended: CancellationToken,
 }
 
@@ -148,50 +191,74 @@ impl Room {
         if bytes <= FREE_BYTES || bytes <= self.bytes() {
             return Ok(());
         }
-        let pool = self.budget.rooms.pool();
-        // The largest message fits in any case; what a message in many fragments takes beside it may not.
-        let more = bytes.min(pool.size).saturating_sub(self.bytes());
-        if more == 0 {
-            return Ok(());
-        }
-        let permits = u32::try_from(more).unwrap_or(u32::MAX);
-        let permit = match pool.bytes.clone().try_acquire_many_owned(permits) {
-            Ok(permit) => permit,
-            Err(_) => self.wait(&pool, permits).await?,
+        let (grant, granted) = {
+            let mut state = self.budget.rooms.state();
+            // The largest message fits in any case; what a message in many fragments takes beside it may not.
+            let more = bytes.min(state.size).saturating_sub(self.bytes());
+            if more == 0 {
+                return Ok(());
+            }
+            if more <= state.size.saturating_sub(state.taken) {
+                (Some(state.take(more, &self.budget)), None)
+            } else {
+                state.waiting.retain(|waiter| !waiter.granted.is_closed());
+                if state.waiting.len() >= MAX_WAITING {
+                    return Err(NoRoom::Full);
+                }
+                let (granted, wait) = oneshot::channel();
+                state.waiting.push(Waiter { bytes: more, granted });
+                (None, Some(wait))
+            }
         };
-        let held = self.held.get_or_insert_with(|| {
-            let rooms = &self.budget.rooms;
-            let turn = (Instant::now(), rooms.next.fetch_add(1, Ordering::Relaxed));
-            let ended = CancellationToken::new();
-            rooms.holders().insert(turn, ended.clone());
-            Held { bytes: 0, permits: Vec::new(), turn, ended }
-        });
-        held.bytes += more;
-        held.permits.push(permit);
-        self.budget.take(more);
+        let grant = match (grant, granted) {
+            (Some(grant), _) => grant,
+            (None, Some(granted)) => self.wait(granted).await?,
+            (None, None) => return Err(NoRoom::Full),
+        };
+        self.hold(grant);
         self.budget.relieve();
         Ok(())
     }
 
-    async fn wait(&self, pool: &Pool, permits: u32) -> Result<OwnedSemaphorePermit, NoRoom> {
+    fn hold(&mut self, grant: Grant) {
+        let now = Instant::now();
+        let held = self.held.get_or_insert_with(|| {
+            let ended = CancellationToken::new();
+            let holder = Holder { since: now, moved: now, ended: ended.clone() };
+            let place = self.budget.rooms.state().holders.insert(holder);
+            Held { bytes: 0, grants: Vec::new(), place, ended }
+        });
+        held.bytes += grant.bytes;
+        held.grants.push(grant);
+    }
+
+    async fn wait(&self, granted: oneshot::Receiver<Grant>) -> Result<Grant, NoRoom> {
         let rooms = &self.budget.rooms;
-        let _place = rooms.line.try_acquire().map_err(|_| NoRoom::Full)?;
         let end = Instant::now() + WAIT;
-        let mut permit = pin!(pool.bytes.clone().acquire_many_owned(permits));
+        let mut granted = pin!(granted);
         loop {
-            // Who gets some while this one waits is not too slow before that.
-            let next = rooms.next_end().unwrap_or_else(|| Instant::now() + HOLD);
-            tokio::select! {
-                biased;
-                permit = &mut permit => return permit.map_err(|_| NoRoom::Full),
-                () = self.ends() => return Err(NoRoom::TooSlow),
-                () = sleep_until(next.min(end)) => {}
-            }
             let now = Instant::now();
             if now >= end {
                 return Err(NoRoom::Full);
             }
-            rooms.end_old(now);
+            rooms.look(now);
+            // What those left who do not wait any more.
+            rooms.grant(&self.budget);
+            tokio::select! {
+                biased;
+                granted = &mut granted => return granted.map_err(|_| NoRoom::Full),
+                () = self.ends() => return Err(NoRoom::TooSlow),
+                () = sleep_until(end.min(now + LOOK)) => {}
+            }
+        }
+    }
+
+    /// Something has come.
+    pub(crate) fn moved(&self) {
+        if let Some(held) = &self.held
+            && let Some(holder) = self.budget.rooms.state().holders.get_mut(held.place)
+        {
+            holder.moved = Instant::now();
         }
     }
 
@@ -208,7 +275,7 @@ impl Room {
         }
     }
 
-    /// The message is complete: it has its room until the last of it is gone, and keeps it from no other incomplete one.
+    /// The message is complete: it counts until the last of it is gone, and its room is free for the next.
     pub(crate) fn complete(&mut self, message: Bytes) -> Bytes {
         if self.held.is_none() {
             return message;
@@ -220,9 +287,9 @@ impl Room {
 
     /// Gives back what it has.
     pub(crate) fn leave(&mut self) {
-        if let Some(held) = self.held.take() {
-            self.budget.rooms.holders().remove(&held.turn);
-            self.budget.give_back(held.bytes);
+        if let Some(Held { grants, place, .. }) = self.held.take() {
+            self.budget.rooms.state().holders.remove(place);
+            drop(grants);
         }
     }
 }
@@ -263,46 +330,67 @@ mod tests {
         assert_eq!(budget.used(), 3 * LARGE, "one that is complete, two that are not");
         drop((message, second, third));
         assert_eq!(budget.used(), 0);
-        assert!(budget.rooms.holders().is_empty());
+        assert!(budget.rooms.state().holders.is_empty() && budget.rooms.state().taken == 0);
     }
 
-    /// Whoever holds room for ever goes as soon as others have waited for it, the line goes on in order, and who gets none is told.
+    /// Whoever holds room and sends nothing goes as soon as others wait, and who sends too little a little later; the last
+    /// one to come goes on first, and who gets nothing is told.
     #[tokio::test(start_paused = true)]
     async fn nobody_keeps_others_out() {
         let budget = Budget::new(BUDGET);
-        let mut slow = [(); 2].map(|()| Room::new(budget.clone()));
-        for room in &mut slow {
-            room.want(LARGE).await.unwrap();
-        }
+        let [mut silent, mut slow] = [(); 2].map(|()| Room::new(budget.clone()));
+        silent.want(LARGE).await.unwrap();
+        slow.want(LARGE).await.unwrap();
         tokio::time::sleep(10 * HOLD).await;
-        assert!(!slow[0].held.as_ref().unwrap().ended.is_cancelled(), "nobody needs it");
-        let mut next = Room::new(budget.clone());
-        let wanted = tokio::spawn(async move { next.want(LARGE).await.map(|()| next) });
-        slow[0].ends().await;
-        slow[1].ends().await;
-        assert_eq!(slow[0].want(2 * LARGE).await, Err(NoRoom::TooSlow));
-        slow[0].leave();
-        let next = wanted.await.unwrap().unwrap();
-        // The other one does not go, whatever it was told.
-        assert!(Room::new(budget.clone()).want(2 * LARGE).await == Err(NoRoom::Full));
-        drop((slow, next));
+        assert!(!silent.end().unwrap().is_cancelled(), "nobody needs it");
+        silent.leave();
+        slow.leave();
+        silent.want(LARGE).await.unwrap();
+        slow.want(LARGE).await.unwrap();
+        let [early, late] = [(); 2].map(|()| {
+            let mut room = Room::new(budget.clone());
+            tokio::spawn(async move { room.want(LARGE).await.map(|()| room) })
+        });
+        let began = Instant::now();
+        while !silent.end().unwrap().is_cancelled() {
+            slow.moved();
+            tokio::time::sleep(LOOK).await;
+        }
+        assert!(began.elapsed() < 2 * GRACE && !slow.end().unwrap().is_cancelled());
+        silent.leave();
+        let late = late.await.unwrap().unwrap();
+        assert!(!early.is_finished());
+        while !slow.end().unwrap().is_cancelled() {
+            slow.moved();
+            tokio::time::sleep(LOOK).await;
+        }
+        assert_eq!(slow.want(2 * LARGE).await, Err(NoRoom::TooSlow));
+        // These two do not go, whatever they are told.
+        assert_eq!(early.await.unwrap().err(), Some(NoRoom::Full));
+        drop((slow, late));
         assert_eq!(budget.used(), 0);
+        assert!(budget.rooms.state().holders.is_empty());
     }
 
     /// Two messages that both grow and have no room left between them do not wait for each other for ever.
     #[tokio::test(start_paused = true)]
     async fn no_deadlock() {
         let budget = Budget::new(BUDGET);
+        let both = Arc::new(tokio::sync::Barrier::new(2));
         let rooms = [(); 2].map(|()| {
-            let mut room = Room::new(budget.clone());
+            let (mut room, both) = (Room::new(budget.clone()), both.clone());
             tokio::spawn(async move {
                 room.want(LARGE).await.unwrap();
+                both.wait().await;
                 room.want(2 * LARGE).await
             })
         });
+        let mut ends = Vec::new();
         for room in rooms {
-            assert_eq!(room.await.unwrap(), Err(NoRoom::TooSlow));
+            ends.push(room.await.unwrap());
         }
+        ends.sort_by_key(Result::is_ok);
+        assert_eq!(ends, [Err(NoRoom::TooSlow), Ok(())], "one goes, and the other has its room");
         assert_eq!(budget.used(), 0);
     }
 

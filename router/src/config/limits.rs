@@ -44,7 +44,8 @@ pub struct Limits {
     #[schemars(range(min = 16, max = 16777216))]
     pub max_queue_messages: usize,
     /// How many bytes may wait for all clients together; past half of it senders are slowed, past all of it the client
-    /// with the most is closed. 512 MiB are sixteen full queues: a router whose clients have that much to read has no
+    /// with the most is closed. Messages that have come in part count, too, and take half of it at the most; the next
+    /// ones wait, and who is slow to send then goes. 512 MiB are sixteen full queues: a router whose clients have that much to read has no
     /// business to take more.
     #[schemars(range(min = 1048576, max = 1099511627776_u64))]
     pub max_total_queue_bytes: usize,

@@ -98,8 +98,9 @@ impl<'a> Inlet<'a> {
         };
         tokio::select! {
             biased;
-            () = ended.cancelled() => Err(NoRoom::TooSlow),
+            // What is there was sent in time.
             () = poll_fn(|cx| self.poll_fill(cx)) => Ok(()),
+            () = ended.cancelled() => Err(NoRoom::TooSlow),
         }
     }
 
@@ -112,6 +113,7 @@ impl<'a> Inlet<'a> {
                     if self.deframer.needs() == 0 {
                         self.room.leave();
                     }
+                    self.room.moved();
                 }
                 Ok(()) | Err(_) => self.incoming.push_back(Incoming::Closed),
             }
