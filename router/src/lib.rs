@@ -15,6 +15,7 @@ mod http;
 mod hub;
 mod listener;
 mod live;
+mod live_limits;
 mod metrics;
 mod outbound;
 mod platform;
@@ -26,6 +27,7 @@ mod revocations;
 mod server;
 mod slots;
 mod transport;
+mod turns;
 
 pub use config::{
     Address, Config, ConfigError, HttpConfig, Limits, Listen, PlatformConfig, RealmConfig, TransportKind,
