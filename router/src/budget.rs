@@ -124,12 +124,14 @@ mod tests {
 
     use super::*;
     use crate::config::Limits;
+    use crate::live_limits::LiveLimits;
     use crate::outbound::{Frame, Pushed, Taken};
 
     const LARGE: usize = 100 << 10;
 
     fn queues(budget: &Arc<Budget>) -> [Arc<Outbound>; 3] {
-        [(); 3].map(|()| Outbound::new(Serializer::Json, usize::MAX, &Limits::default(), budget))
+        let limits = LiveLimits::new(&Limits::default());
+        [(); 3].map(|()| Outbound::new(Serializer::Json, usize::MAX, &limits, budget))
     }
 
     fn frame(budget: &Arc<Budget>) -> Frame {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use ecep_proto::api::auth::Transport;
 use ecep_proto::codec::Serializer;
-use ecep_proto::error::{CLOSE_SYSTEM_SHUTDOWN, NO_SUCH_REALM, PROTOCOL_VIOLATION, TIMEOUT, UNAVAILABLE};
+use ecep_proto::error::{
+    AUTHENTICATION_FAILED, CLOSE_SYSTEM_SHUTDOWN, NO_SUCH_REALM, PROTOCOL_VIOLATION, TIMEOUT, UNAVAILABLE,
+};
 use ecep_proto::message::{Abort, Message};
 use ecep_router_core::abort;
 use ecep_router_core::features::Features;
@@ -106,8 +108,8 @@ impl Connection {
         };
         match greeted {
             Ok(welcome) => {
-                inlet.limit(limits.max_message_bytes);
-                client.join(&shared, &limits, welcome, mark, &mut inlet, &mut outlet).await;
+                inlet.follow(shared.hub.limits.clone());
+                client.join(&shared, limits.ping_interval(), welcome, mark, &mut inlet, &mut outlet).await;
             }
             Err(Rejection::Silent(reason)) => {
                 tracing::debug!(peer = %client.peer, reason, "client did not join");
@@ -147,7 +149,8 @@ impl Client {
                 let answer = greeting::read_authenticate(self.message(inlet, outlet).await?)?;
                 let answer = answer.ok_or(Rejection::Silent("the client gave up"))?;
                 let transport = Transport { kind: self.kind.name().to_owned(), peer: self.peer.clone() };
-                gatekeeper.verify(&greeting, &challenge, answer, transport).await?
+                let verifying = gatekeeper.verify(&greeting, &challenge, answer, transport);
+                timeout_at(self.deadline, verifying).await.map_err(|_| unanswered())??
             }
         };
         let seat = shared.hub.enter(&greeting.realm).ok_or_else(|| {
@@ -198,7 +201,7 @@ impl Client {
     async fn join(
         &self,
         shared: &Shared,
-        limits: &Limits,
+        ping: Duration,
         welcome: Welcome,
         mark: Mark,
         inlet: &mut Inlet<'_>,
@@ -206,7 +209,8 @@ impl Client {
     ) {
         let Welcome { admitted: Admitted { identity, until }, features, seat } = welcome;
         let peer = &self.peer;
-        let outbound = Outbound::new(self.serializer, self.peer_limit, limits, &shared.hub.budget);
+        let outbound =
+            Outbound::new(self.serializer, self.peer_limit, &shared.hub.limits, &shared.hub.budget);
         let gate = Arc::new(Gate::default());
         let (authid, authrole) = (identity.authid.clone(), identity.authrole.clone());
         let (key, joined) = oneshot::channel();
@@ -220,8 +224,8 @@ impl Client {
         }
         let heard = {
             let exchange = Exchange::new(session, &seat, &outbound, &gate);
-            let rate = Rate::new(limits.max_messages_per_second, std::time::Instant::now());
-            let mut writing = std::pin::pin!(exchange.write(outlet, limits.ping_interval()));
+            let rate = Rate::new(shared.hub.limits.clone(), std::time::Instant::now());
+            let mut writing = std::pin::pin!(exchange.write(outlet, ping));
             let wrote = tokio::select! {
                 biased;
                 () = exchange.read(inlet, rate) => None,
@@ -246,6 +250,12 @@ impl Client {
             linger(inlet).await;
         }
     }
+}
+
+/// Nobody said in time whether the client may join; that is not its own fault.
+fn unanswered() -> Rejection {
+    let text = "the control plane did not answer before the time to join was over (limits.handshake_timeout_ms); try again in a few seconds";
+    abort(AUTHENTICATION_FAILED, text).into()
 }
 
 /// Waits until then; for ever if there is no end.

@@ -15,6 +15,7 @@ mod http;
 mod hub;
 mod listener;
 mod live;
+mod live_limits;
 mod metrics;
 mod outbound;
 mod platform;
@@ -27,6 +28,7 @@ mod room;
 mod server;
 mod slots;
 mod transport;
+mod turns;
 
 pub use config::{
     Address, AllowedOrigin, Config, ConfigError, HttpConfig, Limits, Listen, PlatformConfig, RealmConfig,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
-use ecep_router::{AllowedOrigin, Config, Listen, Reloader, Router, TransportKind};
+use ecep_router::{Address, AllowedOrigin, Config, Listen, Reloader, Router, TransportKind};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -172,13 +172,14 @@ async fn serve(config: Config, hint: &str, path: Option<PathBuf>) -> anyhow::Res
         token.cancel();
     });
     let mut text = String::new();
-    for (kind, address) in router.addresses() {
-        let scheme = match kind {
-            TransportKind::WebSocket => "ws",
-            TransportKind::RawSocket => "rs",
-            TransportKind::Any => "any",
+    for (kind, address) in router.listening() {
+        let place = match (address, kind) {
+            (Address::Tcp(address), TransportKind::WebSocket) => format!("ws://{address}"),
+            (Address::Tcp(address), TransportKind::RawSocket) => format!("rs://{address}"),
+            (Address::Tcp(address), TransportKind::Any) => format!("any://{address}"),
+            (Address::Unix(_), _) => address.to_string(),
         };
-        text.push_str(&format!("listening {} {scheme}://{address}\n", kind.name()));
+        text.push_str(&format!("listening {} {place}\n", kind.name()));
     }
     if let Some(address) = router.http_address() {
         text.push_str(&format!("listening http http://{address}\n"));

@@ -123,6 +123,19 @@ pub(crate) struct Gauges {
 pub(crate) struct RealmReport {
     pub(crate) sessions: usize,
     pub(crate) pending_calls: usize,
+    pub(crate) retained_events: usize,
+    pub(crate) retained_bytes: usize,
+}
+
+impl RealmReport {
+    /// Counts another realm together with this one.
+    pub(crate) fn add(&mut self, other: Self) {
+        let Self { sessions, pending_calls, retained_events, retained_bytes } = other;
+        self.sessions += sessions;
+        self.pending_calls += pending_calls;
+        self.retained_events += retained_events;
+        self.retained_bytes += retained_bytes;
+    }
 }
 
 impl Metrics {
@@ -160,6 +173,10 @@ impl Metrics {
         });
         let help = "Calls that wait for their answer.";
         of_realms(&mut text, "ecep_router_pending_calls", help, realms, |realm| realm.pending_calls);
+        let help = "Events that are kept for whoever subscribes later.";
+        of_realms(&mut text, "ecep_router_retained_events", help, realms, |realm| realm.retained_events);
+        let help = "Bytes of the events that are kept, about.";
+        of_realms(&mut text, "ecep_router_retained_bytes", help, realms, |realm| realm.retained_bytes);
         let Gauges { connections, queue_bytes } = gauges;
         let single = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         for (name, kind, help, value) in [

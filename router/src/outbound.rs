@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::budget::Budget;
-use crate::config::Limits;
+use crate::live_limits::LiveLimits;
 
 /// A queue is congested from this part of its limit on. The rest takes what is already on its way when the senders
 /// are slowed.
@@ -118,8 +118,7 @@ pub(crate) struct Outbound {
     pub(crate) serializer: Serializer,
     /// The largest message that the client takes.
     pub(crate) peer_limit: usize,
-    max_bytes: usize,
-    max_messages: usize,
+    limits: Arc<LiveLimits>,
     budget: Arc<Budget>,
     place: usize,
     state: Mutex<State>,
@@ -148,14 +147,13 @@ impl Outbound {
     pub(crate) fn new(
         serializer: Serializer,
         peer_limit: usize,
-        limits: &Limits,
+        limits: &Arc<LiveLimits>,
         budget: &Arc<Budget>,
     ) -> Arc<Self> {
         Arc::new_cyclic(|queue| Self {
             serializer,
             peer_limit,
-            max_bytes: limits.max_queue_bytes,
-            max_messages: limits.max_queue_messages,
+            limits: limits.clone(),
             budget: budget.clone(),
             place: budget.enter(queue.clone()),
             state: Mutex::default(),
@@ -169,9 +167,9 @@ impl Outbound {
     }
 
     fn mark(&self) -> Weight {
-        let own = self.max_bytes / CONGESTED_PART;
+        let own = self.limits.queue_bytes() / CONGESTED_PART;
         let bytes = if self.budget.is_tight() { own.min(BATCH_BYTES) } else { own };
-        Weight { bytes, messages: self.max_messages / CONGESTED_PART }
+        Weight { bytes, messages: self.limits.queue_messages() / CONGESTED_PART }
     }
 
     /// The budget follows the memory that the queue really takes.
@@ -192,7 +190,9 @@ impl Outbound {
             return Pushed::Queued(None);
         }
         let cost = frame.cost();
-        if state.waiting.bytes + cost > self.max_bytes || state.waiting.messages >= self.max_messages {
+        let fits = state.waiting.bytes + cost <= self.limits.queue_bytes()
+            && state.waiting.messages < self.limits.queue_messages();
+        if !fits {
             return Pushed::Overflow;
         }
         state.waiting.bytes += cost;
@@ -225,6 +225,11 @@ impl Outbound {
         let sleepers = [state.writer.take(), state.watcher.take()];
         drop(state);
         sleepers.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// Its place among all queues that there are: no other one has it.
+    pub(crate) const fn place(&self) -> usize {
+        self.place
     }
 
     /// How many bytes wait for the writer.
@@ -278,13 +283,12 @@ impl Outbound {
         Poll::Pending
     }
 
-    /// Waits for frames, and takes some; none when the queue is closed and empty. For a client without a socket.
+    /// Waits for frames, and takes some; none when the session is over. For a client without a socket.
     pub(crate) async fn take(&self) -> Option<Vec<Frame>> {
         let mut frames = Vec::new();
         match poll_fn(|cx| self.poll_take(cx, |frame| frames.push(frame))).await {
             Taken::Frames(weight) => self.written(weight),
-            Taken::Condemned => {}
-            Taken::End => return None,
+            Taken::Condemned | Taken::End => return None,
         }
         Some(frames)
     }
@@ -380,5 +384,28 @@ impl Drop for Outbound {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         self.budget.give_back(state.counted);
         self.budget.leave(self.place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Limits;
+
+    /// A limit that changes holds for queues that are there.
+    #[test]
+    fn a_queue_follows_the_limits() {
+        let limits = |max_queue_messages| Limits { max_queue_messages, ..Limits::default() };
+        let (live, budget) = (LiveLimits::new(&limits(1)), Budget::new(usize::MAX));
+        let queue = Outbound::new(Serializer::Json, usize::MAX, &live, &budget);
+        let fits = || !matches!(queue.push(Frame::Message(Bytes::from_static(b"[]"))), Pushed::Overflow);
+        assert!(fits() && !fits());
+        live.set(&limits(3));
+        assert!(fits() && fits() && !fits());
+        live.set(&limits(2));
+        assert!(!fits());
+        let small = Limits { max_queue_bytes: 1, ..limits(10) };
+        live.set(&small);
+        assert!(!fits());
     }
 }

@@ -57,6 +57,7 @@ pub enum BindError {
 /// A router whose sockets are bound: clients can connect, and are served once it runs.
 pub struct Router {
     listeners: Vec<(Listen, Listener)>,
+    listening: Vec<(TransportKind, Address)>,
     addresses: Vec<(TransportKind, SocketAddr)>,
     shared: Arc<Shared>,
     connections: TaskTracker,
@@ -75,17 +76,19 @@ impl Router {
         config.check()?;
         let realms = TaskTracker::new();
         let hub = Hub::new(RealmConfigs::of(&config), &config.limits, realms.clone());
-        let authenticator = Authenticator::new(&hub, &config.limits).map(|(authenticator, session)| {
+        let authenticator = Authenticator::new(&hub).map(|(authenticator, session)| {
             realms.spawn(session);
             authenticator
         });
         let gatekeeper = Gatekeeper::new(&config, authenticator)?;
         let mut listeners = Vec::new();
-        let mut addresses = Vec::new();
+        let (mut listening, mut addresses) = (Vec::new(), Vec::new());
         for listen in &config.listen {
             let failed = |source| BindError::Listen { address: listen.address.clone(), source };
             let listener = Listener::bind(&listen.address).await.map_err(failed)?;
-            addresses.extend(listener.tcp_address().map(|address| (listen.kind, address)));
+            let chosen = listener.tcp_address();
+            addresses.extend(chosen.map(|address| (listen.kind, address)));
+            listening.push((listen.kind, chosen.map_or_else(|| listen.address.clone(), Address::from)));
             listeners.push((listen.clone(), listener));
         }
         let mut http = None;
@@ -98,10 +101,15 @@ impl Router {
         let shared = Arc::new(Shared { hub, gatekeeper, limits, shutdown });
         let reloader = Reloader::new(&shared, config);
         let (connections, slots) = (TaskTracker::new(), Slots::default());
-        Ok(Self { listeners, addresses, shared, connections, realms, slots, reloader, http })
+        Ok(Self { listeners, listening, addresses, shared, connections, realms, slots, reloader, http })
     }
 
-    /// Where it listens for TCP, in the order of the configuration, with the ports that were chosen for port 0.
+    /// Where it listens, in the order of the configuration, with the ports that were chosen for port 0.
+    pub fn listening(&self) -> &[(TransportKind, Address)] {
+        &self.listening
+    }
+
+    /// Where it listens for TCP: [`Router::listening`] without Unix sockets.
     pub fn addresses(&self) -> &[(TransportKind, SocketAddr)] {
         &self.addresses
     }

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -13,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::stream::{ReadHalf, WriteHalf};
 use super::{Deframer, Framer, Incoming};
+use crate::live_limits::LiveLimits;
 use crate::outbound::Frame;
 use crate::room::{NoRoom, Room};
 
@@ -36,18 +38,22 @@ pub(crate) struct Inlet<'a> {
     deframer: Deframer,
     /// For a message that has come in part.
     room: Room,
+    /// What says how large a message may be, once the session has joined; and what it said last.
+    limits: Option<(Arc<LiveLimits>, usize)>,
     /// What was read and not yet looked at.
     pub(crate) incoming: VecDeque<Incoming>,
 }
 
 impl<'a> Inlet<'a> {
     pub(crate) fn new(half: ReadHalf<'a>, deframer: Deframer, room: Room) -> Self {
-        Self { half, deframer, room, incoming: VecDeque::new() }
+        Self { half, deframer, limits: None, room, incoming: VecDeque::new() }
     }
 
-    /// See [`Deframer::limit`].
-    pub(crate) fn limit(&mut self, max_bytes: usize) {
+    /// From now on messages may be as large as these limits say, whatever they say later.
+    pub(crate) fn follow(&mut self, limits: Arc<LiveLimits>) {
+        let max_bytes = limits.message_bytes();
         self.deframer.limit(max_bytes);
+        self.limits = Some((limits, max_bytes));
     }
 
     /// Waits until there is room for the rest of a message that has come in part.
@@ -109,6 +115,12 @@ impl<'a> Inlet<'a> {
             let mut buffer = ReadBuf::new(buffer);
             match ready!(Pin::new(&mut self.half).poll_read(cx, &mut buffer)) {
                 Ok(()) if !buffer.filled().is_empty() => {
+                    if let Some((limits, known)) = &mut self.limits
+                        && *known != limits.message_bytes()
+                    {
+                        *known = limits.message_bytes();
+                        self.deframer.limit(*known);
+                    }
                     self.deframer.feed(buffer.filled(), &mut self.room, &mut self.incoming);
                     if self.deframer.needs() == 0 {
                         self.room.leave();

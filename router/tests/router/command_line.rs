@@ -64,6 +64,23 @@ fn answer_to_page(stream: &mut std::net::TcpStream, origin: &str) -> String {
     line
 }
 
+/// Unix sockets are named as TCP ones are, in the order of the configuration.
+#[test]
+fn run_says_where_it_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, socket) = (folder.path().join("router.toml"), folder.path().join("router.sock"));
+    let text = format!(
+        "[[listen]]\nkind = \"rawsocket\"\naddress = {socket:?}\n\
+         [[listen]]\nkind = \"websocket\"\naddress = \"127.0.0.1:0\"\n"
+    );
+    std::fs::write(&path, text).unwrap();
+    let mut child = Running(router(&["run", "--config", path.to_str().unwrap()]).spawn().unwrap());
+    let mut lines = BufReader::new(child.0.stdout.take().unwrap()).lines().map(|line| line.unwrap());
+    assert_eq!(lines.next().unwrap(), format!("listening rawsocket unix:{}", socket.display()));
+    std::os::unix::net::UnixStream::connect(&socket).unwrap();
+    assert!(lines.next().unwrap().starts_with("listening websocket ws://127.0.0.1:"));
+}
+
 /// A router that is open to everybody must not be reachable from elsewhere by mistake.
 #[test]
 fn dev_refuses_other_addresses() {
