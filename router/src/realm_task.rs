@@ -91,6 +91,8 @@ pub(crate) enum ToRealm {
 struct Client {
     outbound: Arc<Outbound>,
     gate: Arc<Gate>,
+    /// An event was too large for it.
+    missed_events: bool,
 }
 
 struct RealmTask {
@@ -162,7 +164,8 @@ impl RealmTask {
     fn handle(&mut self, now: Instant, received: ToRealm) {
         match received {
             ToRealm::Join { outbound, gate, identity, features, key } => {
-                let session = SessionKey(self.clients.insert(Client { outbound, gate }));
+                let client = Client { outbound, gate, missed_events: false };
+                let session = SessionKey(self.clients.insert(client));
                 self.core.handle(now, Input::Join { session, identity, features });
                 self.flush(now, Some(session));
                 if self.closing {
@@ -271,11 +274,11 @@ impl RealmTask {
     ) {
         let Some(client) = self.clients.get(to.0) else { return };
         let frame = encoded.frame(client.outbound.serializer, message, &self.budget);
-        if frame.as_bytes().len() > client.outbound.peer_limit {
-            self.core.handle(now, Input::TooLarge { session: to, message: message.clone() });
+        let bytes = frame.as_bytes().len();
+        if !client.outbound.takes(bytes) {
+            self.too_large(now, to, message, bytes);
             return;
         }
-        let bytes = frame.as_bytes().len();
         let invocation = match message {
             Message::Invocation(message) => Some(message.request),
             _ => None,
@@ -312,6 +315,24 @@ impl RealmTask {
             }
         }
         self.budget.relieve();
+    }
+
+    /// The message is not sent. Of an EVENT nobody hears but whoever runs the router.
+    fn too_large(&mut self, now: Instant, to: SessionKey, message: &Message, bytes: usize) {
+        if matches!(message, Message::Event(_)) {
+            self.metrics.too_large_event();
+            if let Some(client) = self.clients.get_mut(to.0)
+                && !std::mem::replace(&mut client.missed_events, true)
+            {
+                tracing::warn!(
+                    session = to.0,
+                    bytes,
+                    "an EVENT is larger than this session takes and not sent to it; further ones are only counted, \
+                     in ecep_router_too_large_events_total"
+                );
+            }
+        }
+        self.core.handle(now, Input::TooLarge { session: to, message: message.clone() });
     }
 
     fn count(&self, message: &Message, bytes: usize, by_another: Option<SessionKey>) {
