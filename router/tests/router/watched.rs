@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use crate::client::within;
 use crate::server::{REALM, Server};
 
-async fn get(address: SocketAddr, path: &str) -> (String, String) {
+pub async fn get(address: SocketAddr, path: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -64,6 +64,7 @@ async fn metrics() {
         "ecep_router_expelled_total{reason=\"violation\"} 1",
         "ecep_router_expelled_total{reason=\"slow_reader\"} 0",
         "ecep_router_refused_total 1",
+        "ecep_router_too_large_events_total 0",
     ] {
         assert!(text.lines().any(|known| known == line), "{line} is not in\n{text}");
     }
