@@ -11,6 +11,7 @@ use crate::value::bytes_in_json;
 /// Numbers of so few digits, and without an exponent, are in the range of a double.
 const SURELY_FINITE: usize = 300;
 
+#[derive(Clone)]
 pub(in super::super) struct Reader<'a> {
     text: &'a str,
     at: usize,
@@ -171,54 +172,72 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Reads the string that begins here; what it says, if the sink wants to know.
+    /// Reads the string that begins here; what it says, if the sink wants to know. What stands between its escapes is
+    /// copied as a whole.
     fn string<S: Sink>(&mut self) -> Result<Cow<'a, str>> {
-        let begin = self.at;
         self.at += 1;
-        let mut plain = true;
+        let mut copied = String::new();
+        let mut rest = self.at;
         loop {
             self.at += plain_length(&self.text.as_bytes()[self.at..]);
             match self.byte() {
                 Some(b'"') => break,
                 Some(b'\\') => {
-                    plain = false;
-                    self.escape()?;
+                    let run = &self.text[rest..self.at];
+                    let character = self.escape()?;
+                    if S::READS {
+                        copied.push_str(run);
+                        copied.push(character);
+                    }
+                    rest = self.at;
                 }
                 Some(_) => return self.wrong("a control character that is not escaped"),
                 None => return self.wrong("the end of the text, inside of a string,"),
             }
         }
+        let run = &self.text[rest..self.at];
         self.at += 1;
-        if plain || !S::READS {
-            return Ok(Cow::Borrowed(&self.text[begin + 1..self.at - 1]));
+        if copied.is_empty() {
+            return Ok(Cow::Borrowed(run));
         }
-        match serde_json::from_str(&self.text[begin..self.at]) {
-            Ok(text) => Ok(Cow::Owned(text)),
-            Err(_) => malformed(Serializer::Json, begin, "a wrong escape in a string"),
-        }
+        copied.push_str(run);
+        Ok(Cow::Owned(copied))
     }
 
-    /// Skips one escape, or two that make up one character.
-    fn escape(&mut self) -> Result<()> {
-        match self.text.as_bytes().get(self.at + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
-            Some(b'u') => {
-                let second = match self.unit(self.at)? {
-                    0xd800..0xdc00 => Some(self.unit(self.at + 6)?),
-                    0xdc00..0xe000 => return self.wrong("the second half of a character without its first"),
-                    _ => None,
-                };
-                self.at += 6;
-                if let Some(second) = second {
-                    if !(0xdc00..0xe000).contains(&second) {
-                        return self.wrong("no second half of a character");
-                    }
-                    self.at += 6;
-                }
-            }
+    /// Reads one escape, or two that make up one character.
+    fn escape(&mut self) -> Result<char> {
+        let character = match self.text.as_bytes().get(self.at + 1) {
+            Some(byte @ (b'"' | b'\\' | b'/')) => char::from(*byte),
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => return self.unicode_escape(),
             _ => return self.wrong("a wrong escape"),
-        }
-        Ok(())
+        };
+        self.at += 2;
+        Ok(character)
+    }
+
+    fn unicode_escape(&mut self) -> Result<char> {
+        let first = self.unit(self.at)?;
+        let code = match first {
+            0xd800..0xdc00 => {
+                let second = self.unit(self.at + 6)?;
+                self.at += 6;
+                if !(0xdc00..0xe000).contains(&second) {
+                    return self.wrong("no second half of a character");
+                }
+                0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00)
+            }
+            code => code,
+        };
+        let Some(character) = char::from_u32(code) else {
+            return self.wrong("the second half of a character without its first");
+        };
+        self.at += 6;
+        Ok(character)
     }
 
     /// The number in an escape of the form `\uXXXX`.
@@ -291,21 +310,18 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// How many bytes come before a quote, a backslash or a control character: eight at a time.
+/// How many bytes come before a quote, a backslash or a control character: four words at a time, as long as nothing is
+/// in them, and then word by word.
 #[inline]
 fn plain_length(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES << 7;
-    // The high bit of each byte that is zero. It may be high in others as well, but only after the first of them.
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
     let (words, _) = bytes.as_chunks::<8>();
-    let mut at = 0;
-    for word in words {
-        let word = u64::from_le_bytes(*word);
-        let quote = zeros(word ^ (ONES * u64::from(b'"')));
-        let backslash = zeros(word ^ (ONES * u64::from(b'\\')));
-        let control = word.wrapping_sub(ONES * 0x20) & !word;
-        let found = (quote | backslash | control) & HIGH;
+    let (blocks, _) = words.as_chunks::<4>();
+    // Without a way out in the middle: one branch for all of it.
+    let is_plain = |block: &&[[u8; 8]; 4]| block.iter().fold(0, |found, word| found | special(*word)) == 0;
+    let plain = blocks.iter().take_while(is_plain).count() * 4;
+    let mut at = plain * 8;
+    for word in &words[plain..] {
+        let found = special(*word);
         if found != 0 {
             return at + found.trailing_zeros() as usize / 8;
         }
@@ -313,4 +329,18 @@ fn plain_length(bytes: &[u8]) -> usize {
     }
     let rest = bytes[at..].iter().position(|byte| matches!(byte, b'"' | b'\\' | ..0x20));
     rest.map_or(bytes.len(), |found| at + found)
+}
+
+/// The high bit of the first byte that is a quote, a backslash or a control character. It may be high in others as well, but
+/// only after that one; it is in none if there is no such byte.
+#[inline]
+fn special(word: [u8; 8]) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
+    let word = u64::from_le_bytes(word);
+    let quote = zeros(word ^ (ONES * u64::from(b'"')));
+    let backslash = zeros(word ^ (ONES * u64::from(b'\\')));
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    (quote | backslash | control) & HIGH
 }
