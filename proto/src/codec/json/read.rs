@@ -172,72 +172,54 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Reads the string that begins here; what it says, if the sink wants to know. What stands between its escapes is
-    /// copied as a whole.
+    /// Reads the string that begins here; what it says, if the sink wants to know.
     fn string<S: Sink>(&mut self) -> Result<Cow<'a, str>> {
+        let begin = self.at;
         self.at += 1;
-        let mut copied = String::new();
-        let mut rest = self.at;
+        let mut plain = true;
         loop {
             self.at += plain_length(&self.text.as_bytes()[self.at..]);
             match self.byte() {
                 Some(b'"') => break,
                 Some(b'\\') => {
-                    let run = &self.text[rest..self.at];
-                    let character = self.escape()?;
-                    if S::READS {
-                        copied.push_str(run);
-                        copied.push(character);
-                    }
-                    rest = self.at;
+                    plain = false;
+                    self.escape()?;
                 }
                 Some(_) => return self.wrong("a control character that is not escaped"),
                 None => return self.wrong("the end of the text, inside of a string,"),
             }
         }
-        let run = &self.text[rest..self.at];
         self.at += 1;
-        if copied.is_empty() {
-            return Ok(Cow::Borrowed(run));
+        if plain || !S::READS {
+            return Ok(Cow::Borrowed(&self.text[begin + 1..self.at - 1]));
         }
-        copied.push_str(run);
-        Ok(Cow::Owned(copied))
+        match serde_json::from_str(&self.text[begin..self.at]) {
+            Ok(text) => Ok(Cow::Owned(text)),
+            Err(_) => malformed(Serializer::Json, begin, "a wrong escape in a string"),
+        }
     }
 
-    /// Reads one escape, or two that make up one character.
-    fn escape(&mut self) -> Result<char> {
-        let character = match self.text.as_bytes().get(self.at + 1) {
-            Some(byte @ (b'"' | b'\\' | b'/')) => char::from(*byte),
-            Some(b'b') => '\u{8}',
-            Some(b'f') => '\u{c}',
-            Some(b'n') => '\n',
-            Some(b'r') => '\r',
-            Some(b't') => '\t',
-            Some(b'u') => return self.unicode_escape(),
-            _ => return self.wrong("a wrong escape"),
-        };
-        self.at += 2;
-        Ok(character)
-    }
-
-    fn unicode_escape(&mut self) -> Result<char> {
-        let first = self.unit(self.at)?;
-        let code = match first {
-            0xd800..0xdc00 => {
-                let second = self.unit(self.at + 6)?;
+    /// Skips one escape, or two that make up one character.
+    fn escape(&mut self) -> Result<()> {
+        match self.text.as_bytes().get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
+            Some(b'u') => {
+                let second = match self.unit(self.at)? {
+                    0xd800..0xdc00 => Some(self.unit(self.at + 6)?),
+                    0xdc00..0xe000 => return self.wrong("the second half of a character without its first"),
+                    _ => None,
+                };
                 self.at += 6;
-                if !(0xdc00..0xe000).contains(&second) {
-                    return self.wrong("no second half of a character");
+                if let Some(second) = second {
+                    if !(0xdc00..0xe000).contains(&second) {
+                        return self.wrong("no second half of a character");
+                    }
+                    self.at += 6;
                 }
-                0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00)
             }
-            code => code,
-        };
-        let Some(character) = char::from_u32(code) else {
-            return self.wrong("the second half of a character without its first");
-        };
-        self.at += 6;
-        Ok(character)
+            _ => return self.wrong("a wrong escape"),
+        }
+        Ok(())
     }
 
     /// The number in an escape of the form `\uXXXX`.
@@ -310,25 +292,28 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// How many bytes come before a quote, a backslash or a control character: four words at a time, as long as nothing is
-/// in them, and then word by word.
+/// How many bytes come before a quote, a backslash or a control character. Most texts are short: the first words are looked
+/// at one by one, and only then four at a time, with one branch for all of them.
 #[inline]
 fn plain_length(bytes: &[u8]) -> usize {
+    const BLOCK: usize = 4;
     let (words, _) = bytes.as_chunks::<8>();
-    let (blocks, _) = words.as_chunks::<4>();
-    // Without a way out in the middle: one branch for all of it.
-    let is_plain = |block: &&[[u8; 8]; 4]| block.iter().fold(0, |found, word| found | special(*word)) == 0;
-    let plain = blocks.iter().take_while(is_plain).count() * 4;
-    let mut at = plain * 8;
-    for word in &words[plain..] {
+    let mut at = 0;
+    while let Some(word) = words.get(at) {
         let found = special(*word);
         if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
+            return at * 8 + found.trailing_zeros() as usize / 8;
         }
-        at += 8;
+        at += 1;
+        if at == BLOCK {
+            let (blocks, _) = words[at..].as_chunks::<BLOCK>();
+            let is_plain =
+                |block: &&[[u8; 8]; BLOCK]| block.iter().fold(0, |found, word| found | special(*word)) == 0;
+            at += blocks.iter().take_while(is_plain).count() * BLOCK;
+        }
     }
-    let rest = bytes[at..].iter().position(|byte| matches!(byte, b'"' | b'\\' | ..0x20));
-    rest.map_or(bytes.len(), |found| at + found)
+    let rest = bytes[at * 8..].iter().position(|byte| matches!(byte, b'"' | b'\\' | ..0x20));
+    rest.map_or(bytes.len(), |found| at * 8 + found)
 }
 
 /// The high bit of the first byte that is a quote, a backslash or a control character. It may be high in others as well, but
