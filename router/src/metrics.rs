@@ -94,6 +94,7 @@ pub(crate) struct Metrics {
     received_bytes: AtomicU64,
     sent_bytes: AtomicU64,
     refused: AtomicU64,
+    too_large_events: AtomicU64,
     expelled: [AtomicU64; Expelled::ALL.len()],
 }
 
@@ -106,6 +107,7 @@ impl Default for Metrics {
             received_bytes: AtomicU64::new(0),
             sent_bytes: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            too_large_events: AtomicU64::new(0),
             expelled: [const { AtomicU64::new(0) }; Expelled::ALL.len()],
         }
     }
@@ -160,6 +162,11 @@ impl Metrics {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// An EVENT was not sent to one of its receivers, which takes no message of that size.
+    pub(crate) fn too_large_event(&self) {
+        self.too_large_events.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The router has ended a session.
     pub(crate) fn expelled(&self, why: Expelled) {
         self.expelled[why as usize].fetch_add(1, Ordering::Relaxed);
@@ -192,6 +199,12 @@ impl Metrics {
                 "counter",
                 "Clients that were told why not.",
                 single(&self.refused),
+            ),
+            (
+                "ecep_router_too_large_events_total",
+                "counter",
+                "EVENTs not sent to a receiver that takes no message of that size.",
+                single(&self.too_large_events),
             ),
             (
                 "ecep_router_received_bytes_total",

@@ -117,7 +117,7 @@ pub(crate) struct Weight {
 pub(crate) struct Outbound {
     pub(crate) serializer: Serializer,
     /// The largest message that the client takes.
-    pub(crate) peer_limit: usize,
+    peer_limit: usize,
     limits: Arc<LiveLimits>,
     budget: Arc<Budget>,
     place: usize,
@@ -181,6 +181,12 @@ impl Outbound {
             self.budget.give_back(state.counted - size);
         }
         state.counted = size;
+    }
+
+    /// Whether the client takes a message of this size at all. More than half of its queue it does not: it could read as
+    /// fast as it likes, and one such message behind another would be more than may wait for it.
+    pub(crate) fn takes(&self, bytes: usize) -> bool {
+        bytes <= self.peer_limit.min(self.limits.queue_bytes() / 2)
     }
 
     /// Adds a frame; frames for a closed queue go nowhere, as its session is over.

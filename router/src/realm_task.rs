@@ -103,6 +103,8 @@ pub(crate) enum ToRealm {
 struct Client {
     outbound: Arc<Outbound>,
     gate: Arc<Gate>,
+    /// An event was too large for it.
+    missed_events: bool,
     /// It is counted already why its session ends.
     is_expelled: bool,
 }
@@ -276,7 +278,12 @@ impl RealmTask {
             }
             ToRealm::Lost { session } => self.turns.push(session, Waiting::Lost),
             ToRealm::Join { outbound, gate, identity, features, key } => {
-                let session = SessionKey(self.clients.insert(Client { outbound, gate, is_expelled: false }));
+                let session = SessionKey(self.clients.insert(Client {
+                    outbound,
+                    gate,
+                    missed_events: false,
+                    is_expelled: false,
+                }));
                 self.core.handle(now, Input::Join { session, identity, features });
                 self.flush(now, Some(session));
                 if self.closing {
@@ -375,14 +382,14 @@ impl RealmTask {
         let serializer = client.outbound.serializer;
         let is_new = !encoded.has(serializer);
         let frame = encoded.frame(serializer, message, &self.budget);
+        let bytes = frame.as_bytes().len();
         if is_new {
-            self.worked += bytes_units(frame.as_bytes().len());
+            self.worked += bytes_units(bytes);
         }
-        if frame.as_bytes().len() > client.outbound.peer_limit {
-            self.core.handle(now, Input::TooLarge { session: to, message: message.clone() });
+        if !client.outbound.takes(bytes) {
+            self.too_large(now, to, message, bytes);
             return;
         }
-        let bytes = frame.as_bytes().len();
         let invocation = match message {
             Message::Invocation(message) => Some(message.request),
             _ => None,
@@ -422,6 +429,24 @@ impl RealmTask {
             self.count_expelled(to, why);
         }
         self.budget.relieve();
+    }
+
+    /// The message is not sent. Of an EVENT nobody hears but whoever runs the router.
+    fn too_large(&mut self, now: Instant, to: SessionKey, message: &Message, bytes: usize) {
+        if matches!(message, Message::Event(_)) {
+            self.metrics.too_large_event();
+            if let Some(client) = self.clients.get_mut(to.0)
+                && !std::mem::replace(&mut client.missed_events, true)
+            {
+                tracing::warn!(
+                    session = to.0,
+                    bytes,
+                    "an EVENT is larger than this session takes and not sent to it; further ones are only counted, \
+                     in ecep_router_too_large_events_total"
+                );
+            }
+        }
+        self.core.handle(now, Input::TooLarge { session: to, message: message.clone() });
     }
 
     fn wake(&mut self) {

@@ -70,6 +70,7 @@ async fn metrics() {
         "ecep_router_expelled_total{reason=\"violation\"} 1",
         "ecep_router_expelled_total{reason=\"slow_reader\"} 0",
         "ecep_router_refused_total 1",
+        "ecep_router_too_large_events_total 0",
     ] {
         assert!(text.lines().any(|known| known == line), "{line} is not in\n{text}");
     }

@@ -102,7 +102,8 @@ fn of_roles<'a>(
     sessions.iter().filter(move |(_, session)| counts(&session.identity.authrole))
 }
 
-fn named(sessions: &Sessions, id: u64) -> Option<SessionKey> {
+/// The session of this id.
+pub(super) fn named(sessions: &Sessions, id: u64) -> Option<SessionKey> {
     sessions.key_of(SessionId::new(id)?)
 }
 
