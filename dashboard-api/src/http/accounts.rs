@@ -5,12 +5,9 @@ use ecep_proto::api::{
     http::{Membership, NewAccount, NewTenant},
     roles::Role,
 };
-use warp::{
-    http::{Method, StatusCode},
-    reply::Reply,
-};
+use warp::{http::StatusCode, reply::Reply};
 
-use super::{Answer, Refusal, request::Request, setup::ACCOUNT_SUFFIX};
+use super::{Answer, request::Request, setup::ACCOUNT_SUFFIX};
 use crate::{
     clock::unix_ms,
     naming::{check_email, check_password, check_title, id_from, invalid},
@@ -20,12 +17,8 @@ use crate::{
 /// Tenants that one account may belong to from the start.
 const MAX_MEMBERSHIPS: usize = 100;
 
-/// `POST` makes an account.
-pub(super) async fn accounts(mut request: Request) -> Answer {
-    if request.method != Method::POST {
-        return Err(Refusal::method("POST"));
-    }
-    request.admin()?;
+/// Makes an account.
+pub(super) async fn make_account(mut request: Request) -> Answer {
     let wanted: NewAccount = request.json().await?;
     let control = &request.app.control;
     let email = check_email(&wanted.email)?;
@@ -57,12 +50,9 @@ pub(super) async fn accounts(mut request: Request) -> Answer {
     Ok(StatusCode::CREATED.into_response())
 }
 
-/// `POST` makes a tenant, whose owner the administrator becomes; answers the [`Membership`].
-pub(super) async fn tenants(mut request: Request) -> Answer {
-    if request.method != Method::POST {
-        return Err(Refusal::method("POST"));
-    }
-    let admin = request.admin()?;
+/// Makes a tenant, whose owner the administrator becomes.
+pub(super) async fn make_tenant(mut request: Request) -> Answer {
+    let admin = request.person()?.account.clone();
     let wanted: NewTenant = request.json().await?;
     let name = check_title("The tenant's name", &wanted.name)?;
     let tenant = Tenant { slug: wanted.slug, name, created_at: unix_ms() };

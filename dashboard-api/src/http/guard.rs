@@ -3,13 +3,20 @@
 use ecep_proto::api::{http::CSRF_HEADER, name::TenantSlug, roles::Role};
 use warp::http::{Method, header};
 
-use super::{Refusal, cookie, request::Request};
+use super::{Refusal, cookie, endpoints::Access, request::Request};
 use crate::{clock::unix_ms, secret::SecretHash, store::Account};
 
 /// Somebody who is logged in.
 pub(super) struct LoggedIn {
     pub(super) account: Account,
     pub(super) expires_at: u64,
+}
+
+/// Who asks, as the guard found.
+#[derive(Default)]
+pub(super) struct Caller {
+    person: Option<LoggedIn>,
+    tenant: Option<TenantSlug>,
 }
 
 impl Request {
@@ -28,7 +35,7 @@ impl Request {
     ///
     /// # Errors
     /// 403.
-    pub(super) fn check_same_site(&self) -> Result<(), Refusal> {
+    fn check_same_site(&self) -> Result<(), Refusal> {
         if self.method == Method::GET || self.method == Method::HEAD {
             return Ok(());
         }
@@ -59,11 +66,36 @@ impl Request {
         }
     }
 
-    /// Who is logged in; checks changes for their origin too.
+    /// Judges whether whoever asks may, and remembers who it is.
     ///
     /// # Errors
-    /// 401 or 403.
-    pub(super) fn logged_in(&self) -> Result<LoggedIn, Refusal> {
+    /// 401; 403; 404 for a tenant that does not exist or is not theirs, which look the same.
+    pub(super) fn judge(&mut self, access: Access) -> Result<(), Refusal> {
+        self.caller = match access {
+            Access::Device => Caller::default(),
+            Access::Anyone => {
+                self.check_same_site()?;
+                Caller::default()
+            }
+            Access::Person => Caller { person: Some(self.logged_in()?), tenant: None },
+            Access::Administrator => {
+                let person = self.logged_in()?;
+                if !person.account.admin {
+                    return Err(Refusal::forbidden("Only an administrator may do this. Ask one."));
+                }
+                Caller { person: Some(person), tenant: None }
+            }
+            Access::Tenant { members, tokens: _ } => {
+                let person = self.logged_in()?;
+                let tenant = self.tenant_of(&person.account, members)?;
+                Caller { person: Some(person), tenant: Some(tenant) }
+            }
+        };
+        Ok(())
+    }
+
+    /// Who is logged in; checks changes for their origin too.
+    fn logged_in(&self) -> Result<LoggedIn, Refusal> {
         self.check_same_site()?;
         let cookie = self.cookie().ok_or_else(Refusal::unauthenticated)?;
         let store = &self.app.control.store;
@@ -73,33 +105,34 @@ impl Request {
         Ok(LoggedIn { account, expires_at: session.expires_at })
     }
 
-    /// The account of an administrator.
-    ///
-    /// # Errors
-    /// 401 or 403.
-    pub(super) fn admin(&self) -> Result<Account, Refusal> {
-        let account = self.logged_in()?.account;
-        if account.admin {
-            return Ok(account);
-        }
-        Err(Refusal::forbidden("Only an administrator may do this. Ask one."))
-    }
-
-    /// The tenant of this slug, which whoever is logged in owns.
-    ///
-    /// # Errors
-    /// 401; 404 for a tenant that does not exist or is not theirs, which look the same; 403 for other roles.
-    pub(super) fn owner_of(&self, slug: &str) -> Result<TenantSlug, Refusal> {
-        let account = self.logged_in()?.account;
+    /// The tenant of the path, in which this account must have one of these roles.
+    fn tenant_of(&self, account: &Account, roles: &[Role]) -> Result<TenantSlug, Refusal> {
         let none = || Refusal::not_found("You belong to no such tenant. Check the slug, or ask its owner.");
+        let slug = self.parameters.first().map_or("", String::as_str);
         let tenant: TenantSlug = slug.parse().map_err(|_| none())?;
-        match self.app.control.store.role_in(&account.id, &tenant)? {
-            Some(Role::Owner) => Ok(tenant),
-            Some(role) => Err(Refusal::forbidden(format!(
+        let role = self.app.control.store.role_in(&account.id, &tenant)?.ok_or_else(none)?;
+        if !roles.contains(&role) {
+            return Err(Refusal::forbidden(format!(
                 "Only an owner of {tenant} may do this; your role there is {}. Ask an owner.",
                 role.as_str()
-            ))),
-            None => Err(none()),
+            )));
         }
+        Ok(tenant)
+    }
+
+    /// Who is logged in.
+    ///
+    /// # Errors
+    /// 401 if the endpoint is not for people.
+    pub(super) fn person(&self) -> Result<&LoggedIn, Refusal> {
+        self.caller.person.as_ref().ok_or_else(Refusal::unauthenticated)
+    }
+
+    /// The tenant of the path, whose member or token it is.
+    ///
+    /// # Errors
+    /// 401 if the endpoint is no tenant's.
+    pub(super) fn tenant(&self) -> Result<&TenantSlug, Refusal> {
+        self.caller.tenant.as_ref().ok_or_else(Refusal::unauthenticated)
     }
 }

@@ -53,13 +53,13 @@ impl Refusal {
     }
 
     /// The path takes only these methods, such as `GET, POST`.
-    pub fn method(allowed: &'static str) -> Self {
+    pub fn method(allowed: &str) -> Self {
         let mut refusal = Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             ErrorKind::InvalidArgument,
             format!("This path takes only: {allowed}."),
         );
-        refusal.header = Some((header::ALLOW, HeaderValue::from_static(allowed)));
+        refusal.header = HeaderValue::from_str(allowed).ok().map(|allowed| (header::ALLOW, allowed));
         refusal
     }
 

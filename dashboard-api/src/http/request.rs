@@ -14,9 +14,10 @@ use warp::{
     Buf, Filter,
     filters::BoxedFilter,
     http::{HeaderMap, Method, StatusCode, header},
+    path::FullPath,
 };
 
-use super::{App, Refusal};
+use super::{App, Refusal, guard::Caller};
 use crate::listener::Peer;
 
 /// Longest body in bytes; the longest we know, an enrolment with its facts, has a few thousand.
@@ -31,7 +32,13 @@ pub(super) struct Request {
     pub(super) app: Arc<App>,
     pub(super) method: Method,
     pub(super) headers: HeaderMap,
+    pub(super) path: String,
+    /// What stands in the path for the braces of its form, in order.
+    pub(super) parameters: Vec<String>,
+    /// Who asks, once judged.
+    pub(super) caller: Caller,
     pub(super) peer: IpAddr,
+    query: String,
     body: Body,
 }
 
@@ -39,12 +46,18 @@ pub(super) struct Request {
 pub(super) fn request(app: Arc<App>) -> BoxedFilter<(Request,)> {
     warp::method()
         .and(warp::header::headers_cloned())
+        .and(warp::path::full())
+        .and(warp::query::raw().or(warp::any().map(String::new)).unify())
         .and(warp::ext::optional::<Peer>())
         .and(warp::body::stream())
-        .map(move |method, headers, peer: Option<Peer>, body| Request {
+        .map(move |method, headers, path: FullPath, query, peer: Option<Peer>, body| Request {
             app: Arc::clone(&app),
             method,
             headers,
+            path: path.as_str().to_owned(),
+            parameters: Vec::new(),
+            caller: Caller::default(),
+            query,
             peer: peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(address)| address),
             body: boxed(body),
         })
@@ -116,6 +129,11 @@ impl Request {
             bytes.extend_from_slice(&chunk);
         }
         Ok(bytes)
+    }
+
+    /// What stands for the last braces of the path's form.
+    pub(super) fn id(&self) -> &str {
+        self.parameters.last().map_or("", String::as_str)
     }
 
     /// A header's text, if it is there once and readable.

@@ -6,7 +6,7 @@ use ecep_proto::api::{
     realm,
 };
 use warp::{
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     reply::{Reply, Response},
 };
 
@@ -19,13 +19,9 @@ use crate::{
     tickets::BROWSER_TICKET_MS,
 };
 
-/// `POST` with an e-mail address and a password; answers a [`SessionView`] and sets the cookie. Unknown addresses
+/// Logs in by an e-mail address and a password; answers a [`SessionView`] and sets the cookie. Unknown addresses
 /// and wrong passwords get the same answer after the same time.
 pub(super) async fn login(mut request: Request) -> Answer {
-    if request.method != Method::POST {
-        return Err(Refusal::method("POST"));
-    }
-    request.check_same_site()?;
     let wanted: LoginRequest = request.json().await?;
     let control = &request.app.control;
     let email = normal_email(&wanted.email);
@@ -53,16 +49,12 @@ pub(super) async fn login(mut request: Request) -> Answer {
     let session = Session { account: account.id.clone(), expires_at };
     control.store.open_session(SecretHash::of(&secret), &session).await?;
     tracing::info!(account = %account.id, peer = %request.peer, "logged in");
-    let view = view(&request, LoggedIn { account, expires_at })?;
+    let view = view(&request, &LoggedIn { account, expires_at })?;
     Ok(with_cookie(warp::reply::json(&view).into_response(), cookie::set(&secret, request.secure())))
 }
 
-/// `POST` ends the login, also one that has ended already.
+/// Ends the login, also one that has ended already.
 pub(super) async fn logout(request: Request) -> Answer {
-    if request.method != Method::POST {
-        return Err(Refusal::method("POST"));
-    }
-    request.check_same_site()?;
     if let Some(cookie) = request.cookie() {
         end_login(&request.app, cookie).await?;
     }
@@ -82,21 +74,14 @@ async fn end_login(app: &App, cookie: SecretHash) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// `GET` answers a [`SessionView`].
+/// Answers a [`SessionView`].
 pub(super) async fn session(request: Request) -> Answer {
-    if request.method != Method::GET {
-        return Err(Refusal::method("GET"));
-    }
-    let logged_in = request.logged_in()?;
-    Ok(warp::reply::json(&view(&request, logged_in)?).into_response())
+    Ok(warp::reply::json(&view(&request, request.person()?)?).into_response())
 }
 
-/// `POST` with a tenant answers a [`TicketReply`].
+/// Answers a [`TicketReply`] for a tenant.
 pub(super) async fn wamp_ticket(mut request: Request) -> Answer {
-    if request.method != Method::POST {
-        return Err(Refusal::method("POST"));
-    }
-    let account = request.logged_in()?.account;
+    let account = request.person()?.account.clone();
     let wanted: TicketRequest = request.json().await?;
     let control = &request.app.control;
     let Some(role) = control.store.role_in(&account.id, &wanted.tenant)? else {
@@ -111,11 +96,8 @@ pub(super) async fn wamp_ticket(mut request: Request) -> Answer {
     Ok(warp::reply::json(&TicketReply { wamp_url, realm, authid: account.id, ticket }).into_response())
 }
 
-/// `GET /healthz`: it runs; and `joined` once it serves the control realm and every tenant's.
+/// It runs; and `joined` once it serves the control realm and every tenant's.
 pub(super) async fn health(request: Request) -> Answer {
-    if request.method != Method::GET && request.method != Method::HEAD {
-        return Err(Refusal::method("GET, HEAD"));
-    }
     let health = serde_json::json!({
         "ok": true,
         "version": env!("CARGO_PKG_VERSION"),
@@ -124,14 +106,14 @@ pub(super) async fn health(request: Request) -> Answer {
     Ok(warp::reply::json(&health).into_response())
 }
 
-fn view(request: &Request, logged_in: LoggedIn) -> Result<SessionView, Refusal> {
+fn view(request: &Request, logged_in: &LoggedIn) -> Result<SessionView, Refusal> {
     let memberships = request.app.control.store.memberships(&logged_in.account.id)?;
     let memberships = memberships
         .into_iter()
         .map(|(tenant, role)| Membership { tenant: tenant.slug, tenant_name: tenant.name, role })
         .collect();
     Ok(SessionView {
-        email: logged_in.account.email,
+        email: logged_in.account.email.clone(),
         admin: logged_in.account.admin,
         memberships,
         expires_at: logged_in.expires_at,
