@@ -379,6 +379,7 @@ mod tests {
             is_complete: true,
             migrations: vec![],
             network_revision: 0,
+            stats: None,
         }
     }
 

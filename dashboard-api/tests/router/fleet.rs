@@ -68,6 +68,7 @@ impl Agent {
             is_complete: true,
             migrations: vec![],
             network_revision: 0,
+            stats: None,
         };
         Ok(self.link.call::<FleetReport>(FleetReport::URI, &report).await?.grants_revision)
     }
