@@ -12,17 +12,21 @@ use ecep_proto::api::{
 };
 
 use crate::{
+    alerts::AlertBook,
     authority::Authority,
     channel::{ChannelStartError, Channels},
     clock::SteadyClock,
     config::Config,
     fleet_view::FleetView,
+    history::History,
     limits::LoginLimits,
+    metrics::Metrics,
     moves::Moves,
     nonces::Nonces,
     password::{PasswordError, Passwords},
     secret::random_secret,
     store::{Store, StoreError},
+    telemetry::Pages,
     tickets::{Opens, Tickets, TooManyTickets},
 };
 
@@ -44,6 +48,14 @@ pub struct ControlPlane {
     pub moves: Moves,
     /// The agents' channels for bulk bytes.
     pub channels: std::sync::Arc<Channels>,
+    /// Statistics over time.
+    pub history: std::sync::Arc<History>,
+    /// What is or was wrong.
+    pub alerts: AlertBook,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The tenants' figures for Prometheus.
+    pub telemetry: Pages,
     tickets: Mutex<Tickets>,
     nonces: Mutex<Nonces>,
     view: Mutex<FleetView>,
@@ -61,11 +73,18 @@ impl ControlPlane {
             let last = store.report(&device.id)?;
             view.add(clock.now(), device, last);
         }
+        let folder = config.data.join("stats");
+        let history = History::open(folder.clone(), clock.now())
+            .map_err(|error| StoreError::Folder { folder, error })?;
         let channels = Channels::load(&config.data, store.clone(), config.device_channel.clone())?;
         Ok(Self {
             authority: Authority::load(store.clone(), config.address_pool)?,
             moves: Moves::load(store.clone())?,
             channels: std::sync::Arc::new(channels),
+            history: std::sync::Arc::new(history),
+            alerts: AlertBook::load(store.clone(), clock.now())?,
+            metrics: Metrics::default(),
+            telemetry: Pages::default(),
             config,
             store,
             passwords,
@@ -117,6 +136,8 @@ impl ControlPlane {
         let removed = self.store.remove_device(tenant, device).await?;
         if removed {
             self.view().remove(device);
+            self.history.remove_device(device);
+            self.alerts.remove_device(self.clock.now(), device);
             self.tickets().revoke(device.as_str());
             self.authority.remove_device(device).await?;
             self.channels.remove_device(device).await;

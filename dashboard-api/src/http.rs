@@ -8,6 +8,7 @@ mod assets;
 mod cookie;
 mod devices;
 mod guard;
+mod metrics;
 mod refusal;
 mod request;
 mod session;
@@ -43,6 +44,7 @@ type Answer = Result<Response, Refusal>;
 /// All routes.
 pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
     let policy = content_security_policy(app.control.config.wamp_url.origin());
+    let control = Arc::clone(&app.control);
     let request = request(app);
     let people = warp::path!("api" / "setup")
         .and(request.clone())
@@ -85,6 +87,10 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
             .and(request.clone())
             .then(devices::device))
         .unify()
+        .or(warp::path!("api" / "tenants" / String / "metrics")
+            .and(request.clone())
+            .then(metrics::tenant_metrics))
+        .unify()
         .boxed();
     let rest = warp::path("api")
         .and(warp::path::full())
@@ -96,14 +102,14 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .or(warp::path::full().and(request).then(assets::serve))
         .unify()
         .boxed();
-    people
-        .or(tokens)
-        .unify()
-        .or(devices)
-        .unify()
-        .or(rest)
-        .unify()
-        .map(move |answer: Answer| with_headers(answer.into_response(), &policy))
+    let all = people.or(tokens).unify().or(devices).unify().or(rest).unify();
+    warp::path::full()
+        .and(all)
+        .map(move |path: warp::path::FullPath, answer: Answer| {
+            let response = answer.into_response();
+            control.metrics.answered(path.as_str(), response.status());
+            with_headers(response, &policy)
+        })
         .boxed()
 }
 

@@ -8,6 +8,7 @@
 //! disk is awaited. sled locks its folder: a second process on the same data is refused.
 
 mod accounts;
+mod alerts;
 mod devices;
 mod placements;
 mod records;
@@ -24,6 +25,7 @@ use std::{
 
 use ecep_proto::api::roles::Role;
 
+pub use alerts::StoredAlert;
 pub use devices::Enrolment;
 pub use placements::{Gone, Placement, StoredMigration};
 pub use records::{Account, ApiToken, Device, JoinToken, LastReport, Session, Tenant};
@@ -102,6 +104,7 @@ pub struct Store {
     migrations: Table<StoredMigration>,
     gone: Table<Gone>,
     keys: Table<String>,
+    alerts: Table<StoredAlert>,
 }
 
 impl Store {
@@ -145,6 +148,7 @@ impl Store {
             migrations: Table::open(&db, "migrations")?,
             gone: Table::open(&db, "gone")?,
             keys: Table::open(&db, "keys")?,
+            alerts: Table::open(&db, "alerts")?,
             meta,
             db,
         })
@@ -162,6 +166,14 @@ impl Store {
         self.keys.put(name, &key)?;
         self.db.flush()?;
         Ok(key)
+    }
+
+    /// How many bytes of disk it takes.
+    ///
+    /// # Errors
+    /// [`StoreError::Sled`].
+    pub fn size_on_disk(&self) -> Result<u64, StoreError> {
+        Ok(self.db.size_on_disk()?)
     }
 
     /// Waits until every change so far is on disk.

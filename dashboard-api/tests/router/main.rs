@@ -6,6 +6,7 @@
 mod support;
 
 mod fleet;
+mod insight;
 mod joining;
 
 use std::time::Instant;
