@@ -15,7 +15,7 @@ mod query;
 mod series;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     io,
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -45,8 +45,8 @@ use crate::naming::invalid;
 /// Five minutes that are over are written within this time.
 pub const WRITE_EVERY: Duration = Duration::from_secs(10);
 /// Containers on one device's account, of 30 days: many times what a device runs, and a stolen one that makes them up
-/// fills 270 MiB at most. Policy: one more takes the place of the one that has been silent for longest; if all report,
-/// it has no history.
+/// fills 270 MiB at most. Policy: one more takes the place of the one that has been silent for longest, or since the
+/// start; if all have reported within the hour, it has no history.
 const MAX_SERIES_OF_A_DEVICE: usize = 1_000;
 /// A slot that lies ahead of our clock by more than this is not believed.
 const MAX_AHEAD_MS: u64 = 2 * SUMMARY_MS;
@@ -133,6 +133,7 @@ impl History {
         let mut guard = self.lock();
         let state = &mut *guard;
         state.devices.entry(device.clone()).or_default().alignment.compare(now, report.clock);
+        let mut is_full = false;
         for summary in &report.summaries {
             let Some(slot) = state.devices.get(device).and_then(|known| known.alignment.ours(summary.at))
             else {
@@ -148,18 +149,25 @@ impl History {
                 memory: Some(single(host.memory_used_bytes)),
                 disk: Some(single(host.disk_free_bytes)),
             };
-            self.put(state, now, device, None, slot, &point);
+            self.put(state, device, None, slot, &point);
             for container in summary.containers.iter().take(MAX_SUMMED_CONTAINERS) {
                 if !may(&container.tenant, &container.id) {
                     continue;
                 }
                 let key = (container.tenant.clone(), container.id.clone());
+                if state.holders.get(&key) != Some(device) {
+                    // One that finds no room is enough to know that there is none.
+                    is_full = is_full || !self.make_room(state, now, device, &key);
+                    if is_full {
+                        continue;
+                    }
+                }
                 let point = Point {
                     cpu: container.cpu.and_then(range),
                     memory: container.memory_bytes.map(single),
                     disk: None,
                 };
-                self.put(state, now, device, Some(key), slot, &point);
+                self.put(state, device, Some(key), slot, &point);
             }
         }
         Ok(())
@@ -168,18 +176,12 @@ impl History {
     fn put(
         &self,
         state: &mut State,
-        now: u64,
         device: &DeviceId,
         container: Option<ContainerKey>,
         slot: u64,
         point: &Point,
     ) {
         if point.is_empty() {
-            return;
-        }
-        if let Some(container) = &container
-            && !self.make_room(state, now, device, container)
-        {
             return;
         }
         let key = FileKey { device: device.clone(), container };
@@ -200,9 +202,6 @@ impl History {
 
     /// Sees to it that the container is on this device's account; whether it is.
     fn make_room(&self, state: &mut State, now: u64, device: &DeviceId, container: &ContainerKey) -> bool {
-        if state.holders.get(container) == Some(device) {
-            return true;
-        }
         let room = state.devices.get(device).map_or(0, |of| of.containers.len()) < MAX_SERIES_OF_A_DEVICE;
         if !room && !self.evict_idlest(state, now, device) {
             return false;
@@ -227,10 +226,9 @@ impl History {
             series.newest().is_some_and(|newest| newest + SLOTS_HELD as u64 > slot_now)
                 || series.unwritten().next().is_some()
         };
-        let busy: HashSet<&ContainerKey> =
-            of_device.containers.iter().filter(|(_, series)| is_busy(series)).map(|(key, _)| key).collect();
-        let idlest = self.files.idlest(device, |key| busy.contains(key));
-        let Ok(Some(idlest)) = idlest else { return false };
+        let idle = of_device.containers.iter().filter(|(_, series)| !is_busy(series));
+        let idlest = idle.min_by_key(|(key, series)| (series.newest(), *key)).map(|(key, _)| key.clone());
+        let Some(idlest) = idlest else { return false };
         let removed = self.files.remove(&FileKey { device: device.clone(), container: Some(idlest.clone()) });
         of_device.containers.remove(&idlest);
         state.holders.remove(&idlest);

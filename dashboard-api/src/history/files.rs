@@ -167,20 +167,6 @@ impl Files {
         Ok(swept)
     }
 
-    /// Of a device's containers the one whose file was left alone for longest, of those that are not `busy`.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn idlest(
-        &self,
-        device: &DeviceId,
-        busy: impl Fn(&ContainerKey) -> bool,
-    ) -> io::Result<Option<ContainerKey>> {
-        let files = self.of_device(device)?.into_iter();
-        let idle = files.filter_map(|(key, modified)| Some((modified, key.container?)));
-        Ok(idle.filter(|(_, key)| !busy(key)).min_by_key(|(modified, _)| *modified).map(|(_, key)| key))
-    }
-
     fn all(&self) -> io::Result<Vec<(FileKey, SystemTime)>> {
         let mut all = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
@@ -295,8 +281,6 @@ mod tests {
         assert_eq!(files.containers().unwrap(), [(container.clone(), other.clone())]);
         let moved = FileKey { device: other.clone(), container: Some(container.clone()) };
         assert_eq!(files.read(&moved, 0, 10).unwrap().len(), 1);
-        assert_eq!(files.idlest(&other, |_| false).unwrap(), Some(container.clone()));
-        assert_eq!(files.idlest(&other, |_| true).unwrap(), None);
         assert_eq!(files.sweep(SystemTime::now()).unwrap(), []);
         let later = SystemTime::now() + Duration::from_millis(KEPT_MS + 60_000);
         assert_eq!(files.sweep(later).unwrap(), [moved]);

@@ -1,13 +1,13 @@
 //! A tenant's figures for Prometheus, for people of the tenant and for programs with an API token of it.
 
-use ecep_proto::api::{name::TenantSlug, roles::Role};
-use warp::http::{Method, header};
+use ecep_proto::api::{error::ErrorKind, name::TenantSlug, roles::Role};
+use warp::http::{Method, StatusCode, header};
 
 use super::{Answer, Refusal, request::Request};
 use crate::{clock::unix_ms, metrics::page_of};
 
-/// What the header begins with for a token (RFC 6750, section 2.1).
-const BEARER: &str = "Bearer ";
+/// The scheme of the header for a token (RFC 6750, section 2.1).
+const BEARER: &str = "Bearer";
 
 /// `GET` answers the page.
 pub(super) async fn tenant_metrics(slug: String, request: Request) -> Answer {
@@ -40,16 +40,18 @@ impl Request {
     /// # Errors
     /// 401 for a token that is not good.
     fn bearer(&self) -> Result<Option<TenantSlug>, Refusal> {
-        let Some(text) = self.text_header(&header::AUTHORIZATION) else { return Ok(None) };
+        let header = self.text_header(&header::AUTHORIZATION).and_then(|text| text.split_once(' '));
+        let Some((_, text)) = header.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(BEARER)) else {
+            return Ok(None);
+        };
         let refused = || {
             Refusal::new(
-                warp::http::StatusCode::UNAUTHORIZED,
-                ecep_proto::api::error::ErrorKind::Forbidden,
+                StatusCode::UNAUTHORIZED,
+                ErrorKind::Forbidden,
                 "This API token is not good: it is wrong, has ended, or was revoked. Send Authorization: Bearer ID.SECRET.",
             )
         };
-        let (id, secret) =
-            text.strip_prefix(BEARER).and_then(|token| token.trim().split_once('.')).ok_or_else(refused)?;
+        let (id, secret) = text.trim().split_once('.').ok_or_else(refused)?;
         let token = self.app.control.store.api_token(id)?;
         let token = token.filter(|token| token.secret.matches(secret) && token.expires_at > unix_ms());
         let token = token.ok_or_else(refused)?;
