@@ -36,7 +36,7 @@ use crate::{
     orders::Orders,
     outbox::Outbox,
     procedures,
-    stats::Sampler,
+    stats::{Sampler, Summaries},
 };
 
 /// Statistics are published this often.
@@ -68,6 +68,9 @@ struct Agent<E> {
     channel_port: OnceLock<u16>,
     facts: watch::Sender<DeviceFacts>,
     storage: watch::Sender<PathBuf>,
+    /// Statistics that the control plane lacks, by the clock that began with `started`.
+    summaries: Mutex<Summaries>,
+    started: Instant,
     /// Tickets for tenant realms that came with the last hello and were not used yet.
     tickets: Mutex<HashMap<TenantSlug, (Credentials, Instant)>>,
     /// Each tenant's link, and what ends it.
@@ -162,6 +165,8 @@ pub async fn run<E: Engine>(
         channel_port: OnceLock::new(),
         facts,
         storage,
+        summaries: Mutex::default(),
+        started: Instant::now(),
         tickets: Mutex::default(),
         tenants: Mutex::default(),
         router: Mutex::default(),
@@ -310,6 +315,7 @@ impl<E: Engine> Agent<E> {
             }
             let storage = self.storage.borrow().clone();
             let tick = sampler.tick(clock::now_ms(), &self.inventory.containers(), &storage);
+            lock(&self.summaries).add(self.steady_ms(), &tick);
             self.outbox.send_stats(is_base, |tenant| StatsEvent {
                 device: device.clone(),
                 sequence: tick.sequence,
@@ -323,6 +329,11 @@ impl<E: Engine> Agent<E> {
                     .collect(),
             });
         }
+    }
+
+    /// A clock that is never set.
+    fn steady_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Says hello after every join, then reports for as long as the session stands.
@@ -381,6 +392,7 @@ impl<E: Engine> Agent<E> {
             tenant: container.tenant.clone(),
             container: container.detail.container,
         });
+        let stats = lock(&self.summaries).next(self.steady_ms());
         let report = Report {
             at: clock::now_ms(),
             problems,
@@ -389,8 +401,12 @@ impl<E: Engine> Agent<E> {
             is_complete: self.inventory.is_complete(),
             migrations: self.moving.migrations(),
             network_revision: self.networks.revision(),
+            stats,
         };
         let reply = control.call::<FleetReport>(FleetReport::URI, &report).await?;
+        if let Some(stats) = &report.stats {
+            lock(&self.summaries).taken(stats);
+        }
         told.facts = Some(facts);
         if let Some(table) = reply.network {
             self.networks.apply(table).await;

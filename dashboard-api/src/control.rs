@@ -12,18 +12,22 @@ use ecep_proto::api::{
 };
 
 use crate::{
+    alerts::AlertBook,
     authority::Authority,
     channel::{ChannelStartError, Channels},
     clock::SteadyClock,
     config::Config,
     fleet_view::FleetView,
+    history::History,
     known_browsers::KnownBrowsers,
     limits::LoginLimits,
+    metrics::Metrics,
     moves::Moves,
     nonces::Nonces,
     password::{PasswordError, Passwords},
     secret::random_secret,
     store::{Store, StoreError},
+    telemetry::Pages,
     tickets::{BROWSER_TICKET_MS, Opens, Tickets, TooManyTickets},
 };
 
@@ -47,6 +51,14 @@ pub struct ControlPlane {
     pub moves: Moves,
     /// The agents' channels for bulk bytes.
     pub channels: std::sync::Arc<Channels>,
+    /// Statistics over time.
+    pub history: std::sync::Arc<History>,
+    /// What is or was wrong.
+    pub alerts: AlertBook,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The tenants' figures for Prometheus.
+    pub telemetry: Pages,
     tickets: Mutex<Tickets>,
     nonces: Mutex<Nonces>,
     view: Mutex<FleetView>,
@@ -65,11 +77,18 @@ impl ControlPlane {
             view.add(clock.now(), device, last);
         }
         let known_browsers = KnownBrowsers::new(&store.key("known-browsers", random_secret)?);
+        let folder = config.data.join("stats");
+        let history = History::open(folder.clone(), clock.now())
+            .map_err(|error| StoreError::Folder { folder, error })?;
         let channels = Channels::load(&config.data, store.clone(), config.device_channel.clone())?;
         Ok(Self {
             authority: Authority::load(store.clone(), config.address_pool)?,
             moves: Moves::load(store.clone())?,
             channels: std::sync::Arc::new(channels),
+            history: std::sync::Arc::new(history),
+            alerts: AlertBook::load(store.clone(), clock.now())?,
+            metrics: Metrics::default(),
+            telemetry: Pages::default(),
             config,
             store,
             passwords,
@@ -141,6 +160,8 @@ impl ControlPlane {
         let removed = self.store.remove_device(tenant, device).await?;
         if removed {
             self.view().remove(device);
+            self.history.remove_device(device);
+            self.alerts.remove_device(self.clock.now(), device);
             self.tickets().revoke(device.as_str());
             self.authority.remove_device(device).await?;
             self.channels.remove_device(device).await;

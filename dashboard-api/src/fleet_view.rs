@@ -244,6 +244,11 @@ impl FleetView {
         FleetContainers { containers }
     }
 
+    /// How every device is.
+    pub fn liveness(&self, now: u64) -> Vec<(DeviceId, Liveness)> {
+        self.devices.iter().map(|(id, entry)| (id.clone(), entry.watch.judge(now).liveness)).collect()
+    }
+
     fn judge(&mut self, now: u64, id: &DeviceId) -> Option<Change> {
         let entry = self.devices.get_mut(id)?;
         let judgement = entry.watch.judge(now);
@@ -379,6 +384,7 @@ mod tests {
             is_complete: true,
             migrations: vec![],
             network_revision: 0,
+            stats: None,
         }
     }
 

@@ -5,6 +5,7 @@
 //! reach; `store` is what must not be forgotten; the rest decides. It must not know WAMP's framing, nor what a
 //! container engine is.
 
+pub mod alerts;
 pub mod authenticator;
 pub mod authority;
 pub mod channel;
@@ -12,11 +13,14 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod enrolment;
+pub mod exposition;
 pub mod fleet_view;
+pub mod history;
 pub mod http;
 pub mod known_browsers;
 pub mod limits;
 pub mod listener;
+pub mod metrics;
 pub mod moves;
 pub mod naming;
 pub mod nonces;
@@ -27,5 +31,6 @@ pub mod server;
 pub mod setup;
 pub mod store;
 pub mod subnets;
+pub mod telemetry;
 pub mod tickets;
 pub mod uplink;

@@ -10,8 +10,9 @@ use crate::{
     clock::unix_ms,
     config::Config,
     control::ControlPlane,
+    history,
     http::{self, App},
-    listener,
+    listener, metrics,
     password::{PasswordError, Passwords},
     setup::SetupCode,
     store::{Store, StoreError},
@@ -54,6 +55,8 @@ pub enum StartError {
 pub struct Running {
     /// Where it listens.
     pub addresses: Vec<SocketAddr>,
+    /// Where it listens for Prometheus.
+    pub metrics_address: Option<SocketAddr>,
     uplink: Arc<Uplink>,
     control: Arc<ControlPlane>,
     tasks: JoinSet<()>,
@@ -66,6 +69,7 @@ pub struct Running {
 pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, StartError> {
     let sockets = listen(&config.listen).await?;
     let channel_sockets = listen(&config.channel_listen).await?;
+    let metrics_sockets = listen(config.metrics_listen.as_slice()).await?;
     let store = Store::open(&config.data)?;
     let setup = SetupCode::prepare(&config.data, store.has_no_account()).map_err(StartError::SetupCode)?;
     let control = Arc::new(ControlPlane::load(config, store, Passwords::new()?)?);
@@ -75,8 +79,16 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
     let mut tasks = JoinSet::new();
     tasks.spawn(sweep(control.store.clone(), stop.clone()));
     tasks.spawn(Arc::clone(&uplink).watch());
+    tasks.spawn(keep_history(Arc::clone(&control), stop.clone()));
     for socket in channel_sockets {
         tasks.spawn(Arc::clone(&control.channels).serve(socket, stop.clone()));
+    }
+    let mut metrics_address = None;
+    for socket in metrics_sockets {
+        metrics_address = socket.local_addr().ok();
+        let routes = metrics::routes(Arc::clone(&control), Arc::clone(&uplink));
+        // Room of its own: it is looked at most closely when there is no other.
+        tasks.spawn(listener::serve(socket, routes, listener::room(), stop.clone()));
     }
     let room = listener::room();
     let mut addresses = Vec::new();
@@ -87,7 +99,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
         }
         tasks.spawn(listener::serve(socket, routes.clone(), Arc::clone(&room), stop.clone()));
     }
-    Ok(Running { addresses, uplink, control, tasks })
+    Ok(Running { addresses, metrics_address, uplink, control, tasks })
 }
 
 async fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError> {
@@ -110,6 +122,7 @@ impl Running {
             tracing::warn!("some connections did not end in time and were cut");
         }
         self.tasks.shutdown().await;
+        self.control.history.write(self.control.clock.now(), true);
         let reports = self.control.view().last_reports();
         for (device, report) in reports {
             if let Err(error) = self.control.store.put_report(&device, &report) {
@@ -118,6 +131,30 @@ impl Running {
         }
         if let Err(error) = self.control.store.flush().await {
             tracing::error!(%error, "the store could not be written at the end");
+        }
+    }
+}
+
+/// Writes statistics, and forgets old ones; on a thread that may wait for the disk.
+async fn keep_history(control: Arc<ControlPlane>, stop: CancellationToken) {
+    let mut every = tokio::time::interval(history::WRITE_EVERY);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut swept_at = None;
+    while stop.run_until_cancelled(every.tick()).await.is_some() {
+        let (history, now) = (Arc::clone(&control.history), control.clock.now());
+        let sweep_after = u64::try_from(SWEEP_EVERY.as_millis()).unwrap_or(u64::MAX);
+        let is_time = swept_at.is_none_or(|at: u64| now.saturating_sub(at) >= sweep_after);
+        if is_time {
+            swept_at = Some(now);
+        }
+        let written = tokio::task::spawn_blocking(move || {
+            history.write(now, false);
+            if is_time {
+                history.sweep();
+            }
+        });
+        if let Err(error) = written.await {
+            tracing::error!(%error, "statistics could not be written");
         }
     }
 }

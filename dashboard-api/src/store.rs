@@ -8,6 +8,7 @@
 //! disk is awaited. sled locks its folder: a second process on the same data is refused.
 
 mod accounts;
+mod alerts;
 mod devices;
 mod invitations;
 mod members;
@@ -28,6 +29,7 @@ use std::{
 
 use ecep_proto::api::roles::Role;
 
+pub use alerts::StoredAlert;
 pub use devices::Enrolment;
 pub use invitations::Acceptance;
 pub use placements::{Gone, Placement, StoredMigration};
@@ -107,6 +109,7 @@ pub struct Store {
     keys: Table<String>,
     invitations: Table<Invitation>,
     alone: Arc<Mutex<()>>,
+    alerts: Table<StoredAlert>,
 }
 
 impl Store {
@@ -152,6 +155,7 @@ impl Store {
             keys: Table::open(&db, "keys")?,
             invitations: Table::open(&db, "invitations")?,
             alone: Arc::default(),
+            alerts: Table::open(&db, "alerts")?,
             meta,
             db,
         })
@@ -169,6 +173,14 @@ impl Store {
         self.keys.put(name, &key)?;
         self.db.flush()?;
         Ok(key)
+    }
+
+    /// How many bytes of disk it takes.
+    ///
+    /// # Errors
+    /// [`StoreError::Sled`].
+    pub fn size_on_disk(&self) -> Result<u64, StoreError> {
+        Ok(self.db.size_on_disk()?)
     }
 
     /// Waits until every change so far is on disk.

@@ -4,6 +4,7 @@
 
 mod checkpoint;
 mod forecast;
+mod insight;
 mod migration;
 mod move_order;
 mod procedures;
@@ -18,9 +19,9 @@ use std::{
 
 use ecep_link::{Credentials, CredentialsError, Link, LinkState};
 use ecep_proto::api::{
-    AddressAssign, AddressRelease, Authenticate, CheckpointCopy, ContainerMigrate, ContainerPreflight,
-    DeviceList, FleetContainerList, FleetHello, FleetReport, MigrationCancel, MigrationDecide,
-    MigrationHistory, MigrationTell, Procedure,
+    AddressAssign, AddressRelease, AlertAcknowledge, AlertListing, Authenticate, CheckpointCopy,
+    ContainerMigrate, ContainerPreflight, DeviceList, FleetContainerList, FleetHello, FleetReport,
+    MigrationCancel, MigrationDecide, MigrationHistory, MigrationTell, Procedure, StatsHistoryQuery,
     auth::EndSessionsRequest,
     migration::{MigrationList, MigrationQuery, MigrationState, MigrationView},
     name::{DeviceId, TenantSlug},
@@ -107,8 +108,18 @@ impl Uplink {
         self.queue(&change.device.owner.clone(), Told::Change(Box::new(change)));
     }
 
+    /// How many links there are, and how many of them are joined.
+    pub fn link_counts(&self) -> (usize, usize) {
+        let links = self.links();
+        let joined = links.iter().filter(|link| matches!(*link.state().borrow(), LinkState::Joined { .. }));
+        (links.len(), joined.count())
+    }
+
     /// Tells a tenant how a move goes on; with a sentence for people where it has just ended.
     fn tell_move(&self, tenant: &TenantSlug, view: MigrationView, has_changed_state: bool) {
+        if has_changed_state && view.state != MigrationState::Running {
+            self.move_ended(tenant, &view);
+        }
         let name = &view.name;
         let device = |id: &DeviceId| {
             let known = self.control.view().device(self.control.clock.now(), id);
@@ -134,7 +145,7 @@ impl Uplink {
 
     /// Tells a tenant something that a person should know.
     pub fn notice(&self, tenant: &TenantSlug, text: String) {
-        self.queue(tenant, Told::Notice(text));
+        self.queue(tenant, Told::Notice(NoticeLevel::Info, text));
     }
 
     /// Has the router end all sessions of this authid, on this realm or on all. The sentence is for whoever is
@@ -248,6 +259,27 @@ impl Uplink {
                     async move { uplink.cancel(&tenant, &caller, request).await }
                 }
             })
+            .procedure::<StatsHistoryQuery, _, _>(StatsHistoryQuery::URI.to_owned(), {
+                let (uplink, tenant) = (Arc::clone(self), tenant.clone());
+                move |_caller, query| {
+                    let (uplink, tenant) = (Arc::clone(&uplink), tenant.clone());
+                    async move { uplink.history(&tenant, query).await }
+                }
+            })
+            .procedure::<AlertListing, _, _>(AlertListing::URI.to_owned(), {
+                let (uplink, tenant) = (Arc::clone(self), tenant.clone());
+                move |_caller, query| {
+                    let list = uplink.control.alerts.list(&tenant, &query);
+                    async move { list }
+                }
+            })
+            .procedure::<AlertAcknowledge, _, _>(AlertAcknowledge::URI.to_owned(), {
+                let (uplink, tenant) = (Arc::clone(self), tenant.clone());
+                move |caller, request| {
+                    let (uplink, tenant) = (Arc::clone(&uplink), tenant.clone());
+                    async move { uplink.acknowledge(&tenant, &caller, request).await }
+                }
+            })
             .procedure::<MigrationHistory, _, _>(MigrationHistory::URI.to_owned(), {
                 let (uplink, tenant) = (Arc::clone(self), tenant.clone());
                 move |_caller, query: MigrationQuery| {
@@ -299,6 +331,7 @@ impl Uplink {
                 view.due(now).into_iter().for_each(|change| self.tell(change));
                 view.take_unsaved(now)
             };
+            self.look_for_alerts();
             for (device, report) in unsaved {
                 if let Err(error) = self.control.store.put_report(&device, &report) {
                     tracing::error!(%device, %error, "a report could not be stored");

@@ -7,6 +7,7 @@
 //! Requests and events travel as WAMP keyword arguments: the fields of the request type are the keys.
 //! A result travels as the one positional argument of RESULT.
 
+pub mod alert;
 pub mod auth;
 pub mod checkpoint;
 pub mod container;
@@ -14,6 +15,7 @@ pub mod device;
 pub mod enrol;
 pub mod error;
 pub mod fleet;
+pub mod history;
 pub mod http;
 pub mod image;
 pub mod kept;
@@ -237,6 +239,12 @@ procedures! {
     MigrationCancel = Tenant ControlPlane "ecep.migration.cancel" (migration::MigrationRef) -> migration::MigrationView, callers WRITERS;
     /// Moves of the tenant's containers, under way and ended.
     MigrationHistory = Tenant ControlPlane "ecep.migration.list" (migration::MigrationQuery) -> migration::MigrationList, callers READERS;
+    /// How much CPU, memory and disk a device or a container has used over time.
+    StatsHistoryQuery = Tenant ControlPlane "ecep.stats.query" (history::StatsQuery) -> history::StatsHistory, callers READERS;
+    /// What is or was wrong, the newest first.
+    AlertListing = Tenant ControlPlane "ecep.alert.list" (alert::AlertQuery) -> alert::AlertList, callers READERS;
+    /// Says that a person has seen an alert. It stays active until it is over.
+    AlertAcknowledge = Tenant ControlPlane "ecep.alert.acknowledge" (alert::AlertRef) -> alert::AlertView, callers WRITERS;
     /// What a container needs, and what at its device stands in the way of moving it.
     MigrationSurvey = Control Device "ecep.device.{device}.migration.survey" (migration::SurveyRequest) -> migration::Survey, callers CONTROL_PLANE;
     /// What at a destination stands in the way.

@@ -9,8 +9,8 @@ use ecep_proto::api::roles::Role;
 use warp::http::Method;
 
 use super::{
-    Answer, accounts, devices, invitations, login, members, own_account, request::Request, session, setup,
-    tenants, tokens,
+    Answer, accounts, devices, invitations, login, members, metrics, own_account, request::Request, session,
+    setup, tenants, tokens,
 };
 
 /// Who may call an endpoint.
@@ -318,6 +318,14 @@ pub static ENDPOINTS: &[Endpoint] = &[
     Endpoint::delete("/api/tenants/{slug}/devices/{id}", OWNERS, "Removes a device.", |request| {
         Box::pin(devices::remove(request))
     }),
+    // Figures.
+    Endpoint::get(
+        "/api/tenants/{slug}/metrics",
+        ALL,
+        "The figures of the tenant's devices and containers, for Prometheus.",
+        |request| Box::pin(metrics::tenant_metrics(request)),
+    )
+    .with_status(200),
 ];
 
 /// What the table says about a request.

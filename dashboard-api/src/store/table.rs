@@ -76,6 +76,11 @@ impl<T: Serialize + DeserializeOwned> Table<T> {
         self.decoded(self.tree.scan_prefix(prefix))
     }
 
+    /// How many rows have keys that begin so.
+    pub(super) fn count_under(&self, prefix: &str) -> usize {
+        self.tree.scan_prefix(prefix).keys().count()
+    }
+
     /// Deletes the rows that are not to be kept.
     pub(super) fn retain(&self, keep: impl Fn(&T) -> bool) -> Result<(), StoreError> {
         for (key, row) in self.rows()? {

@@ -160,6 +160,7 @@ impl Uplink {
         tracing::info!(migration = %operation, %tenant, caller = %caller.authid, "move is to be cancelled");
         let stop = CancelMigration { migration: operation.clone() };
         self.ask::<MigrationStop>(&view.source, &stop).await?;
+        self.control.alerts.cancelled(operation.clone());
         self.control.moves.get(tenant, &operation).ok_or_else(not_found)
     }
 

@@ -40,7 +40,7 @@ impl Uplink {
     }
 
     /// Takes a device's heartbeat.
-    pub(super) async fn report(&self, caller: &Caller, report: Report) -> Result<ReportReply, ApiError> {
+    pub(super) async fn report(&self, caller: &Caller, mut report: Report) -> Result<ReportReply, ApiError> {
         let device = device_of(caller)?;
         let tenants = self.tenants_of(&device)?;
         if report.is_complete {
@@ -51,6 +51,8 @@ impl Uplink {
             }
         }
         let revision = report.network_revision;
+        let stats = report.stats.take();
+        let started = report.is_complete.then(|| self.started(&device, &tenants, &report.containers));
         let has_moved = {
             // Told under the lock, so that events leave in the order of the changes.
             let mut view = self.control.view();
@@ -63,6 +65,7 @@ impl Uplink {
         if has_moved {
             tenants.iter().for_each(|tenant| self.control.authority.touch(tenant));
         }
+        self.learn(&device, &tenants, stats, started)?;
         let network = if revision == self.control.authority.revision(&tenants) {
             None
         } else {

@@ -7,6 +7,7 @@ mod support;
 
 mod ending;
 mod fleet;
+mod insight;
 mod joining;
 
 use std::time::Instant;

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test program uses its own part of it")]
 
+pub mod exposition;
 pub mod router;
 pub mod wamp;
 
@@ -72,6 +73,7 @@ impl Server {
             address_pool: "10.192.0.0/10".parse().unwrap(),
             channel_listen: vec![],
             device_channel: None,
+            metrics_listen: Some("127.0.0.1:0".parse().unwrap()),
         };
         let stop = CancellationToken::new();
         let running = until_free(async || match server::start(config.clone(), stop.clone()).await {
@@ -88,6 +90,11 @@ impl Server {
         self.stop.cancel();
         self.running.take().unwrap().stopped().await;
         self.folder
+    }
+
+    /// Where Prometheus asks.
+    pub fn metrics_base(&self) -> String {
+        format!("http://{}", self.running.as_ref().unwrap().metrics_address.unwrap())
     }
 
     pub fn setup_code(&self) -> String {

@@ -121,6 +121,7 @@ fn report(problem: &str) -> Report {
         is_complete: true,
         migrations: vec![],
         network_revision: 0,
+        stats: None,
     }
 }
 

@@ -6,6 +6,7 @@ use ts_rs::TS;
 use super::{
     container::ContainerView,
     device::{DeviceFacts, Liveness},
+    history::StatsReport,
     name::{DeviceId, OperationId, TenantSlug},
     network::NetworkTable,
 };
@@ -75,6 +76,9 @@ pub struct Report {
     /// The revision of the network table that the device has applied.
     #[serde(default)]
     pub network_revision: u64,
+    /// Statistics that are new since the last report that was answered.
+    #[serde(default)]
+    pub stats: Option<StatsReport>,
 }
 
 /// A container, and whose it is.

@@ -3,8 +3,8 @@
 use ts_rs::{Config, TS};
 
 use super::{
-    PROCEDURES, Server, TOPICS, checkpoint, container, device, error, fleet, http, image, kept, migration,
-    name, notice, operation, people, roles, stats,
+    PROCEDURES, Server, TOPICS, alert, checkpoint, container, device, error, fleet, history, http, image,
+    kept, migration, name, notice, operation, people, roles, stats,
 };
 
 /// The whole file.
@@ -99,6 +99,16 @@ pub fn generate() -> String {
         migration::MigrationList,
         notice::NoticeLevel,
         notice::Notice,
+        history::Span,
+        history::StatsQuery,
+        history::StatsHistory,
+        history::HistoryPoint,
+        alert::AlertKind,
+        alert::AlertView,
+        alert::AlertFilter,
+        alert::AlertQuery,
+        alert::AlertList,
+        alert::AlertRef,
         fleet::PlacedContainer,
         fleet::FleetContainers,
         http::Problem,

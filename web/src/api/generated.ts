@@ -1059,6 +1059,133 @@ text: string,
  * When, in milliseconds since 1970 by the control plane's clock.
  */
 at: number, };
+export type Span = { 
+/**
+ * The smallest.
+ */
+min: number, 
+/**
+ * The mean over time.
+ */
+avg: number, 
+/**
+ * The largest.
+ */
+max: number, };
+export type StatsQuery = { 
+/**
+ * A device.
+ */
+device?: DeviceId, 
+/**
+ * A container, wherever it was.
+ */
+container?: ContainerId, 
+/**
+ * From when.
+ */
+from: number, 
+/**
+ * Until when.
+ */
+to: number, 
+/**
+ * Milliseconds for each point; if left out, the finest that is kept and gives 1000 points at most. The answer says
+ * what it is: a step that is finer than what is kept, or no multiple of it, is made longer.
+ */
+step_ms?: number, };
+export type StatsHistory = { 
+/**
+ * Milliseconds for each point.
+ */
+step_ms: number, 
+/**
+ * One for each step, the oldest first; in a gap they have no values.
+ */
+points: Array<HistoryPoint>, };
+export type HistoryPoint = { 
+/**
+ * When the step begins, in milliseconds since 1970 by the control plane's clock.
+ */
+at: number, 
+/**
+ * CPU in use: of a device in percent of all cores together, of a container in percent of one core.
+ */
+cpu_percent: Span | null, 
+/**
+ * Bytes of memory in use, mean.
+ */
+memory_bytes: number | null, 
+/**
+ * Free bytes on the containers' disk, mean; only of a device.
+ */
+disk_free_bytes: number | null, };
+export type AlertKind = "device_offline" | "disk_low" | "overload" | "migration_failed" | "restart_loop";
+export type AlertView = { 
+/**
+ * Its id.
+ */
+id: string, 
+/**
+ * What is wrong.
+ */
+kind: AlertKind, 
+/**
+ * The device it is about.
+ */
+device: DeviceId | null, 
+/**
+ * The container it is about.
+ */
+container: ContainerId | null, 
+/**
+ * A sentence.
+ */
+text: string, 
+/**
+ * When it was raised, in milliseconds since 1970 by the control plane's clock.
+ */
+raised_at: number, 
+/**
+ * When it was over; `null` while it is active.
+ */
+cleared_at: number | null, 
+/**
+ * When a person said that they have seen it.
+ */
+acknowledged_at: number | null, 
+/**
+ * Who: the authid.
+ */
+acknowledged_by: string | null, };
+export type AlertFilter = "active" | "all";
+export type AlertQuery = { 
+/**
+ * Which; the active ones if left out.
+ */
+which: AlertFilter, 
+/**
+ * How many, 1 to 500; 100 if left out.
+ */
+limit?: number, 
+/**
+ * Goes on where another answer's `next` says.
+ */
+after?: string, };
+export type AlertList = { 
+/**
+ * The newest first.
+ */
+alerts: Array<AlertView>, 
+/**
+ * For `after`, where there are more.
+ */
+next: string | null, };
+export type AlertRef = { 
+/**
+ * Its id.
+ */
+alert: string, };
 export type PlacedContainer = { 
 /**
  * The device that runs it.
@@ -1549,6 +1676,9 @@ export interface Procedures {
   CheckpointCopy: { request: CopyCheckpoint; reply: OperationReply };
   MigrationCancel: { request: MigrationRef; reply: MigrationView };
   MigrationHistory: { request: MigrationQuery; reply: MigrationList };
+  StatsHistoryQuery: { request: StatsQuery; reply: StatsHistory };
+  AlertListing: { request: AlertQuery; reply: AlertList };
+  AlertAcknowledge: { request: AlertRef; reply: AlertView };
 }
 export const PROCEDURES: { [name in keyof Procedures]: string } = {
   DeviceInfo: "ecep.device.{device}.info",
@@ -1576,6 +1706,9 @@ export const PROCEDURES: { [name in keyof Procedures]: string } = {
   CheckpointCopy: "ecep.container.checkpoint.copy",
   MigrationCancel: "ecep.migration.cancel",
   MigrationHistory: "ecep.migration.list",
+  StatsHistoryQuery: "ecep.stats.query",
+  AlertListing: "ecep.alert.list",
+  AlertAcknowledge: "ecep.alert.acknowledge",
 };
 
 /** Topics of tenant realms. `{device}` stands for the device's id. */
