@@ -307,7 +307,8 @@ impl Alerts {
         } else {
             self.conditions.remove(&alert);
         }
-        has_changed.then(|| if condition.active { Outcome::Raised(alert) } else { Outcome::Cleared(alert) })
+        let outcome = if condition.active { Outcome::Raised(alert) } else { Outcome::Cleared(alert) };
+        has_changed.then_some(outcome)
     }
 }
 

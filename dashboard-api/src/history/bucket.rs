@@ -110,7 +110,7 @@ impl Bucket {
     }
 
     /// As a row: the bucket's number, then this.
-    pub fn to_row(&self, number: u64) -> [u8; ROW_BYTES] {
+    pub fn to_row(self, number: u64) -> [u8; ROW_BYTES] {
         let mut row = [0; ROW_BYTES];
         // Numbers of five minutes since 1970 fit for 40,000 years.
         let number = u32::try_from(number).unwrap_or(u32::MAX);
@@ -126,7 +126,7 @@ impl Bucket {
 
     /// A row read back, with its number; `None` where there is none.
     pub fn from_row(row: &[u8]) -> Option<(u64, Self)> {
-        let word = |at: usize| Some(<[u8; 4]>::try_from(row.get(at..at + 4)?).ok()?);
+        let word = |at: usize| <[u8; 4]>::try_from(row.get(at..at + 4)?).ok();
         let float = |at: usize| word(at).map(f32::from_le_bytes).filter(|value| value.is_finite());
         let (number, slots) = (u32::from_le_bytes(word(0)?), u32::from_le_bytes(word(4)?));
         let counts = row.get(8..11)?;

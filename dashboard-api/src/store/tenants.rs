@@ -128,3 +128,48 @@ impl Store {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ecep_fleet::migration::authority::Holding;
+
+    use super::*;
+    use crate::store::{Account, Placement};
+
+    /// Containers outlive a slip: a tenant that has one is not deleted, and afterwards its slug stays taken.
+    #[tokio::test]
+    async fn a_tenant_with_a_container_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let acme: TenantSlug = "acme".parse().unwrap();
+        let row = Tenant { slug: acme.clone(), name: "Acme".to_owned(), created_at: 0, deleted_at: None };
+        let maria = Account {
+            id: "maria".to_owned(),
+            email: "maria@example.org".to_owned(),
+            password_hash: String::new(),
+            admin: true,
+            created_at: 0,
+            disabled: false,
+        };
+        store.add_first_account(&maria, &row).await.unwrap();
+        let placement = Placement {
+            tenant: acme.clone(),
+            container: "c-1".parse().unwrap(),
+            name: "web".parse().unwrap(),
+            address: None,
+            holding: Holding { holder: "edge".parse().unwrap(), generation: 1, moving: None },
+            came_by: None,
+            is_seen: true,
+            since: 0,
+            left: vec![],
+        };
+        store.put_placement(&placement).await.unwrap();
+        let refused = store.delete_tenant(&acme, 1).await.unwrap_err().to_string();
+        assert!(refused.contains("1 containers"), "{refused}");
+        assert!(store.tenant(&acme).unwrap().is_some());
+        store.remove_placement(&placement, 2).await.unwrap();
+        assert!(store.delete_tenant(&acme, 3).await.unwrap());
+        assert_eq!(store.role_in("maria", &acme).unwrap(), None);
+        assert!(store.add_tenant(&row, "maria").await.is_err());
+    }
+}

@@ -6,7 +6,11 @@ pub mod exposition;
 pub mod router;
 pub mod wamp;
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+    time::Instant,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use ecep_dashboard_api::{
@@ -31,6 +35,9 @@ pub const PASSWORD: &str = "correct horse battery";
 
 /// The ticket by which the router knows the control plane.
 pub const ROUTER_TICKET: &str = "the-router-knows-this-ticket";
+
+/// The address of a proxy that the control plane believes.
+pub const TRUSTED_PROXY: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 99));
 
 /// A running control plane; the folder outlives it.
 pub struct Server {
@@ -69,7 +76,7 @@ impl Server {
             wamp_url: "ws://127.0.0.1:8081/ws".parse().unwrap(),
             device_wamp_url: "ws://10.77.0.1:8081/ws".parse().unwrap(),
             public_url: public_url.map(|url| url.parse().unwrap()),
-            trusted_proxy: vec![],
+            trusted_proxy: vec![TRUSTED_PROXY],
             address_pool: "10.192.0.0/10".parse().unwrap(),
             channel_listen: vec![],
             device_channel: None,
