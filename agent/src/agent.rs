@@ -36,6 +36,8 @@ use crate::{
     orders::Orders,
     outbox::Outbox,
     procedures,
+    quotas::MEASURE_EVERY,
+    rotation,
     stats::Sampler,
 };
 
@@ -54,6 +56,7 @@ const FALLBACK_STORAGE: &str = "/";
 
 /// Everything that runs.
 struct Agent<E> {
+    data: PathBuf,
     identity: Identity,
     engine: Arc<E>,
     inventory: Arc<Inventory<E>>,
@@ -133,7 +136,7 @@ pub async fn run<E: Engine>(
         Arc::clone(&moving),
     ));
     let networks = Arc::new(Networks::new(device.clone(), Arc::clone(&inventory)));
-    let (channels, arrivals) = Channels::new(data, identity.key.signing_key().clone(), stop.clone());
+    let (channels, arrivals) = Channels::new(data, identity.key.signing_key(), stop.clone());
     let capability = Arc::new(Capability::new(settings.runtime.clone(), data));
     let migrations: Arc<OnceLock<Arc<Migrations<E>>>> = Arc::default();
     let orders = Arc::new(Orders::new(
@@ -149,6 +152,7 @@ pub async fn run<E: Engine>(
     let (facts, _) = watch::channel(facts::gather(engine_facts));
     let (storage, _) = watch::channel(engine.storage().await.unwrap_or_else(|| FALLBACK_STORAGE.into()));
     let agent = Arc::new(Agent {
+        data: settings.data.clone(),
         identity,
         engine,
         inventory,
@@ -171,12 +175,14 @@ pub async fn run<E: Engine>(
     let builder = Link::builder("control", move || {
         let agent = Arc::clone(&credentials_of);
         async move {
+            // What cannot be ended now is tried again with the next session.
+            rotation::resume(&agent.data, &agent.identity, &agent.channels).await;
             let credentials = cloud::credentials(&agent.identity).await?;
             lock(&agent.router).clone_from(&credentials.url);
             Ok(credentials)
         }
     });
-    let control = control_procedures::serve(builder, &device, &migrations).spawn(stop.clone());
+    let control = control_procedures::serve(builder, &device, &agent.orders, &migrations).spawn(stop.clone());
     agent.orders.addresses.ask_over(control.clone());
     agent.set_up_moves(&control, &migrations, arrivals, &settings, &stop).await?;
 
@@ -186,6 +192,7 @@ pub async fn run<E: Engine>(
             agent.keep_facts(),
             agent.keep_networks(),
             agent.keep_stats(),
+            agent.keep_measured(),
             agent.keep_reporting(&control, &stop)
         )
     };
@@ -325,6 +332,16 @@ impl<E: Engine> Agent<E> {
         }
     }
 
+    /// Tenants with a quota of the disk are told when they are over it.
+    async fn keep_measured(&self) {
+        let mut ticks = tokio::time::interval(MEASURE_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.orders.quotas.measure().await;
+        }
+    }
+
     /// Says hello after every join, then reports for as long as the session stands.
     async fn keep_reporting(self: &Arc<Self>, control: &Link, stop: &CancellationToken) {
         let mut state = control.state();
@@ -389,6 +406,7 @@ impl<E: Engine> Agent<E> {
             is_complete: self.inventory.is_complete(),
             migrations: self.moving.migrations(),
             network_revision: self.networks.revision(),
+            shares: self.orders.quotas.report(),
         };
         let reply = control.call::<FleetReport>(FleetReport::URI, &report).await?;
         told.facts = Some(facts);
@@ -397,6 +415,11 @@ impl<E: Engine> Agent<E> {
         }
         if told.hello.is_some_and(|(_, revision)| revision != reply.grants_revision) {
             told.hello = None;
+        }
+        if reply.rotate_key
+            && let Err(error) = rotation::rotate(&self.data, &self.identity, &self.channels).await
+        {
+            tracing::warn!(%error, "the device's key was not changed; trying again");
         }
         Ok(())
     }
@@ -413,7 +436,9 @@ impl<E: Engine> Agent<E> {
         let url = lock(&self.router).clone();
         let mut tickets = lock(&self.tickets);
         tickets.clear();
-        for TenantGrant { tenant, realm, ticket } in &grants.tenants {
+        // Before the tickets: who joins with one is bound by the terms that came with it.
+        self.orders.quotas.follow(&grants);
+        for TenantGrant { tenant, realm, ticket, .. } in &grants.tenants {
             let credentials = Credentials {
                 url: url.clone(),
                 realm: realm.clone(),

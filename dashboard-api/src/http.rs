@@ -12,6 +12,7 @@ mod refusal;
 mod request;
 mod session;
 mod setup;
+mod shares;
 mod tokens;
 
 use std::sync::Arc;
@@ -85,6 +86,32 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
             .and(request.clone())
             .then(devices::device))
         .unify()
+        .or(warp::path!("api" / "device" / "rotate-key").and(request.clone()).then(devices::rotate))
+        .unify()
+        .or(warp::path!("api" / "tenants" / String / "devices").and(request.clone()).then(devices::devices))
+        .unify()
+        .or(warp::path!("api" / "tenants" / String / "devices" / String / "rotate-key")
+            .and(request.clone())
+            .then(devices::order_rotation))
+        .unify()
+        .boxed();
+    let shares = warp::path!("api" / "tenants" / String / "devices" / String / "shares")
+        .and(request.clone())
+        .then(shares::of_device)
+        .or(warp::path!("api" / "tenants" / String / "devices" / String / "shares" / String)
+            .and(request.clone())
+            .then(shares::terms))
+        .unify()
+        .or(warp::path!("api" / "tenants" / String / "devices" / String / "shares" / String / "end")
+            .and(request.clone())
+            .then(shares::end))
+        .unify()
+        .or(warp::path!("api" / "tenants" / String / "shares").and(request.clone()).then(shares::with_tenant))
+        .unify()
+        .or(warp::path!("api" / "tenants" / String / "shares" / String)
+            .and(request.clone())
+            .then(shares::answer))
+        .unify()
         .boxed();
     let rest = warp::path("api")
         .and(warp::path::full())
@@ -100,6 +127,8 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .or(tokens)
         .unify()
         .or(devices)
+        .unify()
+        .or(shares)
         .unify()
         .or(rest)
         .unify()

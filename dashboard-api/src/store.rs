@@ -24,9 +24,9 @@ use std::{
 
 use ecep_proto::api::roles::Role;
 
-pub use devices::Enrolment;
+pub use devices::{Enrolment, Rotation};
 pub use placements::{Gone, Placement, StoredMigration};
-pub use records::{Account, ApiToken, Device, JoinToken, LastReport, Session, Tenant};
+pub use records::{Account, ApiToken, Device, JoinToken, LastReport, Session, Share, Tenant};
 use table::Table;
 
 use crate::secret::SecretHash;
@@ -274,6 +274,7 @@ mod tests {
                 secret: SecretHash::of(id),
                 uses_left: 1,
                 expires_at,
+                device: None,
             };
             store.add_join_token(&token).await.unwrap();
         }

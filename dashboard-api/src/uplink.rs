@@ -8,6 +8,7 @@ mod migration;
 mod move_order;
 mod procedures;
 mod revoker;
+mod shares;
 mod teller;
 
 use std::{
@@ -19,7 +20,7 @@ use std::{
 use ecep_link::{Credentials, CredentialsError, Link, LinkState};
 use ecep_proto::api::{
     AddressAssign, AddressRelease, Authenticate, CheckpointCopy, ContainerMigrate, ContainerPreflight,
-    DeviceList, FleetContainerList, FleetHello, FleetReport, MigrationCancel, MigrationDecide,
+    DeviceList, FleetContainerList, FleetHello, FleetReport, GeoSearch, MigrationCancel, MigrationDecide,
     MigrationHistory, MigrationTell, Procedure,
     auth::EndSessionsRequest,
     migration::{MigrationList, MigrationQuery, MigrationState, MigrationView},
@@ -82,6 +83,10 @@ impl Uplink {
         if tenants.contains_key(tenant) {
             return;
         }
+        // Without a name its slug is shown.
+        if let Ok(Some(row)) = self.control.store.tenant(tenant) {
+            self.control.view().name_tenant(row.slug, row.name);
+        }
         let link = self.spawn_tenant_link(tenant);
         let teller = Teller::spawn(tenant.clone(), link.clone(), self.stop.clone());
         tenants.insert(tenant.clone(), Tenant { link, teller });
@@ -92,9 +97,9 @@ impl Uplink {
         self.links().iter().all(|link| matches!(*link.state().borrow(), LinkState::Joined { .. }))
     }
 
-    /// Tells the device's tenant how it has changed.
+    /// Tells a tenant how one of its devices has changed.
     pub fn tell(&self, change: Change) {
-        self.queue(&change.device.owner.clone(), Told::Change(Box::new(change)));
+        self.queue(&change.tenant.clone(), Told::Change(Box::new(change)));
     }
 
     /// Tells a tenant how a move goes on; with a sentence for people where it has just ended.
@@ -199,6 +204,9 @@ impl Uplink {
             .procedure::<DeviceList, _, _>(DeviceList::URI.to_owned(), move |_caller, _nothing| {
                 let list = devices.view().devices(devices.clock.now(), &of_devices);
                 async move { Ok(list) }
+            })
+            .procedure::<GeoSearch, _, _>(GeoSearch::URI.to_owned(), |_caller, query| {
+                std::future::ready(crate::geo::search(&query))
             })
             .procedure::<FleetContainerList, _, _>(
                 FleetContainerList::URI.to_owned(),

@@ -212,6 +212,7 @@ fn control_plane(state: &Arc<State>, stop: &CancellationToken) -> Link {
             std::future::ready(Ok(ReportReply {
                 grants_revision: report.revision.load(Ordering::Relaxed),
                 network: None,
+                rotate_key: false,
             }))
         })
         .procedure::<AddressAssign, _, _>(

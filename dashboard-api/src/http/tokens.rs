@@ -10,7 +10,7 @@ use warp::{
     reply::Reply,
 };
 
-use super::{Answer, Refusal, request::Request};
+use super::{Answer, Refusal, request::Request, shares::own_device};
 use crate::{
     clock::unix_ms,
     naming::{check_title, id_from, invalid},
@@ -47,6 +47,12 @@ pub(super) async fn join_tokens(slug: String, mut request: Request) -> Answer {
                 );
             }
             check_life(wanted.valid_seconds, MAX_JOIN_SECONDS)?;
+            if let Some(device) = &wanted.device {
+                own_device(&request, &tenant, device.as_str())?;
+                if wanted.uses != 1 {
+                    return Err(invalid("A join token for one device has one use; set uses to 1.").into());
+                }
+            }
             let id = id_from("join", "join", TOKEN_SUFFIX);
             // The id in front finds the row; the whole is the secret.
             let secret = format!("{id}.{}", random_secret());
@@ -56,6 +62,7 @@ pub(super) async fn join_tokens(slug: String, mut request: Request) -> Answer {
                 secret: SecretHash::of(&secret),
                 uses_left: wanted.uses,
                 expires_at: ends(wanted.valid_seconds),
+                device: wanted.device,
             };
             store.add_join_token(&token).await?;
             tracing::info!(token = %token.id, tenant = %token.tenant, uses = token.uses_left, "join token made");
@@ -157,6 +164,7 @@ fn view_of_join(token: JoinToken) -> TokenView {
         role: Role::Device,
         uses_left: Some(token.uses_left),
         expires_at: token.expires_at,
+        device: token.device,
     }
 }
 
@@ -167,5 +175,6 @@ fn view_of_api(token: ApiToken) -> TokenView {
         role: token.role,
         uses_left: None,
         expires_at: token.expires_at,
+        device: None,
     }
 }

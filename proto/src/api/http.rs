@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use super::{name::TenantSlug, roles::Role};
+use super::{
+    name::{DeviceId, TenantSlug},
+    roles::Role,
+};
 
 /// The header that every changing request from a browser carries: a page of another origin cannot send it.
 pub const CSRF_HEADER: &str = "x-ecep-csrf";
@@ -147,6 +150,10 @@ pub struct NewJoinToken {
     pub uses: u32,
     /// For how many seconds, 60 to 30 days.
     pub valid_seconds: u64,
+    /// For this device of the tenant, which was wiped or lost its key: it comes back as itself, with its name, place and
+    /// shares, and its old key is dead. Such a token has one use.
+    #[serde(default)]
+    pub device: Option<DeviceId>,
 }
 
 /// `POST /api/tenants/{slug}/api-tokens` (owner). Answered with 201 and a [`CreatedToken`];
@@ -187,4 +194,8 @@ pub struct TokenView {
     pub uses_left: Option<u32>,
     /// When it ends, in milliseconds since 1970.
     pub expires_at: u64,
+    /// The device that a join token is for, where it is for one only.
+    #[serde(default)]
+    #[ts(optional)]
+    pub device: Option<DeviceId>,
 }
