@@ -28,7 +28,7 @@ use crate::{
     clock, cloud, control_procedures,
     engine::Engine,
     facts,
-    identity::Identity,
+    identity::{self, Identity},
     inventory::Inventory,
     migration::{Capability, Migrations, Parts},
     moving::Moving,
@@ -79,6 +79,8 @@ struct Agent<E> {
     router: Mutex<String>,
     /// One hello at a time: it brings tickets for all tenants, so whoever waited finds its own already there.
     greeting: tokio::sync::Mutex<()>,
+    /// One change of the key at a time: two would make two keys.
+    rotating: tokio::sync::Mutex<()>,
 }
 
 /// What the control plane was told last, and has taken.
@@ -170,13 +172,17 @@ pub async fn run<E: Engine>(
         tenants: Mutex::default(),
         router: Mutex::default(),
         greeting: tokio::sync::Mutex::default(),
+        rotating: tokio::sync::Mutex::default(),
     });
     let credentials_of = Arc::clone(&agent);
     let builder = Link::builder("control", move || {
         let agent = Arc::clone(&credentials_of);
         async move {
             // What cannot be ended now is tried again with the next session.
-            rotation::resume(&agent.data, &agent.identity, &agent.channels).await;
+            {
+                let _one_at_a_time = agent.rotating.lock().await;
+                rotation::resume(&agent.data, &agent.identity, &agent.channels).await;
+            }
             let credentials = cloud::credentials(&agent.identity).await?;
             lock(&agent.router).clone_from(&credentials.url);
             Ok(credentials)
@@ -416,12 +422,18 @@ impl<E: Engine> Agent<E> {
         if told.hello.is_some_and(|(_, revision)| revision != reply.grants_revision) {
             told.hello = None;
         }
-        if reply.rotate_key
-            && let Err(error) = rotation::rotate(&self.data, &self.identity, &self.channels).await
-        {
-            tracing::warn!(%error, "the device's key was not changed; trying again");
+        if reply.rotate_key || identity::has_next_key(&self.data) {
+            self.rotate_key().await;
         }
         Ok(())
+    }
+
+    /// Changes the device's key, as its owner has ordered.
+    async fn rotate_key(&self) {
+        let _one_at_a_time = self.rotating.lock().await;
+        if let Err(error) = rotation::rotate(&self.data, &self.identity, &self.channels).await {
+            tracing::warn!(%error, "the device's key was not changed; trying again");
+        }
     }
 
     /// Says hello; the tickets that come back are kept for the tenants' links.

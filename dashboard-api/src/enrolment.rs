@@ -152,6 +152,7 @@ impl ControlPlane {
         if is_settled {
             tracing::info!(device = %device.id, "device uses its new key; the old one is good no more");
             self.tickets().revoke(device.id.as_str());
+            self.channels.remove_device(&device.id).await;
         }
         let ticket = self.issue_ticket(
             request.device.as_str(),

@@ -117,7 +117,7 @@ impl Container {
             ports: ports.clone(),
             address: None,
         };
-        let tenant: ecep_proto::api::name::TenantSlug = parsed(&labels, label::TENANT)?;
+        let tenant: TenantSlug = parsed(&labels, label::TENANT)?;
         let detail = ContainerDetail {
             container: view,
             tenant: tenant.clone(),
