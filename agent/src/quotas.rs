@@ -305,3 +305,59 @@ fn told(refused: Refused) -> ApiError {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use ecep_proto::api::{
+        fleet::TenantGrant,
+        share::{Quota, Terms},
+    };
+
+    use super::*;
+    use crate::engine::sim::SimEngine;
+
+    fn quotas(folder: &Path) -> Quotas<SimEngine> {
+        Quotas::new("edge-1".parse().unwrap(), Arc::default(), folder)
+    }
+
+    fn grants(granted: Option<GrantedTerms>) -> Grants {
+        let grant = |tenant: &str, granted| TenantGrant {
+            tenant: tenant.parse().unwrap(),
+            realm: String::new(),
+            ticket: "never on disk".to_owned(),
+            granted,
+        };
+        Grants { revision: 7, tenants: vec![grant("acme", None), grant("globex", granted)], papers: None }
+    }
+
+    /// Terms must hold while the cloud is away, also for an agent that was started again; and no ticket may be kept with them.
+    #[tokio::test]
+    async fn terms_outlive_the_agent() {
+        let folder = tempfile::tempdir().unwrap();
+        let quota = Quota { containers: Some(0), ..Quota::default() };
+        let granted = GrantedTerms { terms: Terms { quota, allow: vec![] }, is_ending: false };
+        quotas(folder.path()).follow(&grants(Some(granted)));
+        assert!(!std::fs::read_to_string(folder.path().join(FILE)).unwrap().contains("never on disk"));
+        let later = quotas(folder.path());
+        let create = Action::Create { publishes: false };
+        let admit = async |tenant: &str| {
+            let tenant: TenantSlug = tenant.parse().unwrap();
+            later.admit(&tenant, &"c1".parse().unwrap(), create, Demand::default(), 0).await.map(drop)
+        };
+        assert_eq!(admit("acme").await, Ok(()));
+        assert_eq!(admit("globex").await.unwrap_err().uri, ErrorKind::Limit);
+        assert_eq!(admit("initech").await.unwrap_err().uri, ErrorKind::Unavailable);
+        assert_eq!(later.report().grants_revision, 7);
+    }
+
+    /// Terms that cannot be read must not become none.
+    #[test]
+    fn damaged_terms_allow_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(FILE), "{").unwrap();
+        assert!(quotas(folder.path()).granted(&"acme".parse().unwrap()).is_err());
+        // A device that was never told anything is its owner's alone.
+        let fresh = tempfile::tempdir().unwrap();
+        assert_eq!(quotas(fresh.path()).granted(&"acme".parse().unwrap()), Ok(None));
+    }
+}

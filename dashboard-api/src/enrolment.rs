@@ -141,6 +141,7 @@ impl ControlPlane {
     /// `InvalidArgument` for what is malformed, `Forbidden` for an unknown device, a wrong key or a wrong clock,
     /// `Conflict` for a request that was seen before.
     pub async fn device_session(&self, request: &SessionRequest) -> Result<(SessionReply, bool), ApiError> {
+        check_nonce(&request.nonce)?;
         let text = session_text(&request.device, request.at, &request.nonce);
         let known = match self.store.device(&request.device)? {
             Some(device) => keys::signer(&device, &text, &request.signature)?.map(|key| (device, key)),
@@ -174,9 +175,6 @@ impl ControlPlane {
     /// # Errors
     /// `Forbidden` for a wrong clock, `Conflict` for a request that was seen before.
     pub(crate) fn check_fresh(&self, device: &DeviceId, at: u64, nonce: &str) -> Result<u64, ApiError> {
-        if decode(nonce).is_none_or(|nonce| nonce.len() != NONCE_BYTES) {
-            return Err(invalid(format!("The nonce must be {NONCE_BYTES} bytes in base64 without padding.")));
-        }
         let now = unix_ms();
         let accepted = self.nonces().accept(now, device, at, nonce);
         accepted.map(|()| now).map_err(|stale| match stale {
@@ -208,6 +206,17 @@ pub(crate) fn parse_key(text: &str) -> Result<VerifyingKey, ApiError> {
     let key = VerifyingKey::from_bytes(&bytes).map_err(|_| wrong())?;
     // With a key of small order, one signature fits many texts.
     if key.is_weak() { Err(wrong()) } else { Ok(key) }
+}
+
+/// Refuses what is no nonce.
+///
+/// # Errors
+/// `InvalidArgument`.
+pub(crate) fn check_nonce(nonce: &str) -> Result<(), ApiError> {
+    if decode(nonce).is_some_and(|nonce| nonce.len() == NONCE_BYTES) {
+        return Ok(());
+    }
+    Err(invalid(format!("The nonce must be {NONCE_BYTES} bytes in base64 without padding.")))
 }
 
 pub(crate) fn is_signed_by(key: &VerifyingKey, text: &str, signature: &str) -> Result<bool, ApiError> {

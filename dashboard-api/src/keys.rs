@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     clock::unix_ms,
     control::ControlPlane,
-    enrolment::{forbidden, is_signed_by, parse_key, unknown_device},
+    enrolment::{check_nonce, forbidden, is_signed_by, parse_key, unknown_device},
     geo,
     naming::check_title,
     store::{Device, Rotation},
@@ -29,6 +29,7 @@ impl ControlPlane {
     /// `InvalidArgument` for what is malformed, `Forbidden` for an unknown device or a wrong key, `Conflict` for a key that is
     /// another device's, or a request that was seen before.
     pub async fn rotate_key(&self, request: &RotateRequest) -> Result<RotateReply, ApiError> {
+        check_nonce(&request.nonce)?;
         let new = parse_key(&request.public_key)?;
         let text = rotate_text(&request.device, &request.public_key, request.at, &request.nonce);
         let known = self.store.device(&request.device)?.ok_or_else(|| unknown_device(&request.device))?;

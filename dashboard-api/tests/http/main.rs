@@ -7,8 +7,10 @@ mod support;
 
 mod accounts;
 mod devices;
+mod keys;
 mod login;
 mod pages;
 mod protocol;
 mod setup;
+mod shares;
 mod tokens;

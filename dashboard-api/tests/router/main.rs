@@ -7,6 +7,7 @@ mod support;
 
 mod fleet;
 mod joining;
+mod shares;
 
 use std::time::Instant;
 

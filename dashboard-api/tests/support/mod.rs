@@ -31,6 +31,9 @@ pub const PASSWORD: &str = "correct horse battery";
 /// The ticket by which the router knows the control plane.
 pub const ROUTER_TICKET: &str = "the-router-knows-this-ticket";
 
+/// Where no router listens.
+pub const NO_ROUTER: &str = "ws://127.0.0.1:9/";
+
 /// A running control plane; the folder outlives it.
 pub struct Server {
     pub folder: TempDir,
@@ -42,7 +45,7 @@ pub struct Server {
 impl Server {
     /// Starts one whose router is out of reach.
     pub async fn start() -> Self {
-        Self::start_with("ws://127.0.0.1:9/", None).await
+        Self::start_with(NO_ROUTER, None).await
     }
 
     /// Starts one with this router, and for browsers behind this address.
@@ -66,7 +69,7 @@ impl Server {
             router: router.parse().unwrap(),
             router_ticket_file: folder.path().join("router-ticket"),
             wamp_url: "ws://127.0.0.1:8081/ws".parse().unwrap(),
-            device_wamp_url: "ws://10.77.0.1:8081/ws".parse().unwrap(),
+            device_wamp_url: (if router == NO_ROUTER { "ws://10.77.0.1:8081/ws" } else { router }).parse().unwrap(),
             public_url: public_url.map(|url| url.parse().unwrap()),
             address_pool: "10.192.0.0/10".parse().unwrap(),
             channel_listen: vec![],
