@@ -14,12 +14,12 @@ use std::{
     sync::Arc,
 };
 
+use ecep_fleet::quota::Action;
 use ecep_proto::api::{
     checkpoint::{CheckpointContainer, CheckpointList, CheckpointQuery, DeleteCheckpoint, RestoreContainer},
     error::{ApiError, ErrorKind},
     name::{CheckpointName, ContainerId, DeviceId, TenantSlug},
 };
-use ecep_fleet::quota::Action;
 use tokio::task::spawn_blocking;
 
 pub(crate) use copy::{CHECKPOINT, Copy};
@@ -163,7 +163,8 @@ impl<E: Engine> Orders<E> {
 /// # Errors
 /// The disk refuses.
 pub(crate) async fn bytes_of(data: &Path, device: &DeviceId, tenant: &TenantSlug) -> Result<u64, ApiError> {
-    let policy = Policy::load(data).map_err(|error| ApiError::new(ErrorKind::Unavailable, error.to_string()))?;
+    let policy =
+        Policy::load(data).map_err(|error| ApiError::new(ErrorKind::Unavailable, error.to_string()))?;
     let named = policy.checkpoint_directories().map(|root| root.join(device.as_str()));
     let roots: Vec<PathBuf> = std::iter::once(data.join(FOLDER)).chain(named).collect();
     let tenant = tenant.clone();

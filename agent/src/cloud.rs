@@ -98,7 +98,8 @@ pub(crate) async fn session(identity: &Identity, key: &DeviceKey) -> Result<Sess
     let device = identity.enrolled.device.clone();
     let (at, nonce) = (clock::now_ms(), nonce());
     let signature = key.sign(&session_text(&device, at, &nonce));
-    post(&identity.enrolled.cloud, "/api/device/session", &SessionRequest { device, at, nonce, signature }).await
+    post(&identity.enrolled.cloud, "/api/device/session", &SessionRequest { device, at, nonce, signature })
+        .await
 }
 
 /// Tells the control plane of the device's next key.

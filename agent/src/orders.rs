@@ -10,6 +10,7 @@ use std::{
 };
 
 use bollard::models::ContainerCreateBody;
+use ecep_fleet::quota::{Action, Demand};
 use ecep_proto::api::{
     container::{ContainerOrder, ContainerState, CreateContainer, DeleteContainer, StopContainer},
     error::{ApiError, ErrorKind},
@@ -18,7 +19,6 @@ use ecep_proto::api::{
     network::AssignAddress,
     operation::{ANSWER_WITHIN_MS, OperationReply, OperationState},
 };
-use ecep_fleet::quota::{Action, Demand};
 use ecep_runtime::register::RUNTIME_NAME;
 use futures_util::FutureExt;
 use tokio::{

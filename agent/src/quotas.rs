@@ -256,7 +256,12 @@ impl<E: Engine> Quotas<E> {
         Ok(held)
     }
 
-    async fn check_disk(&self, tenant: &TenantSlug, granted: &GrantedTerms, bytes: u64) -> Result<(), ApiError> {
+    async fn check_disk(
+        &self,
+        tenant: &TenantSlug,
+        granted: &GrantedTerms,
+        bytes: u64,
+    ) -> Result<(), ApiError> {
         if granted.terms.quota.disk_bytes.is_none() {
             return Ok(());
         }
@@ -286,8 +291,12 @@ impl<E: Engine> Quotas<E> {
         let has_one = |granted: &Option<GrantedTerms>| {
             granted.as_ref().is_some_and(|granted| granted.terms.quota.disk_bytes.is_some())
         };
-        let with: Vec<TenantSlug> =
-            known.tenants.into_iter().filter(|(_, granted)| has_one(granted)).map(|(tenant, _)| tenant).collect();
+        let with: Vec<TenantSlug> = known
+            .tenants
+            .into_iter()
+            .filter(|(_, granted)| has_one(granted))
+            .map(|(tenant, _)| tenant)
+            .collect();
         lock(&self.disk).retain(|tenant, _| with.contains(tenant));
         with
     }

@@ -24,7 +24,11 @@ pub(crate) enum RotationError {
 ///
 /// # Errors
 /// See [`RotationError`]. Then the present key stays in use.
-pub(crate) async fn rotate(data: &Path, identity: &Identity, channels: &Channels) -> Result<(), RotationError> {
+pub(crate) async fn rotate(
+    data: &Path,
+    identity: &Identity,
+    channels: &Channels,
+) -> Result<(), RotationError> {
     let next = identity::next_key(data)?;
     // The answer to an earlier attempt may have been lost.
     match cloud::session(identity, &next).await {
@@ -52,7 +56,12 @@ pub(crate) async fn resume(data: &Path, identity: &Identity, channels: &Channels
     }
 }
 
-fn adopt(data: &Path, identity: &Identity, channels: &Channels, next: DeviceKey) -> Result<(), RotationError> {
+fn adopt(
+    data: &Path,
+    identity: &Identity,
+    channels: &Channels,
+    next: DeviceKey,
+) -> Result<(), RotationError> {
     identity::adopt_next_key(data)?;
     identity.key.replace(next);
     channels.change_key(identity.key.signing_key());

@@ -161,7 +161,8 @@ impl FleetView {
         report: Report,
     ) -> Result<Vec<Change>, ApiError> {
         let entry = self.devices.get_mut(id).ok_or_else(not_enrolled)?;
-        if report.containers.len() > MAX_CONTAINERS || report.problems.len() + report.shares.problems.len() > MAX_PROBLEMS
+        if report.containers.len() > MAX_CONTAINERS
+            || report.problems.len() + report.shares.problems.len() > MAX_PROBLEMS
         {
             return Err(invalid(format!(
                 "A report may hold {MAX_CONTAINERS} containers and {MAX_PROBLEMS} problems at most."

@@ -76,7 +76,9 @@ pub fn checked(point: Location) -> Result<Location, ApiError> {
     if point.is_valid() {
         return Ok(point);
     }
-    Err(invalid("This is no point on the earth: give -90 to 90 degrees north, then -180 to 180 degrees east."))
+    Err(invalid(
+        "This is no point on the earth: give -90 to 90 degrees north, then -180 to 180 degrees east.",
+    ))
 }
 
 /// The place at a point is called like the nearest one that is known.
@@ -106,7 +108,12 @@ mod tests {
 
     fn names(text: &str) -> Vec<String> {
         let query = GeoQuery { text: text.to_owned(), limit: Some(3) };
-        search(&query).unwrap().places.into_iter().map(|place| format!("{}, {}", place.name, place.country)).collect()
+        search(&query)
+            .unwrap()
+            .places
+            .into_iter()
+            .map(|place| format!("{}, {}", place.name, place.country))
+            .collect()
     }
 
     /// People type names as their keyboard has them, and mean the largest.
@@ -130,7 +137,8 @@ mod tests {
         let found = search(&query).unwrap().places;
         assert_eq!(found.len(), 20);
         assert!(found.is_sorted_by(|a, b| a.population >= b.population), "{found:?}");
-        let springfields = search(&GeoQuery { text: "Springfield,mo".to_owned(), limit: None }).unwrap().places;
+        let springfields =
+            search(&GeoQuery { text: "Springfield,mo".to_owned(), limit: None }).unwrap().places;
         assert_eq!(springfields[0].region.as_deref(), Some("MO"));
     }
 

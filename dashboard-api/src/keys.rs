@@ -37,7 +37,9 @@ impl ControlPlane {
             return Err(unknown_device(&request.device));
         };
         if !is_signed_by(&new, &text, &request.new_signature)? {
-            return Err(forbidden("The new key has not signed the request: a device changes to a key of its own only."));
+            return Err(forbidden(
+                "The new key has not signed the request: a device changes to a key of its own only.",
+            ));
         }
         self.check_fresh(&request.device, request.at, &request.nonce)?;
         let device = match self.store.rotate_key(unix_ms(), &known.id, &by, &request.public_key).await? {
@@ -66,7 +68,11 @@ impl ControlPlane {
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn order_rotation(&self, owner: &TenantSlug, device: &DeviceId) -> Result<OwnedDevice, ApiError> {
+    pub async fn order_rotation(
+        &self,
+        owner: &TenantSlug,
+        device: &DeviceId,
+    ) -> Result<OwnedDevice, ApiError> {
         let ordered = self.change_own(owner, device, |row| {
             row.rotation_ordered = true;
             Ok(owned(row))

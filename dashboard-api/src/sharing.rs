@@ -46,10 +46,17 @@ impl ControlPlane {
         let NewShare { tenant, terms } = wanted;
         let terms = checked(terms)?;
         if tenant == *owner {
-            return Err(invalid("The device belongs to this tenant already. Name another one to share it with."));
+            return Err(invalid(
+                "The device belongs to this tenant already. Name another one to share it with.",
+            ));
         }
         let now = unix_ms();
-        let waiting = self.view().offers(&tenant, now).iter().filter(|offer| offer.state == ShareState::Offered).count();
+        let waiting = self
+            .view()
+            .offers(&tenant, now)
+            .iter()
+            .filter(|offer| offer.state == ShareState::Offered)
+            .count();
         if waiting >= MAX_OFFERS_TO_TENANT {
             return Err(ApiError::new(
                 ErrorKind::Limit,
@@ -138,7 +145,10 @@ impl ControlPlane {
             let names: Vec<&str> = containers.iter().map(ContainerName::as_str).collect();
             return Err(ApiError::new(
                 ErrorKind::Conflict,
-                format!("This tenant has containers on the device: {}. Move them away or delete them first.", names.join(", ")),
+                format!(
+                    "This tenant has containers on the device: {}. Move them away or delete them first.",
+                    names.join(", ")
+                ),
             ));
         }
         self.begin_end(device, tenant).await
@@ -154,7 +164,8 @@ impl ControlPlane {
         device: &DeviceId,
         tenant: &TenantSlug,
     ) -> Result<Ending, ApiError> {
-        let is_there = self.view().row(device).is_some_and(|row| row.owner == *owner && has_share(row, tenant));
+        let is_there =
+            self.view().row(device).is_some_and(|row| row.owner == *owner && has_share(row, tenant));
         if !is_there {
             return Err(no_share());
         }
@@ -192,9 +203,9 @@ impl ControlPlane {
         device: &DeviceId,
         change: impl Fn(&mut Device) -> Result<T, StoreError>,
     ) -> Result<T, ApiError> {
-        let changed = self.store.change_device(device, |row| {
-            if row.owner == *owner { change(row).map(Some) } else { Ok(None) }
-        });
+        let changed = self
+            .store
+            .change_device(device, |row| if row.owner == *owner { change(row).map(Some) } else { Ok(None) });
         changed.await?.and_then(|(_, answer)| answer).ok_or_else(no_device)
     }
 
@@ -228,7 +239,9 @@ fn checked(mut terms: Terms) -> Result<Terms, ApiError> {
     if let Some(cpus) = terms.quota.cpus
         && !(cpus > 0.0 && cpus <= MAX_CPUS)
     {
-        return Err(invalid(format!("A quota of {cpus} cores cannot be; use more than 0 and up to {MAX_CPUS}.")));
+        return Err(invalid(format!(
+            "A quota of {cpus} cores cannot be; use more than 0 and up to {MAX_CPUS}."
+        )));
     }
     terms.allow.sort();
     terms.allow.dedup();
@@ -240,7 +253,10 @@ pub(crate) fn no_device() -> ApiError {
 }
 
 fn no_share() -> ApiError {
-    ApiError::new(ErrorKind::NotFound, "The device is not shared with this tenant. It may have been ended already.")
+    ApiError::new(
+        ErrorKind::NotFound,
+        "The device is not shared with this tenant. It may have been ended already.",
+    )
 }
 
 fn no_offer() -> ApiError {

@@ -243,7 +243,11 @@ fn part(
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast of a float saturates, and takes NaN for 0")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a cast of a float saturates, and takes NaN for 0"
+)]
 fn nano(cpus: f64) -> u64 {
     (cpus * NANO).round() as u64
 }
@@ -285,7 +289,11 @@ mod tests {
             assert_eq!(allows(&granted(&[], false), action).is_ok(), allowance.is_none(), "{action:?}");
             let named: Vec<Allowance> = allowance.into_iter().collect();
             assert_eq!(allows(&granted(&named, false), action), Ok(()), "{action:?}");
-            assert_eq!(allows(&granted(&named, true), action).is_ok(), action == Action::MoveAway, "{action:?}");
+            assert_eq!(
+                allows(&granted(&named, true), action).is_ok(),
+                action == Action::MoveAway,
+                "{action:?}"
+            );
         }
         assert!(allows(&granted(&[Allowance::MoveIn], false), Action::MoveIn { publishes: true }).is_err());
     }
@@ -294,7 +302,8 @@ mod tests {
     #[test]
     fn a_refusal_says_what_is_left_and_what_to_set() {
         let quota = Quota { cpus: Some(1.5), memory_bytes: Some(100), ..Quota::default() };
-        let held = Holdings::from([(id(1), Demand { nano_cpus: Some(1_000_000_000), memory_bytes: Some(60) })]);
+        let held =
+            Holdings::from([(id(1), Demand { nano_cpus: Some(1_000_000_000), memory_bytes: Some(60) })]);
         let wanted = |nano_cpus, memory_bytes| Demand { nano_cpus, memory_bytes };
         for (wanted, says) in [
             (wanted(None, Some(1)), "set limits.cpus; 0.5 of 1.5 cores are left"),

@@ -10,13 +10,13 @@ use ecep_channel::{
     header::Header,
     transfer::{self, Inbox, Options, Source, Throttle, TransferError},
 };
+use ecep_fleet::quota::Action;
 use ecep_proto::api::{
     checkpoint::{ExpectCheckpoint, SendCheckpoint},
     error::{ApiError, ErrorKind},
     operation::{OperationReply, OperationState},
     reply::Nothing,
 };
-use ecep_fleet::quota::Action;
 use tokio::{
     sync::mpsc,
     time::{sleep, timeout},

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use ecep_fleet::quota::{Action, Demand};
 use ecep_proto::api::{
     container::{PortMapping, Protocol},
     device::MigrationFacts,
@@ -17,7 +18,6 @@ use ecep_proto::api::{
     migration::{Check, Checks, MigrationEnd, Needs, Survey, Verdict},
     name::{ContainerId, TenantSlug},
 };
-use ecep_fleet::quota::{Action, Demand};
 use ecep_runtime::{
     probe::{Trial, probe},
     register::RUNTIME_NAME,
@@ -239,14 +239,19 @@ fn look_at_container(checks: &mut Checklist, portrait: &Portrait) {
 /// Takes a container's part of its tenant's quota: by the request that creates it here, not by what the source says of it.
 pub(super) async fn admit<E: Engine>(shared: &Shared<E>, plan: &Plan) -> Result<Admitted, Why> {
     let host = plan.body.host_config.as_ref();
-    let positive = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok()).filter(|number| *number > 0);
+    let positive = |number: Option<i64>| {
+        number.and_then(|number| u64::try_from(number).ok()).filter(|number| *number > 0)
+    };
     let wanted = Demand {
         nano_cpus: positive(host.and_then(|host| host.nano_cpus)),
         memory_bytes: positive(host.and_then(|host| host.memory)),
     };
     let Needs { tenant, container, .. } = &plan.needs;
-    let admitted =
-        shared.orders.quotas.admit(tenant, container, moves_in(&plan.needs), wanted, files_of(&plan.needs)).await;
+    let admitted = shared
+        .orders
+        .quotas
+        .admit(tenant, container, moves_in(&plan.needs), wanted, files_of(&plan.needs))
+        .await;
     admitted.map_err(|error| error.message)
 }
 

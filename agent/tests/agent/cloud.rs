@@ -143,7 +143,11 @@ impl Cloud {
 
     /// That tenant is a guest on these terms from now on; waits until the device knows it.
     pub async fn share_on(&self, tenant: &str, granted: GrantedTerms) {
-        self.state.terms.lock().expect("nobody panicked with it").insert(tenant.parse().expect("as expected"), granted);
+        self.state
+            .terms
+            .lock()
+            .expect("nobody panicked with it")
+            .insert(tenant.parse().expect("as expected"), granted);
         let revision = self.state.revision.fetch_add(1, Ordering::Relaxed) + 1;
         self.report("the terms to be known", |report| report.shares.grants_revision == revision).await;
     }

@@ -37,8 +37,11 @@ async fn orders_at_once_stay_within_the_quota() {
 
     let mut gus = scene.cloud.operator("globex").await;
     for _ in 0..3 {
-        let order = json!({"name": "x", "image": "missing:1", "limits": {"cpus": 0.1, "memory_bytes": 70_000_000}});
-        assert!(ask::<ContainerCreate>(&mut gus, order).await.expect_err("no such image").is(ErrorKind::NotFound));
+        let order =
+            json!({"name": "x", "image": "missing:1", "limits": {"cpus": 0.1, "memory_bytes": 70_000_000}});
+        assert!(
+            ask::<ContainerCreate>(&mut gus, order).await.expect_err("no such image").is(ErrorKind::NotFound)
+        );
     }
     let order = json!({"name": "x", "image": "app:1", "limits": {"cpus": 0.1, "memory_bytes": 70_000_000}});
     ask::<ContainerCreate>(&mut gus, order).await.expect("what failed holds nothing");
@@ -57,7 +60,10 @@ async fn a_full_disk_quota_is_told_and_refuses_what_is_new() {
     let mut gus = scene.cloud.operator("globex").await;
     let create = json!({"name": "web", "image": "app:1"});
     let refused = ask::<ContainerCreate>(&mut gus, create).await.expect_err("the disk quota is used up");
-    assert!(refused.is(ErrorKind::Limit) && refused.message.contains("1000 of the 1000 bytes"), "{refused:?}");
+    assert!(
+        refused.is(ErrorKind::Limit) && refused.message.contains("1000 of the 1000 bytes"),
+        "{refused:?}"
+    );
     let refused = ask::<ImagePull>(&mut gus, json!({"image": "app:2"})).await.expect_err("neither");
     assert!(refused.is(ErrorKind::Limit), "{refused:?}");
     let report = scene.cloud.report("the problem", |report| !report.shares.problems.is_empty()).await;
@@ -72,7 +78,8 @@ async fn a_share_that_ends_stops_nothing() {
     let scene = Scene::start(SimEngine::default(), &["globex"]).await;
     scene.cloud.share_on("globex", on(Quota::default())).await;
     let mut gus = scene.cloud.operator("globex").await;
-    let made = ask::<ContainerCreate>(&mut gus, json!({"name": "web", "image": "app:1"})).await.expect("created");
+    let made =
+        ask::<ContainerCreate>(&mut gus, json!({"name": "web", "image": "app:1"})).await.expect("created");
     let id = made.container_id.expect("an id");
     scene.cloud.share_on("globex", GrantedTerms { is_ending: true, ..on(Quota::default()) }).await;
     let mut gus = scene.cloud.operator("globex").await;
@@ -94,12 +101,8 @@ async fn quotas_hold_on_a_real_engine() {
     let Some((address, image)) = real_docker::ready() else { return };
     let tenant = "quota-test";
     let scene = Scene::start(DockerEngine::new(&address).expect("an address"), &[tenant]).await;
-    let quota = Quota {
-        cpus: None,
-        memory_bytes: Some(64 << 20),
-        disk_bytes: Some(30_000_000),
-        containers: Some(2),
-    };
+    let quota =
+        Quota { cpus: None, memory_bytes: Some(64 << 20), disk_bytes: Some(30_000_000), containers: Some(2) };
     scene.cloud.share_on(tenant, on(quota)).await;
     let mut gus = scene.cloud.operator(tenant).await;
     let order = |name: &str, memory: u64, script: &str| {
@@ -109,7 +112,8 @@ async fn quotas_hold_on_a_real_engine() {
     let refused = ask::<ContainerCreate>(&mut gus, json!({"name": "none", "image": image})).await;
     assert!(refused.expect_err("a limit is needed").message.contains("set limits.memory_bytes"));
     // Half into its own layer, half into a volume: neither alone is too much.
-    let writes = "head -c 20000000 /dev/urandom > /big; head -c 20000000 /dev/urandom > /data/big; sync; sleep 600";
+    let writes =
+        "head -c 20000000 /dev/urandom > /big; head -c 20000000 /dev/urandom > /data/big; sync; sleep 600";
     let made = ask::<ContainerCreate>(&mut gus, order("big", 48 << 20, writes)).await.expect("created");
     let refused = ask::<ContainerCreate>(&mut gus, order("second", 32 << 20, "sleep 600")).await;
     assert!(refused.expect_err("16 MiB are left").message.contains("16777216 of 67108864 bytes of memory"));
@@ -130,7 +134,10 @@ async fn quotas_hold_on_a_real_engine() {
         }
     };
     let refused = within("the disk quota to be used up", over).await;
-    assert!(refused.is(ErrorKind::Limit) && refused.message.contains("of the 30000000 bytes of disk"), "{refused:?}");
+    assert!(
+        refused.is(ErrorKind::Limit) && refused.message.contains("of the 30000000 bytes of disk"),
+        "{refused:?}"
+    );
     let report = scene.cloud.report("the problem", |report| !report.shares.problems.is_empty()).await;
     assert!(report.shares.problems[0].text.contains("of the 30 MB"), "{report:?}");
     let force = json!({"container": made.container_id, "force": true});

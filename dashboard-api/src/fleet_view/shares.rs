@@ -37,7 +37,8 @@ impl FleetView {
         let mut changes = self.judge(now, &id);
         for change in &mut changes {
             // Another name is no news of how the device is.
-            change.before = before.get(&change.tenant).map(|told| told.liveness).or(Some(change.device.liveness));
+            change.before =
+                before.get(&change.tenant).map(|told| told.liveness).or(Some(change.device.liveness));
         }
         changes
     }
@@ -214,8 +215,12 @@ mod tests {
     #[test]
     fn tenants_of_one_device_see_nothing_of_each_other() {
         let (mut view, edge) = shared(ShareState::Accepted);
-        let mut told = report(START, vec![container("acme", "own"), container("globex", "other"), container("forged", "x")]);
-        let problem = TenantProblem { tenant: "globex".parse().unwrap(), text: "Your disk is full.".to_owned() };
+        let mut told = report(
+            START,
+            vec![container("acme", "own"), container("globex", "other"), container("forged", "x")],
+        );
+        let problem =
+            TenantProblem { tenant: "globex".parse().unwrap(), text: "Your disk is full.".to_owned() };
         told.shares = ShareReport { problems: vec![problem], ..ShareReport::default() };
         let changes = view.report(START, START, &edge, told).unwrap();
         let liveness = |tenant: &str| {
@@ -228,7 +233,10 @@ mod tests {
             let containers = view.containers(START, &tenant.parse().unwrap()).containers;
             containers.into_iter().map(|placed| placed.container.id.to_string()).collect::<Vec<_>>()
         };
-        assert_eq!((ids("acme"), ids("globex"), ids("forged")), (vec!["own".into()], vec!["other".into()], vec![]));
+        assert_eq!(
+            (ids("acme"), ids("globex"), ids("forged")),
+            (vec!["own".into()], vec!["other".into()], vec![])
+        );
     }
 
     /// A share that ends still has its device; one that is over has not.

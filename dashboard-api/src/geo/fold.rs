@@ -5,7 +5,9 @@ use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 /// The text in small letters without accents; letters that are no accented ones are written as people do who lack them.
 pub(super) fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
-    for character in text.nfkd().filter(|character| !is_combining_mark(*character)).flat_map(char::to_lowercase) {
+    for character in
+        text.nfkd().filter(|character| !is_combining_mark(*character)).flat_map(char::to_lowercase)
+    {
         match character {
             'ß' => folded.push_str("ss"),
             'æ' => folded.push_str("ae"),

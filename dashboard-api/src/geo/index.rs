@@ -48,8 +48,7 @@ impl Index {
     pub(super) fn unpack(packed: &[u8]) -> Result<Self, IndexError> {
         let bytes = zstd::bulk::decompress(packed, MAX_UNPACKED)?;
         let text = String::from_utf8(bytes).map_err(|_| IndexError::Columns)?;
-        let columns: Vec<Vec<&str>> =
-            text.split("\n\n").map(|column| column.split('\n').collect()).collect();
+        let columns: Vec<Vec<&str>> = text.split("\n\n").map(|column| column.split('\n').collect()).collect();
         let [names, countries, regions, lats, lons, populations] =
             columns.try_into().map_err(|_| IndexError::Columns)?;
         let rows = [&countries, &regions, &lats, &lons, &populations];

@@ -159,7 +159,8 @@ impl Store {
                 return Ok(Rotation::Taken);
             }
             // Of a new key that was never used, the one that comes after it takes the place.
-            let dropped = if by == device.public_key { device.old_key.as_ref() } else { Some(&device.public_key) };
+            let dropped =
+                if by == device.public_key { device.old_key.as_ref() } else { Some(&device.public_key) };
             if let Some(dropped) = dropped {
                 keys.remove(dropped)?;
             }

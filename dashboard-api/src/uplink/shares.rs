@@ -69,7 +69,10 @@ impl Uplink {
             let names: Vec<&str> = names.into_iter().map(ContainerName::as_str).collect();
             return Err(ApiError::new(
                 ErrorKind::Conflict,
-                format!("The tenant has other containers there: {}. Name exactly these to delete them.", names.join(", ")),
+                format!(
+                    "The tenant has other containers there: {}. Name exactly these to delete them.",
+                    names.join(", ")
+                ),
             )
             .with("containers", names));
         }
@@ -89,7 +92,8 @@ impl Uplink {
                 && !report.shares.busy.contains(tenant)
                 && !self.control.authority.is_on(tenant, device)
         };
-        let ending = grants.into_iter().filter(|(_, granted)| granted.as_ref().is_some_and(|terms| terms.is_ending));
+        let ending =
+            grants.into_iter().filter(|(_, granted)| granted.as_ref().is_some_and(|terms| terms.is_ending));
         let over = ending.map(|(tenant, _)| tenant).filter(|tenant| is_current && is_over(tenant));
         Leaving { over: over.collect() }
     }
@@ -118,7 +122,9 @@ impl Uplink {
         match self.control.view().granted(device, tenant) {
             Some(granted) if granted.is_ending => Err(ApiError::new(
                 ErrorKind::Forbidden,
-                format!("the share of device {device} ends, so nothing new is begun there; choose another device"),
+                format!(
+                    "the share of device {device} ends, so nothing new is begun there; choose another device"
+                ),
             )),
             _ => Ok(()),
         }

@@ -97,7 +97,18 @@ async fn a_wiped_device_comes_back_as_itself() {
     maria.post(tokens, wanted(1, "no-such-device")).await.problem(404);
     assert!(maria.post(tokens, wanted(2, &id)).await.problem(400).contains("one use"));
     let token = maria.post(tokens, wanted(1, &id)).await.json()["secret"].as_str().unwrap().to_owned();
-    assert_eq!(maria.get(tokens).await.json().as_array().unwrap().iter().filter(|token| token["device"] == id.as_str()).count(), 1);
+    assert_eq!(
+        maria
+            .get(tokens)
+            .await
+            .json()
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|token| token["device"] == id.as_str())
+            .count(),
+        1
+    );
 
     let visitor = server.visitor();
     let again = visitor.post("/api/device/enrol", new.enrolment(&token, "another name")).await.json();
@@ -107,7 +118,10 @@ async fn a_wiped_device_comes_back_as_itself() {
     let devices = maria.get("/api/tenants/acme/devices").await.json();
     assert_eq!((devices.as_array().unwrap().len(), &devices[0]["name"]), (1, &json!("Edge 1")));
     // A lost answer costs nothing; another device gets nothing by it.
-    assert_eq!(visitor.post("/api/device/enrol", new.enrolment(&token, "x")).await.json()["device"], id.as_str());
+    assert_eq!(
+        visitor.post("/api/device/enrol", new.enrolment(&token, "x")).await.json()["device"],
+        id.as_str()
+    );
     visitor.post("/api/device/enrol", other.enrolment(&token, "x")).await.problem(403);
 }
 
@@ -119,7 +133,10 @@ async fn a_device_has_a_place() {
     let id = enrolled(&server, &maria, &Device::new(1)).await;
     let first = maria.get("/api/tenants/acme/devices").await.json()[0].clone();
     assert_eq!(first["place"], "San José");
-    assert!((first["location"]["lat"].as_f64().unwrap() - 37.339).abs() < 0.1, "the largest of that name: {first}");
+    assert!(
+        (first["location"]["lat"].as_f64().unwrap() - 37.339).abs() < 0.1,
+        "the largest of that name: {first}"
+    );
     let path = format!("/api/tenants/acme/devices/{id}");
     let edit = async |change: Value| maria.send(reqwest::Method::PATCH, &path, Some(change)).await;
     let moved = edit(json!({ "name": "Edge two", "place": "munich" })).await.json();
@@ -133,6 +150,7 @@ async fn a_device_has_a_place() {
     assert_eq!(edit(json!({ "place": "" })).await.json()["place"], Value::Null);
     edit(json!({ "location": { "lat": 100, "lon": 0 } })).await.problem(400);
     edit(json!({ "name": "" })).await.problem(400);
-    let operator = server.add_person(&maria, "op@example.org", json!([{ "tenant": "acme", "role": "operator" }])).await;
+    let operator =
+        server.add_person(&maria, "op@example.org", json!([{ "tenant": "acme", "role": "operator" }])).await;
     operator.send(reqwest::Method::PATCH, &path, Some(json!({ "name": "x" }))).await.problem(403);
 }

@@ -9,7 +9,8 @@ async fn scene() -> (Server, Person, Person, String) {
     let server = Server::start().await;
     let maria = server.set_up().await;
     maria.post("/api/tenants", json!({ "slug": "globex", "name": "Globex" })).await;
-    let gus = server.add_person(&maria, "gus@example.org", json!([{ "tenant": "globex", "role": "owner" }])).await;
+    let gus =
+        server.add_person(&maria, "gus@example.org", json!([{ "tenant": "globex", "role": "owner" }])).await;
     let (_, token) = maria.join_token(1).await;
     let answer = server.visitor().post("/api/device/enrol", Device::new(1).enrolment(&token, "Edge 1")).await;
     let device = answer.json()["device"].as_str().unwrap().to_owned();
@@ -62,7 +63,9 @@ async fn terms_are_changed_and_shares_end() {
     gus.post(&answer, json!({})).await;
     let of_gus = format!("{path}/globex");
     let change = json!({ "terms": { "quota": { "containers": 3 } } });
-    let put = async |person: &Person, path: &str| person.send(reqwest::Method::PUT, path, Some(change.clone())).await;
+    let put = async |person: &Person, path: &str| {
+        person.send(reqwest::Method::PUT, path, Some(change.clone())).await
+    };
     assert_eq!(put(&maria, &of_gus).await.json()["terms"]["quota"]["containers"], 3);
     put(&maria, &format!("{path}/initech")).await.problem(404);
     put(&gus, &of_gus).await.problem(404);
@@ -86,7 +89,8 @@ async fn offers_are_for_their_tenant_alone() {
     let (path, answer) = (shares_of(&device), format!("/api/tenants/globex/shares/{device}"));
     gus.post(&answer, json!({})).await.problem(404);
     maria.post(&path, offer("globex")).await;
-    let viewer = server.add_person(&maria, "v@example.org", json!([{ "tenant": "globex", "role": "viewer" }])).await;
+    let viewer =
+        server.add_person(&maria, "v@example.org", json!([{ "tenant": "globex", "role": "viewer" }])).await;
     viewer.post(&answer, json!({})).await.problem(403);
     viewer.get("/api/tenants/globex/shares").await.problem(403);
     gus.get(&path).await.problem(404);

@@ -68,7 +68,7 @@ impl Agent {
             is_complete: true,
             migrations: vec![],
             network_revision: 0,
-        shares: ecep_proto::api::share::ShareReport::default(),
+            shares: ecep_proto::api::share::ShareReport::default(),
         };
         Ok(self.link.call::<FleetReport>(FleetReport::URI, &report).await?.grants_revision)
     }

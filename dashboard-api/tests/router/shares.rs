@@ -66,7 +66,8 @@ impl RealDevice {
         };
         let (engine, stop) = (Arc::clone(&self.engine), CancellationToken::new());
         let stopping = stop.clone();
-        let task = tokio::spawn(async move { agent::run(identity, engine, settings, stopping).await.unwrap() });
+        let task =
+            tokio::spawn(async move { agent::run(identity, engine, settings, stopping).await.unwrap() });
         self.running = Some((stop, task));
     }
 
@@ -96,7 +97,9 @@ impl RealDevice {
 
 /// The device has just left the realm, or has not heard of its share yet.
 fn is_between_sessions(refused: &Refused) -> bool {
-    refused.uri == NO_PROCEDURE || refused.uri == "wamp.error.canceled" || refused.uri == ErrorKind::Unavailable.uri()
+    refused.uri == NO_PROCEDURE
+        || refused.uri == "wamp.error.canceled"
+        || refused.uri == ErrorKind::Unavailable.uri()
 }
 
 /// Asks until the answer is as wanted.
@@ -114,7 +117,8 @@ async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
 async fn scene() -> (TestRouter, Server, Person, Person, RealDevice) {
     let (router, server, maria) = platform().await;
     maria.post("/api/tenants", json!({ "slug": "globex", "name": "Globex" })).await;
-    let gus = server.add_person(&maria, "gus@example.org", json!([{ "tenant": "globex", "role": "owner" }])).await;
+    let gus =
+        server.add_person(&maria, "gus@example.org", json!([{ "tenant": "globex", "role": "owner" }])).await;
     joined(&server).await;
     let device = RealDevice::start(&server, &maria).await;
     (router, server, maria, gus, device)
@@ -151,14 +155,21 @@ async fn two_tenants_share_a_device_and_part_again() {
 
     let seen = of_gus.call(DeviceList::URI, json!({})).await.unwrap()["devices"][0].clone();
     assert_eq!((&seen["id"], &seen["share"]["owner_name"]), (&json!(device.id), &json!("Acme")));
-    assert_eq!(seen["share"]["granted"]["terms"]["quota"], json!({ "cpus": 1.0, "memory_bytes": null, "disk_bytes": null, "containers": 2 }));
+    assert_eq!(
+        seen["share"]["granted"]["terms"]["quota"],
+        json!({ "cpus": 1.0, "memory_bytes": null, "disk_bytes": null, "containers": 2 })
+    );
     assert_eq!((&seen["facts"]["hostname"], &seen["facts"]["addresses"]), (&json!(""), &json!([])));
     assert!(seen["location"]["lat"].is_f64(), "{seen}");
 
     for (refused, kind, says) in [
         (order("none", json!({})), ErrorKind::InvalidArgument, "set limits.cpus; 1 of 1 cores"),
         (cpus("much", 1.5), ErrorKind::Limit, "1 of 1 cores"),
-        (order("port", json!({ "limits": { "cpus": 0.1 }, "ports": [{ "container": 80 }] })), ErrorKind::Forbidden, "publish ports"),
+        (
+            order("port", json!({ "limits": { "cpus": 0.1 }, "ports": [{ "container": 80 }] })),
+            ErrorKind::Forbidden,
+            "publish ports",
+        ),
     ] {
         let answer = device.ask::<ContainerCreate>(&mut of_gus, refused).await.unwrap_err();
         assert!(answer.uri == kind.uri() && answer.message.contains(says), "{answer:?}");
@@ -192,10 +203,20 @@ async fn two_tenants_share_a_device_and_part_again() {
     let ended = maria.post(&end, json!({})).await.json();
     assert_eq!(ended, json!({ "ended": false, "containers": ["one", "two"] }));
     let refused = device.ask::<ContainerCreate>(&mut of_gus, cpus("late", 0.1)).await.unwrap_err();
-    assert!(refused.uri == ErrorKind::Forbidden.uri() && refused.message.contains("share of this device ends"), "{refused:?}");
+    assert!(
+        refused.uri == ErrorKind::Forbidden.uri() && refused.message.contains("share of this device ends"),
+        "{refused:?}"
+    );
     let listed = device.ask::<ContainerList>(&mut of_gus, json!({})).await.unwrap();
-    assert!(listed["containers"].as_array().unwrap().iter().all(|one| one["state"] == "running" || one["state"] == "created"));
-    let one = listed["containers"].as_array().unwrap().iter().find(|one| one["name"] == "one").unwrap()["id"].clone();
+    assert!(
+        listed["containers"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|one| one["state"] == "running" || one["state"] == "created")
+    );
+    let one = listed["containers"].as_array().unwrap().iter().find(|one| one["name"] == "one").unwrap()["id"]
+        .clone();
     device.ask::<ContainerDelete>(&mut of_gus, json!({ "container": one, "force": true })).await.unwrap();
     gus.delete(&format!("/api/tenants/globex/shares/{}", device.id)).await.problem(409);
     // By force, only with the names of what is there.

@@ -69,7 +69,9 @@ impl Server {
             router: router.parse().unwrap(),
             router_ticket_file: folder.path().join("router-ticket"),
             wamp_url: "ws://127.0.0.1:8081/ws".parse().unwrap(),
-            device_wamp_url: (if router == NO_ROUTER { "ws://10.77.0.1:8081/ws" } else { router }).parse().unwrap(),
+            device_wamp_url: (if router == NO_ROUTER { "ws://10.77.0.1:8081/ws" } else { router })
+                .parse()
+                .unwrap(),
             public_url: public_url.map(|url| url.parse().unwrap()),
             address_pool: "10.192.0.0/10".parse().unwrap(),
             channel_listen: vec![],

@@ -20,7 +20,8 @@ impl DockerEngine {
         let containers = containers.map_err(|error| self.told(&Doing::Asking, error))?;
         let layers = containers.iter().filter_map(|container| u64::try_from(container.size_rw?).ok());
         let layers = layers.fold(0, u64::saturating_add);
-        let volumes = client.list_volumes(Some(ListVolumesOptionsBuilder::new().filters(&filters).build())).await;
+        let volumes =
+            client.list_volumes(Some(ListVolumesOptionsBuilder::new().filters(&filters).build())).await;
         let volumes = volumes.map_err(|error| self.told(&Doing::Asking, error))?.volumes.unwrap_or_default();
         let places: Vec<PathBuf> = volumes.into_iter().map(|volume| volume.mountpoint.into()).collect();
         let measured = spawn_blocking(move || {
