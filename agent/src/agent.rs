@@ -28,7 +28,7 @@ use crate::{
     clock, cloud, control_procedures,
     engine::Engine,
     facts,
-    identity::Identity,
+    identity::{self, Identity},
     inventory::Inventory,
     migration::{Capability, Migrations, Parts},
     moving::Moving,
@@ -36,6 +36,8 @@ use crate::{
     orders::Orders,
     outbox::Outbox,
     procedures,
+    quotas::MEASURE_EVERY,
+    rotation,
     stats::{Sampler, Summaries},
 };
 
@@ -54,6 +56,7 @@ const FALLBACK_STORAGE: &str = "/";
 
 /// Everything that runs.
 struct Agent<E> {
+    data: PathBuf,
     identity: Identity,
     engine: Arc<E>,
     inventory: Arc<Inventory<E>>,
@@ -79,6 +82,8 @@ struct Agent<E> {
     router: Mutex<String>,
     /// One hello at a time: it brings tickets for all tenants, so whoever waited finds its own already there.
     greeting: tokio::sync::Mutex<()>,
+    /// One change of the key at a time: two would make two keys.
+    rotating: tokio::sync::Mutex<()>,
 }
 
 /// What the control plane was told last, and has taken.
@@ -136,7 +141,7 @@ pub async fn run<E: Engine>(
         Arc::clone(&moving),
     ));
     let networks = Arc::new(Networks::new(device.clone(), Arc::clone(&inventory)));
-    let (channels, arrivals) = Channels::new(data, identity.key.signing_key().clone(), stop.clone());
+    let (channels, arrivals) = Channels::new(data, identity.key.signing_key(), stop.clone());
     let capability = Arc::new(Capability::new(settings.runtime.clone(), data));
     let migrations: Arc<OnceLock<Arc<Migrations<E>>>> = Arc::default();
     let orders = Arc::new(Orders::new(
@@ -152,6 +157,7 @@ pub async fn run<E: Engine>(
     let (facts, _) = watch::channel(facts::gather(engine_facts));
     let (storage, _) = watch::channel(engine.storage().await.unwrap_or_else(|| FALLBACK_STORAGE.into()));
     let agent = Arc::new(Agent {
+        data: settings.data.clone(),
         identity,
         engine,
         inventory,
@@ -171,17 +177,23 @@ pub async fn run<E: Engine>(
         tenants: Mutex::default(),
         router: Mutex::default(),
         greeting: tokio::sync::Mutex::default(),
+        rotating: tokio::sync::Mutex::default(),
     });
     let credentials_of = Arc::clone(&agent);
     let builder = Link::builder("control", move || {
         let agent = Arc::clone(&credentials_of);
         async move {
+            // What cannot be ended now is tried again with the next session.
+            {
+                let _one_at_a_time = agent.rotating.lock().await;
+                rotation::resume(&agent.data, &agent.identity, &agent.channels).await;
+            }
             let credentials = cloud::credentials(&agent.identity).await?;
             lock(&agent.router).clone_from(&credentials.url);
             Ok(credentials)
         }
     });
-    let control = control_procedures::serve(builder, &device, &migrations).spawn(stop.clone());
+    let control = control_procedures::serve(builder, &device, &agent.orders, &migrations).spawn(stop.clone());
     agent.orders.addresses.ask_over(control.clone());
     agent.set_up_moves(&control, &migrations, arrivals, &settings, &stop).await?;
 
@@ -191,6 +203,7 @@ pub async fn run<E: Engine>(
             agent.keep_facts(),
             agent.keep_networks(),
             agent.keep_stats(),
+            agent.keep_measured(),
             agent.keep_reporting(&control, &stop)
         )
     };
@@ -336,6 +349,16 @@ impl<E: Engine> Agent<E> {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// Tenants with a quota of the disk are told when they are over it.
+    async fn keep_measured(&self) {
+        let mut ticks = tokio::time::interval(MEASURE_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.orders.quotas.measure().await;
+        }
+    }
+
     /// Says hello after every join, then reports for as long as the session stands.
     async fn keep_reporting(self: &Arc<Self>, control: &Link, stop: &CancellationToken) {
         let mut state = control.state();
@@ -402,6 +425,7 @@ impl<E: Engine> Agent<E> {
             migrations: self.moving.migrations(),
             network_revision: self.networks.revision(),
             stats,
+            shares: self.orders.quotas.report(),
         };
         let reply = control.call::<FleetReport>(FleetReport::URI, &report).await?;
         if let Some(stats) = &report.stats {
@@ -414,7 +438,18 @@ impl<E: Engine> Agent<E> {
         if told.hello.is_some_and(|(_, revision)| revision != reply.grants_revision) {
             told.hello = None;
         }
+        if reply.rotate_key || identity::has_next_key(&self.data) {
+            self.rotate_key().await;
+        }
         Ok(())
+    }
+
+    /// Changes the device's key, as its owner has ordered.
+    async fn rotate_key(&self) {
+        let _one_at_a_time = self.rotating.lock().await;
+        if let Err(error) = rotation::rotate(&self.data, &self.identity, &self.channels).await {
+            tracing::warn!(%error, "the device's key was not changed; trying again");
+        }
     }
 
     /// Says hello; the tickets that come back are kept for the tenants' links.
@@ -429,7 +464,9 @@ impl<E: Engine> Agent<E> {
         let url = lock(&self.router).clone();
         let mut tickets = lock(&self.tickets);
         tickets.clear();
-        for TenantGrant { tenant, realm, ticket } in &grants.tenants {
+        // Before the tickets: who joins with one is bound by the terms that came with it.
+        self.orders.quotas.follow(&grants);
+        for TenantGrant { tenant, realm, ticket, .. } in &grants.tenants {
             let credentials = Credentials {
                 url: url.clone(),
                 realm: realm.clone(),

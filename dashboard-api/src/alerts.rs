@@ -22,7 +22,7 @@ use ecep_proto::api::{
 };
 
 use crate::{
-    fleet_view::FleetView,
+    fleet_view::{FleetView, shares::tenants},
     naming::invalid,
     secret::random_suffix,
     store::{Store, StoreError, StoredAlert},
@@ -69,9 +69,9 @@ impl AlertBook {
         for stored in store.alerts()?.into_iter().filter(|stored| stored.view.cleared_at.is_none()) {
             let Some(alert) = alert_of(&stored) else { continue };
             if let Subject::Device(device) = &alert.subject
-                && store.device(device)?.is_none()
+                && !store.device(device)?.is_some_and(|row| tenants(&row).any(|one| *one == stored.tenant))
             {
-                // Removed right before the end of the process.
+                // Removed, or shared no more, right before the end of the process.
                 clear(&store, stored, now)?;
                 continue;
             }
@@ -134,6 +134,20 @@ impl AlertBook {
         for outcome in outcomes {
             if let Outcome::Cleared(alert) = outcome {
                 self.clear(now, &alert);
+            }
+        }
+    }
+
+    /// A tenant has no share in a device any more. It is told nothing more of the device's alerts.
+    pub fn leave(&self, now: u64, tenant: &TenantSlug, device: &DeviceId) {
+        let mut state = self.lock();
+        let of_device = |alert: &Alert| matches!(&alert.subject, Subject::Device(id) if id == device);
+        for (_, id) in state.active.extract_if(|(one, alert), _| one == tenant && of_device(alert)) {
+            match self.store.alert(tenant, &id) {
+                Ok(Some(stored)) => log(clear(&self.store, stored, now)),
+                // It was one too many.
+                Ok(None) => {}
+                Err(error) => log(Err(error)),
             }
         }
     }

@@ -92,6 +92,13 @@ impl Authority {
         self.known().placements.get(container).is_none_or(|placement| placement.holding.holder == *device)
     }
 
+    /// Whether the device has a container of the tenant, or one is on its way there.
+    pub fn is_on(&self, tenant: &TenantSlug, device: &DeviceId) -> bool {
+        let known = self.known();
+        let mut own = known.placements.values().filter(|placement| placement.tenant == *tenant);
+        own.any(|placement| is_end_of(&placement.holding, device))
+    }
+
     /// Gives a container that is about to be created on this device an address.
     ///
     /// # Errors

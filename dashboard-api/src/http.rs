@@ -20,6 +20,7 @@ mod refusal;
 mod request;
 mod session;
 mod setup;
+mod shares;
 mod tenants;
 mod tokens;
 

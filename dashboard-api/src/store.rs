@@ -30,10 +30,10 @@ use std::{
 use ecep_proto::api::roles::Role;
 
 pub use alerts::StoredAlert;
-pub use devices::Enrolment;
+pub use devices::{Enrolment, Rotation};
 pub use invitations::Acceptance;
 pub use placements::{Gone, Placement, StoredMigration};
-pub use records::{Account, ApiToken, Device, Invitation, JoinToken, LastReport, Session, Tenant};
+pub use records::{Account, ApiToken, Device, Invitation, JoinToken, LastReport, Session, Share, Tenant};
 use table::Table;
 
 /// The layout of the tables. A store of another version is refused, not misread.
@@ -281,6 +281,7 @@ mod tests {
                 secret: SecretHash::of(id),
                 uses_left: 1,
                 expires_at,
+                device: None,
             };
             store.add_join_token(&token).await.unwrap();
         }

@@ -9,6 +9,7 @@ mod migration;
 mod move_order;
 mod procedures;
 mod revoker;
+mod shares;
 mod teller;
 
 use std::{
@@ -20,7 +21,7 @@ use std::{
 use ecep_link::{Credentials, CredentialsError, Link, LinkState};
 use ecep_proto::api::{
     AddressAssign, AddressRelease, AlertAcknowledge, AlertListing, Authenticate, CheckpointCopy,
-    ContainerMigrate, ContainerPreflight, DeviceList, FleetContainerList, FleetHello, FleetReport,
+    ContainerMigrate, ContainerPreflight, DeviceList, FleetContainerList, FleetHello, FleetReport, GeoSearch,
     MigrationCancel, MigrationDecide, MigrationHistory, MigrationTell, Procedure, StatsHistoryQuery,
     auth::EndSessionsRequest,
     migration::{MigrationList, MigrationQuery, MigrationState, MigrationView},
@@ -80,6 +81,10 @@ impl Uplink {
 
     /// Joins the realm of a tenant.
     pub fn add_tenant(self: &Arc<Self>, tenant: &TenantSlug) {
+        // Without a name its slug is shown. The view is locked before the tenants, here as elsewhere.
+        if let Ok(Some(row)) = self.control.store.tenant(tenant) {
+            self.control.view().name_tenant(row.slug, row.name);
+        }
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         if tenants.contains_key(tenant) {
             return;
@@ -103,9 +108,9 @@ impl Uplink {
         self.links().iter().all(|link| matches!(*link.state().borrow(), LinkState::Joined { .. }))
     }
 
-    /// Tells the device's tenant how it has changed.
+    /// Tells a tenant how one of its devices has changed.
     pub fn tell(&self, change: Change) {
-        self.queue(&change.device.owner.clone(), Told::Change(Box::new(change)));
+        self.queue(&change.tenant.clone(), Told::Change(Box::new(change)));
     }
 
     /// How many links there are, and how many of them are joined.
@@ -220,6 +225,9 @@ impl Uplink {
             .procedure::<DeviceList, _, _>(DeviceList::URI.to_owned(), move |_caller, _nothing| {
                 let list = devices.view().devices(devices.clock.now(), &of_devices);
                 async move { Ok(list) }
+            })
+            .procedure::<GeoSearch, _, _>(GeoSearch::URI.to_owned(), |_caller, query| {
+                std::future::ready(crate::geo::search(&query))
             })
             .procedure::<FleetContainerList, _, _>(
                 FleetContainerList::URI.to_owned(),

@@ -15,6 +15,7 @@ pub mod device;
 pub mod enrol;
 pub mod error;
 pub mod fleet;
+pub mod geo;
 pub mod history;
 pub mod http;
 pub mod image;
@@ -29,6 +30,7 @@ pub mod people;
 pub mod realm;
 pub mod reply;
 pub mod roles;
+pub mod share;
 pub mod stats;
 pub mod typescript;
 
@@ -227,6 +229,8 @@ procedures! {
     ImageDelete = Tenant Device "ecep.device.{device}.image.delete" (image::DeleteImage) -> operation::OperationReply, callers WRITERS;
     /// The devices of the tenant, with their status and its reasons.
     DeviceList = Tenant ControlPlane "ecep.device.list" (reply::Nothing) -> device::DeviceList, callers READERS;
+    /// Places by the beginning of their name, the largest first; or the place nearest to a point.
+    GeoSearch = Tenant ControlPlane "ecep.geo.search" (geo::GeoQuery) -> geo::GeoPlaces, callers READERS;
     /// All containers of the tenant on all its devices, as last reported by the agents.
     FleetContainerList = Tenant ControlPlane "ecep.container.list" (reply::Nothing) -> fleet::FleetContainers, callers READERS;
     /// Moves a container to another device with its state; answers once it has begun, and `ecep.migration` tells the rest.
@@ -259,6 +263,8 @@ procedures! {
     CheckpointExpect = Control Device "ecep.device.{device}.checkpoint.expect" (checkpoint::ExpectCheckpoint) -> operation::OperationReply, callers CONTROL_PLANE;
     /// This device shall bring a checkpoint to another one.
     CheckpointSend = Control Device "ecep.device.{device}.checkpoint.send" (checkpoint::SendCheckpoint) -> reply::Nothing, callers CONTROL_PLANE;
+    /// The owner of a shared device has ordered that a tenant whose share ends is to have nothing there any more.
+    ShareEvict = Control Device "ecep.device.{device}.share.evict" (share::EvictTenant) -> reply::Nothing, callers CONTROL_PLANE;
     /// A device takes a container over, gives a move up, or asks how its copy stands.
     MigrationDecide = Control ControlPlane "ecep.migration.decide" (migration::DecideRequest) -> migration::DecideReply, callers DEVICES;
     /// A device tells how a move goes on.

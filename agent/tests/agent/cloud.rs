@@ -2,7 +2,7 @@
 //! the device in with single-use tickets, as the real one does, and people with a ticket that never ends.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs,
     net::{Ipv4Addr, SocketAddr},
     sync::{
@@ -24,6 +24,7 @@ use ecep_proto::api::{
     realm,
     reply::{Caller, Nothing},
     roles::Role,
+    share::GrantedTerms,
 };
 use ecep_router::{Config, Listen, PlatformConfig, Router, TransportKind};
 use ed25519_dalek::{Signature, VerifyingKey};
@@ -42,6 +43,7 @@ struct State {
     tickets: Mutex<HashSet<String>>,
     issued: AtomicU64,
     tenants: Mutex<Vec<TenantSlug>>,
+    terms: Mutex<HashMap<TenantSlug, GrantedTerms>>,
     revision: AtomicU64,
     reports: watch::Sender<Option<Report>>,
     router: SocketAddr,
@@ -71,6 +73,7 @@ impl State {
             tenant: tenant.clone(),
             realm: realm::of_tenant(tenant),
             ticket: self.ticket(),
+            granted: self.terms.lock().expect("nobody panicked with it").get(tenant).cloned(),
         };
         Grants {
             revision: self.revision.load(Ordering::Relaxed),
@@ -108,6 +111,7 @@ impl Cloud {
             tickets: Mutex::default(),
             issued: AtomicU64::new(0),
             tenants: Mutex::new(tenants.iter().map(|tenant| tenant.parse().expect("as expected")).collect()),
+            terms: Mutex::default(),
             revision: AtomicU64::new(1),
             reports: watch::Sender::new(None),
             router: address,
@@ -135,6 +139,17 @@ impl Cloud {
         *self.state.tenants.lock().expect("nobody panicked with it") =
             tenants.iter().map(|tenant| tenant.parse().expect("as expected")).collect();
         self.state.revision.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// That tenant is a guest on these terms from now on; waits until the device knows it.
+    pub async fn share_on(&self, tenant: &str, granted: GrantedTerms) {
+        self.state
+            .terms
+            .lock()
+            .expect("nobody panicked with it")
+            .insert(tenant.parse().expect("as expected"), granted);
+        let revision = self.state.revision.fetch_add(1, Ordering::Relaxed) + 1;
+        self.report("the terms to be known", |report| report.shares.grants_revision == revision).await;
     }
 
     /// The next report that is wanted, from now on.
@@ -212,6 +227,7 @@ fn control_plane(state: &Arc<State>, stop: &CancellationToken) -> Link {
             std::future::ready(Ok(ReportReply {
                 grants_revision: report.revision.load(Ordering::Relaxed),
                 network: None,
+                rotate_key: false,
             }))
         })
         .procedure::<AddressAssign, _, _>(

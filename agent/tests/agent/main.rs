@@ -9,6 +9,7 @@ mod orders;
 #[path = "../real_docker/mod.rs"]
 mod real_docker;
 mod repair;
+mod shares;
 mod summaries;
 
 use std::time::Duration;

@@ -37,6 +37,17 @@ async fn store(folder: &tempfile::TempDir) -> Store {
             "hostname": "", "addresses": [],
         }))
         .unwrap(),
+        location: None,
+        old_key: None,
+        key_since: None,
+        rotation_ordered: false,
+        shares: vec![crate::store::Share {
+            tenant: tenant("globex"),
+            state: ecep_proto::api::share::ShareState::Accepted,
+            terms: ecep_proto::api::share::Terms::default(),
+            offered_at: 1,
+            accepted_at: Some(1),
+        }],
     };
     let token = crate::store::JoinToken {
         id: "token".to_owned(),
@@ -44,6 +55,7 @@ async fn store(folder: &tempfile::TempDir) -> Store {
         secret: crate::secret::SecretHash::of("x"),
         uses_left: 1,
         expires_at: u64::MAX,
+        device: None,
     };
     store.add_join_token(&token).await.unwrap();
     store.enrol(START, "token", &enrolled).await.unwrap();
@@ -160,4 +172,38 @@ async fn a_removed_devices_alerts_are_over() {
     let book = AlertBook::load(store, RAISED + 1_000).unwrap();
     assert_eq!(book.list(&tenant("acme"), &AlertQuery::default()).unwrap().alerts, []);
     assert!(book.active().is_empty());
+}
+
+/// Whoever has no share in a device any more must not hear of it: its alert is over for that tenant, and its end is told to
+/// the others alone.
+#[tokio::test]
+async fn a_share_that_is_over_takes_its_alerts_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let book = AlertBook::load(store(&folder).await, START).unwrap();
+    watch(&book, START, (GRACE_MS + 60_000) / 1_000, Liveness::Offline);
+    let count = |slug| book.list(&tenant(slug), &AlertQuery::default()).unwrap().alerts.len();
+    assert_eq!((count("acme"), count("globex")), (1, 1));
+    let later = RAISED + 1_000_000;
+    book.leave(later, &tenant("globex"), &device());
+    assert_eq!((count("acme"), count("globex")), (1, 0));
+    let said = watch(&book, later, OFFLINE_CLEAR_MS / 1_000, Liveness::Connected);
+    assert_eq!(said.into_iter().map(|said| said.tenant).collect::<Vec<_>>(), [tenant("acme")]);
+}
+
+/// A share that ended right before the end of the process leaves no alert either.
+#[tokio::test]
+async fn an_alert_of_a_share_that_is_gone_is_not_taken_up_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder).await;
+    let book = AlertBook::load(store.clone(), START).unwrap();
+    watch(&book, START, (GRACE_MS + 60_000) / 1_000, Liveness::Offline);
+    drop(book);
+    let end = |row: &mut crate::store::Device| {
+        row.shares.clear();
+        Ok(())
+    };
+    store.change_device(&device(), end).await.unwrap();
+    let book = AlertBook::load(store, RAISED + 1_000).unwrap();
+    let list = |slug| book.list(&tenant(slug), &AlertQuery::default()).unwrap().alerts;
+    assert_eq!((list("acme").len(), list("globex").len()), (1, 0));
 }

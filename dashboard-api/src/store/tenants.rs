@@ -3,7 +3,8 @@
 use ecep_proto::api::{name::TenantSlug, roles::Role};
 use sled::Transactional;
 
-use super::{Store, StoreError, Tenant, accounts::membership_key};
+use super::{Device, Store, StoreError, Tenant, accounts::membership_key};
+use crate::fleet_view::shares::tenants;
 
 impl Store {
     /// Adds a tenant, owned by this account.
@@ -38,7 +39,10 @@ impl Store {
     }
 
     /// Refuses what would be added to a tenant that was deleted in the meantime.
-    pub(super) fn check_tenant(&self, slug: &TenantSlug) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// `Conflict`; else see [`StoreError`].
+    pub(crate) fn check_tenant(&self, slug: &TenantSlug) -> Result<(), StoreError> {
         match self.tenant(slug)? {
             Some(_) => Ok(()),
             None => Err(StoreError::Conflict(format!("There is no tenant {slug} any more."))),
@@ -62,7 +66,7 @@ impl Store {
     /// Deletes a tenant with its memberships, invitations and tokens; whether there was one. Its slug is not given again.
     ///
     /// # Errors
-    /// `Conflict` while it has devices or containers; else see [`StoreError`].
+    /// `Conflict` while it has devices, shares of others' devices, or containers; else see [`StoreError`].
     pub async fn delete_tenant(&self, slug: &TenantSlug, now: u64) -> Result<bool, StoreError> {
         let was_there = {
             let _alone = self.alone();
@@ -80,7 +84,12 @@ impl Store {
     }
 
     fn check_is_empty(&self, slug: &TenantSlug) -> Result<(), StoreError> {
-        let devices = self.devices()?.iter().filter(|device| device.owner == *slug).count();
+        let (own, shared): (Vec<Device>, Vec<Device>) = self
+            .devices()?
+            .into_iter()
+            .filter(|device| tenants(device).any(|tenant| tenant == slug))
+            .partition(|device| device.owner == *slug);
+        let devices = own.len();
         if devices > 0 {
             return Err(StoreError::Conflict(format!(
                 "The tenant {slug} has {devices} devices. Have an owner delete their containers and remove them, then delete the tenant."
@@ -92,6 +101,12 @@ impl Store {
         if containers > 0 {
             return Err(StoreError::Conflict(format!(
                 "The tenant {slug} has {containers} containers. Have a member delete them, then delete the tenant."
+            )));
+        }
+        if !shared.is_empty() {
+            return Err(StoreError::Conflict(format!(
+                "Other tenants share {} devices with the tenant {slug}. Have an owner leave these shares, then delete the tenant.",
+                shared.len()
             )));
         }
         Ok(())

@@ -14,7 +14,7 @@ use ecep_proto::api::{
 };
 
 use super::{Uplink, teller::Told};
-use crate::{alerts::FleetLook, naming::invalid};
+use crate::{alerts::FleetLook, clock::readable, naming::invalid};
 
 impl Uplink {
     /// The starts of the containers in a report that are the device's to report.
@@ -73,13 +73,16 @@ impl Uplink {
             return;
         }
         let now = self.control.clock.now();
-        let look = FleetLook::at(&self.control.view(), now, &outcomes);
+        // Under the lock no share ends between the look and what is kept by it.
+        let view = self.control.view();
+        let look = FleetLook::at(&view, now, &outcomes);
         for said in self.control.alerts.keep(now, outcomes, &look) {
             self.queue(&said.tenant, Told::Notice(said.level, said.text));
         }
     }
 
-    /// Answers a question about the past.
+    /// Answers a question about the past. A tenant that does not own the device knows of it what it could have seen: not
+    /// what was before it accepted the share.
     ///
     /// # Errors
     /// `NotFound` for what is not the tenant's, `InvalidArgument`, or `Unavailable`.
@@ -90,7 +93,8 @@ impl Uplink {
     ) -> Result<StatsHistory, ApiError> {
         let control = &self.control;
         let now = control.clock.now();
-        let (history, asked) = (Arc::clone(&control.history), (query.from, query.to, query.step_ms));
+        let history = Arc::clone(&control.history);
+        let mut asked = (query.from, query.to, query.step_ms);
         let none = |what: &str| {
             let list = format!("This tenant has no such {what}. List its {what}s for their ids.");
             ApiError::new(ErrorKind::NotFound, list)
@@ -98,10 +102,14 @@ impl Uplink {
         // The disk may keep us waiting.
         let answer = match (query.device, query.container) {
             (Some(device), None) => {
-                let tenants = control.view().tenants_of(&device);
-                if !tenants.is_some_and(|tenants| tenants.contains(tenant)) {
-                    return Err(none("device"));
+                let since = control.view().had_since(&device, tenant).ok_or_else(|| none("device"))?;
+                if query.to <= since {
+                    return Err(invalid(format!(
+                        "The device is shared with this tenant since {}. Ask for a later time.",
+                        readable(since)
+                    )));
                 }
+                asked.0 = query.from.max(since);
                 tokio::task::spawn_blocking(move || history.of_device(now, &device, asked)).await
             }
             (None, Some(container)) => {

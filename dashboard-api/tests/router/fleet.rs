@@ -69,6 +69,7 @@ impl Agent {
             migrations: vec![],
             network_revision: 0,
             stats: None,
+            shares: ecep_proto::api::share::ShareReport::default(),
         };
         Ok(self.link.call::<FleetReport>(FleetReport::URI, &report).await?.grants_revision)
     }

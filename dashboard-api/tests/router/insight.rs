@@ -4,6 +4,7 @@ use ecep_proto::api::{
     AlertAcknowledge, AlertListing, FleetReport, Notices, Procedure, StatsHistoryQuery, Topic,
     fleet::Report,
     history::{ContainerSummary, HostSummary, SUMMARY_MS, Span, StatsReport, StatsSummary},
+    share::ShareReport,
 };
 use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
@@ -55,6 +56,7 @@ impl Agent {
             migrations: vec![],
             network_revision: 0,
             stats: Some(StatsReport { clock: CLOCK, summaries }),
+            shares: ShareReport::default(),
         };
         self.link.call::<FleetReport>(FleetReport::URI, &report).await.unwrap();
     }
@@ -109,6 +111,47 @@ async fn a_tenant_sees_its_own_history_and_nobody_elses() {
         let refused = session.call(StatsHistoryQuery::URI, wrong).await.unwrap_err();
         assert!(refused.uri.ends_with("invalid_argument"), "{refused:?}");
     }
+}
+
+/// Whoever a device is shared with must see of it how it is as a whole and its own containers, since it has the share;
+/// nothing of its owner's containers, in no history, alert or figure.
+#[tokio::test]
+async fn a_guest_sees_the_device_and_its_own_containers_only() {
+    let (router, server, maria) = platform().await;
+    maria.post("/api/tenants", json!({ "slug": "globex", "name": "Globex" })).await;
+    joined(&server).await;
+    let agent = Agent::enrol(&router, &server, &maria).await;
+    let both = [("acme", "c1"), ("globex", "g1")];
+    agent.tell(1, &both, vec![summary(2, 20.0, &both)]).await;
+    let before = now();
+    let shares = format!("/api/tenants/acme/devices/{}/shares", agent.id);
+    assert_eq!(maria.post(&shares, json!({ "tenant": "globex", "terms": {} })).await.status, 201);
+    let share = format!("/api/tenants/globex/shares/{}", agent.id);
+    assert_eq!(maria.post(&share, json!({})).await.status, 204);
+    for started_at in 1..12 {
+        agent.tell(started_at, &both, vec![summary(1, 42.0, &both)]).await;
+    }
+
+    let mut guest = browser(&router, &maria, "globex").await;
+    let ask = |key: &str, id: &str, to: u64| json!({ key: id, "from": before - 15 * SUMMARY_MS, "to": to });
+    let device = guest.call(StatsHistoryQuery::URI, ask("device", &agent.id, now())).await.unwrap();
+    assert!(device["points"][0]["at"].as_u64().unwrap() + device["step_ms"].as_u64().unwrap() > before);
+    let refused = guest.call(StatsHistoryQuery::URI, ask("device", &agent.id, before)).await.unwrap_err();
+    assert!(refused.message.contains("shared with this tenant since"), "{refused:?}");
+    let own = guest.call(StatsHistoryQuery::URI, ask("container", "g1", now())).await.unwrap();
+    assert_eq!(known(&own), [42.0], "what it told before was nobody's");
+    let refused = guest.call(StatsHistoryQuery::URI, ask("container", "c1", now())).await.unwrap_err();
+    assert!(refused.uri.ends_with("not_found"), "{refused:?}");
+
+    let mut owner = browser(&router, &maria, "acme").await;
+    for (session, container) in [(&mut guest, "g1"), (&mut owner, "c1")] {
+        let alerts = session.call(AlertListing::URI, json!({})).await.unwrap()["alerts"].clone();
+        assert_eq!((alerts.as_array().unwrap().len(), &alerts[0]["container"]), (1, &json!(container)));
+    }
+    let page = maria.get("/api/tenants/globex/metrics").await.text;
+    assert!(page.contains("g1") && !page.contains("c1\"") && !page.contains("acme"), "{page}");
+    let families = parse(&page);
+    assert_eq!(value(&families, "ecep_device_cpu_percent", &[("device", &agent.id)]), Some(42.0));
 }
 
 /// What was told before a restart is there after it.

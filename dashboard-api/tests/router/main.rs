@@ -9,6 +9,7 @@ mod ending;
 mod fleet;
 mod insight;
 mod joining;
+mod shares;
 
 use std::time::Instant;
 

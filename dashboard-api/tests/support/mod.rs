@@ -38,6 +38,8 @@ pub const ROUTER_TICKET: &str = "the-router-knows-this-ticket";
 
 /// The address of a proxy that the control plane believes.
 pub const TRUSTED_PROXY: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 99));
+/// Where no router listens.
+pub const NO_ROUTER: &str = "ws://127.0.0.1:9/";
 
 /// A running control plane; the folder outlives it.
 pub struct Server {
@@ -50,7 +52,7 @@ pub struct Server {
 impl Server {
     /// Starts one whose router is out of reach.
     pub async fn start() -> Self {
-        Self::start_with("ws://127.0.0.1:9/", None).await
+        Self::start_with(NO_ROUTER, None).await
     }
 
     /// Starts one with this router, and for browsers behind this address.
@@ -74,7 +76,9 @@ impl Server {
             router: router.parse().unwrap(),
             router_ticket_file: folder.path().join("router-ticket"),
             wamp_url: "ws://127.0.0.1:8081/ws".parse().unwrap(),
-            device_wamp_url: "ws://10.77.0.1:8081/ws".parse().unwrap(),
+            device_wamp_url: (if router == NO_ROUTER { "ws://10.77.0.1:8081/ws" } else { router })
+                .parse()
+                .unwrap(),
             public_url: public_url.map(|url| url.parse().unwrap()),
             trusted_proxy: vec![TRUSTED_PROXY],
             address_pool: "10.192.0.0/10".parse().unwrap(),

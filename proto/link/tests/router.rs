@@ -73,6 +73,7 @@ fn control_plane(address: SocketAddr, reports: Arc<AtomicU64>, cancel: &Cancella
                 Ok(ReportReply {
                     grants_revision: reports.fetch_add(1, Ordering::Relaxed) + 1,
                     network: None,
+                    rotate_key: false,
                 })
             }
         })
@@ -122,6 +123,7 @@ fn report(problem: &str) -> Report {
         migrations: vec![],
         network_revision: 0,
         stats: None,
+        shares: ecep_proto::api::share::ShareReport::default(),
     }
 }
 
@@ -143,7 +145,7 @@ async fn answers_and_errors_reach_the_caller_whole() {
     joined(&device, 1).await;
 
     let reply = device.call::<FleetReport>(FleetReport::URI, &report("")).await;
-    assert_eq!(reply, Ok(ReportReply { grants_revision: 1, network: None }));
+    assert_eq!(reply, Ok(ReportReply { grants_revision: 1, network: None, rotate_key: false }));
     let refused = device.call::<FleetReport>(FleetReport::URI, &report("refuse me")).await;
     assert_eq!(
         refused,
@@ -183,7 +185,7 @@ async fn everything_is_back_after_the_router_restarts() {
     joined(&control, 2).await;
     joined(&device, 2).await;
     let reply = device.call::<FleetReport>(FleetReport::URI, &report("")).await;
-    assert_eq!(reply, Ok(ReportReply { grants_revision: 1, network: None }));
+    assert_eq!(reply, Ok(ReportReply { grants_revision: 1, network: None, rotate_key: false }));
     cancel.cancel();
     router.stop().await;
 }
@@ -231,7 +233,7 @@ async fn a_call_that_is_not_allowed_is_an_error_and_not_the_end() {
         }
     }
     let reply = device.call::<FleetReport>(FleetReport::URI, &report("")).await;
-    assert_eq!(reply, Ok(ReportReply { grants_revision: 1, network: None }));
+    assert_eq!(reply, Ok(ReportReply { grants_revision: 1, network: None, rotate_key: false }));
     cancel.cancel();
     router.stop().await;
 }

@@ -3,8 +3,8 @@
 use ts_rs::{Config, TS};
 
 use super::{
-    PROCEDURES, Server, TOPICS, alert, checkpoint, container, device, error, fleet, history, http, image,
-    kept, migration, name, notice, operation, people, roles, stats,
+    PROCEDURES, Server, TOPICS, alert, checkpoint, container, device, error, fleet, geo, history, http,
+    image, kept, migration, name, notice, operation, people, roles, share, stats,
 };
 
 /// The whole file.
@@ -79,6 +79,26 @@ pub fn generate() -> String {
         device::DeviceView,
         device::DeviceList,
         device::MigrationFacts,
+        device::KeyState,
+        device::DeviceKeyView,
+        device::OwnedDevice,
+        device::ChangeDevice,
+        geo::Location,
+        geo::GeoQuery,
+        geo::GeoPlace,
+        geo::GeoPlaces,
+        share::Quota,
+        share::Allowance,
+        share::Terms,
+        share::GrantedTerms,
+        share::ShareState,
+        share::NewShare,
+        share::ChangeShare,
+        share::EndShare,
+        share::EndedShare,
+        share::ShareView,
+        share::OfferView,
+        share::DeviceShare,
         migration::MigrationMode,
         migration::OverDowntime,
         migration::MigrationOptions,

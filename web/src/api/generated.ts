@@ -761,9 +761,21 @@ last_seen_at: number | null,
  */
 enrolled_at: number, 
 /**
- * What the agent last told of it.
+ * What the agent last told of it; of another tenant's device without its name and addresses in that tenant's network.
  */
-facts: DeviceFacts | null, };
+facts: DeviceFacts | null, 
+/**
+ * Where that is, where the place was found on the map.
+ */
+location?: Location, 
+/**
+ * How far its clock was ahead of the control plane's at its last report, in milliseconds; negative where it was behind.
+ */
+clock_ahead_ms?: number, 
+/**
+ * How the tenant shares it, where another one owns it.
+ */
+share?: DeviceShare, };
 export type DeviceList = { 
 /**
  * By name.
@@ -786,6 +798,235 @@ reason: string | null,
  * Version of the control groups, 1 or 2.
  */
 cgroup_version: number, };
+export type KeyState = "current" | "rotation_ordered" | "rotating";
+export type DeviceKeyView = { 
+/**
+ * Whether it is being changed.
+ */
+state: KeyState, 
+/**
+ * The first 16 hexadecimal digits of the SHA-256 of the public key, as it is on the wire.
+ */
+fingerprint: string, 
+/**
+ * Since when it is the device's, in milliseconds since 1970.
+ */
+since: number, };
+export type OwnedDevice = { 
+/**
+ * Its id.
+ */
+id: DeviceId, 
+/**
+ * Its name.
+ */
+name: string, 
+/**
+ * Where it stands.
+ */
+place: string | null, 
+/**
+ * Where that is, where the place was found on the map.
+ */
+location: Location | null, 
+/**
+ * When it was enrolled, in milliseconds since 1970.
+ */
+enrolled_at: number, 
+/**
+ * Its key.
+ */
+key: DeviceKeyView, };
+export type ChangeDevice = { 
+/**
+ * Another name.
+ */
+name?: string, 
+/**
+ * Another place, by name or as `lat,lon`; an empty one takes it away.
+ */
+place?: string, 
+/**
+ * Where exactly that is. Without it a place that is found on the map is put there.
+ */
+location?: Location, };
+export type Location = { 
+/**
+ * Degrees north, -90 to 90.
+ */
+lat: number, 
+/**
+ * Degrees east, -180 to 180.
+ */
+lon: number, };
+export type GeoQuery = { 
+/**
+ * The beginning of a place's name, whatever its case and accents; a country or region may follow after a comma, as in
+ * `springfield, us`. Or a point, as `lat,lon`.
+ */
+text: string, 
+/**
+ * Most places wanted, 1 to 20; 10 unless given.
+ */
+limit?: number, };
+export type GeoPlace = { 
+/**
+ * Its name; of a point, that of the nearest place.
+ */
+name: string, 
+/**
+ * The country's code (ISO 3166-1 alpha-2).
+ */
+country: string, 
+/**
+ * The region's code where it is more than a number, such as a state of the USA.
+ */
+region: string | null, 
+/**
+ * Degrees north.
+ */
+lat: number, 
+/**
+ * Degrees east.
+ */
+lon: number, 
+/**
+ * People; 0 for a point.
+ */
+population: number, };
+export type GeoPlaces = { 
+/**
+ * The largest first.
+ */
+places: Array<GeoPlace>, };
+export type Quota = { 
+/**
+ * Cores, such as 1.5: the limits of all its containers together. Each of them needs a limit then.
+ */
+cpus?: number, 
+/**
+ * Bytes of memory: the limits of all its containers together. Each of them needs a limit then.
+ */
+memory_bytes?: number, 
+/**
+ * Bytes on the disk: writable layers, volumes and checkpoints together, as the device measures them.
+ */
+disk_bytes?: number, 
+/**
+ * Containers, running or not.
+ */
+containers?: number, };
+export type Allowance = "publish_ports" | "checkpoints" | "move_in" | "move_away" | "device_policy";
+export type Terms = { 
+/**
+ * How much of it.
+ */
+quota: Quota, 
+/**
+ * What else is allowed, each once.
+ */
+allow: Array<Allowance>, };
+export type GrantedTerms = { 
+/**
+ * What was agreed on.
+ */
+terms: Terms, 
+/**
+ * The share ends: nothing new is begun there, and it is over once the tenant has no container there any more.
+ */
+is_ending: boolean, };
+export type ShareState = "offered" | "accepted" | "ending";
+export type NewShare = { 
+/**
+ * To which tenant.
+ */
+tenant: TenantSlug, 
+/**
+ * On what terms.
+ */
+terms: Terms, };
+export type ChangeShare = { 
+/**
+ * The new terms, whole.
+ */
+terms: Terms, };
+export type EndShare = { 
+/**
+ * Stops and deletes these containers: the names of all that the tenant has on the device. Left empty, they go on.
+ */
+delete: Array<ContainerName>, };
+export type EndedShare = { 
+/**
+ * It is over. Else it ends once the device has told that no container of the tenant is left there.
+ */
+ended: boolean, 
+/**
+ * The names of the containers that the tenant has there.
+ */
+containers: Array<ContainerName>, };
+export type ShareView = { 
+/**
+ * With whom.
+ */
+tenant: TenantSlug, 
+/**
+ * Where it stands.
+ */
+state: ShareState, 
+/**
+ * On what terms.
+ */
+terms: Terms, 
+/**
+ * When it was offered, in milliseconds since 1970.
+ */
+offered_at: number, 
+/**
+ * When it was accepted.
+ */
+accepted_at: number | null, 
+/**
+ * How many containers the tenant has there, by the device's last report.
+ */
+containers: number, };
+export type OfferView = { 
+/**
+ * The device.
+ */
+device: DeviceId, 
+/**
+ * Its name.
+ */
+device_name: string, 
+/**
+ * Where the device stands, as its owner said.
+ */
+place: string | null, 
+/**
+ * The name of the tenant that owns it.
+ */
+owner_name: string, 
+/**
+ * Where the share stands.
+ */
+state: ShareState, 
+/**
+ * On what terms.
+ */
+terms: Terms, 
+/**
+ * When an offer ends by itself, in milliseconds since 1970; none once it is accepted.
+ */
+expires_at: number | null, };
+export type DeviceShare = { 
+/**
+ * The name of the tenant that owns the device.
+ */
+owner_name: string, 
+/**
+ * The terms.
+ */
+granted: GrantedTerms, };
 export type MigrationMode = "live" | "cold";
 export type OverDowntime = "refuse" | "cold";
 export type MigrationOptions = { 
@@ -1343,7 +1584,12 @@ uses: number,
 /**
  * For how many seconds, 60 to 30 days.
  */
-valid_seconds: number, };
+valid_seconds: number, 
+/**
+ * For this device of the tenant, which was wiped or lost its key: it comes back as itself, with its name, place and
+ * shares, and its old key is dead. Such a token has one use.
+ */
+device?: DeviceId, };
 export type NewApiToken = { 
 /**
  * What it is for.
@@ -1398,7 +1644,11 @@ made_by: string | null,
 /**
  * When an API token was last used; `null` if never, and for a join token.
  */
-last_used: TokenUse | null, };
+last_used: TokenUse | null, 
+/**
+ * The device that a join token is for, where it is for one only.
+ */
+device?: DeviceId, };
 export type TokenUse = { 
 /**
  * In milliseconds since 1970, to the minute.
@@ -1670,6 +1920,7 @@ export interface Procedures {
   ImagePull: { request: PullImage; reply: OperationReply };
   ImageDelete: { request: DeleteImage; reply: OperationReply };
   DeviceList: { request: Nothing; reply: DeviceList };
+  GeoSearch: { request: GeoQuery; reply: GeoPlaces };
   FleetContainerList: { request: Nothing; reply: FleetContainers };
   ContainerMigrate: { request: MigrateContainer; reply: MigrationView };
   ContainerPreflight: { request: PreflightMigration; reply: Preflight };
@@ -1700,6 +1951,7 @@ export const PROCEDURES: { [name in keyof Procedures]: string } = {
   ImagePull: "ecep.device.{device}.image.pull",
   ImageDelete: "ecep.device.{device}.image.delete",
   DeviceList: "ecep.device.list",
+  GeoSearch: "ecep.geo.search",
   FleetContainerList: "ecep.container.list",
   ContainerMigrate: "ecep.container.migrate",
   ContainerPreflight: "ecep.container.preflight",
