@@ -117,8 +117,7 @@ impl ControlPlane {
     /// `NotFound` where there is no such offer any more, `Conflict` where there is no such tenant any more.
     pub async fn accept_share(&self, tenant: &TenantSlug, device: &DeviceId) -> Result<(), ApiError> {
         let now = unix_ms();
-        let accepted = self.store.change_device(device, |row| {
-            self.store.check_tenant(tenant)?;
+        let accepted = self.store.change_device_for(tenant, device, |row| {
             let share = row.shares.iter_mut().find(|share| share.tenant == *tenant && stands(share, now));
             Ok(share.map(|share| {
                 if share.state == ShareState::Offered {

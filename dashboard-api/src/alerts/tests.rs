@@ -57,6 +57,13 @@ async fn store(folder: &tempfile::TempDir) -> Store {
         expires_at: u64::MAX,
         device: None,
     };
+    let acme = crate::store::Tenant {
+        slug: tenant("acme"),
+        name: "Acme".to_owned(),
+        created_at: 1,
+        deleted_at: None,
+    };
+    store.add_tenant(&acme, "maria").await.unwrap();
     store.add_join_token(&token).await.unwrap();
     store.enrol(START, "token", &enrolled).await.unwrap();
     store

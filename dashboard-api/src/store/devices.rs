@@ -130,18 +130,36 @@ impl Store {
         id: &DeviceId,
         change: impl Fn(&mut Device) -> Result<T, StoreError>,
     ) -> Result<Option<(Device, T)>, StoreError> {
-        let changed = self.change_alone(id, change)?;
+        let changed = self.change_row(id, change)?;
         self.flush().await?;
         Ok(changed)
     }
 
-    fn change_alone<T>(
+    /// The same, on behalf of a tenant, which must be there still.
+    ///
+    /// # Errors
+    /// `Conflict` if the tenant was deleted; else as [`Store::change_device`].
+    pub async fn change_device_for<T>(
+        &self,
+        tenant: &TenantSlug,
+        id: &DeviceId,
+        change: impl Fn(&mut Device) -> Result<T, StoreError>,
+    ) -> Result<Option<(Device, T)>, StoreError> {
+        let changed = {
+            // A tenant that is being deleted counts its shares. (Not asked within the transaction: sled would wait for itself.)
+            let _alone = self.alone();
+            self.check_tenant(tenant)?;
+            self.change_row(id, change)?
+        };
+        self.flush().await?;
+        Ok(changed)
+    }
+
+    fn change_row<T>(
         &self,
         id: &DeviceId,
         change: impl Fn(&mut Device) -> Result<T, StoreError>,
     ) -> Result<Option<(Device, T)>, StoreError> {
-        // A tenant that is being deleted counts its shares.
-        let _alone = self.alone();
         let changed = self.devices.tree.transaction(|devices| {
             let devices = self.devices.within(devices);
             let Some(mut device) = devices.get(id.as_str())? else { return Ok(None) };

@@ -39,10 +39,7 @@ impl Store {
     }
 
     /// Refuses what would be added to a tenant that was deleted in the meantime.
-    ///
-    /// # Errors
-    /// `Conflict`; else see [`StoreError`].
-    pub(crate) fn check_tenant(&self, slug: &TenantSlug) -> Result<(), StoreError> {
+    pub(super) fn check_tenant(&self, slug: &TenantSlug) -> Result<(), StoreError> {
         match self.tenant(slug)? {
             Some(_) => Ok(()),
             None => Err(StoreError::Conflict(format!("There is no tenant {slug} any more."))),
