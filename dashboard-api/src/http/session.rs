@@ -15,7 +15,7 @@ use crate::{
     clock::unix_ms,
     naming::normal_email,
     secret::{SecretHash, random_secret},
-    store::Session,
+    store::{Health, Session},
     tickets::BROWSER_TICKET_MS,
 };
 
@@ -111,17 +111,27 @@ pub(super) async fn wamp_ticket(mut request: Request) -> Answer {
     Ok(warp::reply::json(&TicketReply { wamp_url, realm, authid: account.id, ticket }).into_response())
 }
 
-/// `GET /healthz`: it runs; and `joined` once it serves the control realm and every tenant's.
+/// `GET /healthz`: it runs; `joined` once it serves the control realm and every tenant's; and whether the store takes
+/// changes. 503 if only a new start makes it take some again.
 pub(super) async fn health(request: Request) -> Answer {
     if request.method != Method::GET && request.method != Method::HEAD {
         return Err(Refusal::method("GET, HEAD"));
     }
+    let (status, store) = match request.app.control.store.health() {
+        Health::Good => (StatusCode::OK, "good"),
+        Health::Full => (StatusCode::OK, "the disk is full: changes are refused until there is room"),
+        Health::Failed(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "a write failed: changes are refused until the control plane is started again",
+        ),
+    };
     let health = serde_json::json!({
-        "ok": true,
+        "ok": status == StatusCode::OK,
         "version": env!("CARGO_PKG_VERSION"),
         "router": if request.app.uplink.is_joined() { "joined" } else { "connecting" },
+        "store": store,
     });
-    Ok(warp::reply::json(&health).into_response())
+    Ok(warp::reply::with_status(warp::reply::json(&health), status).into_response())
 }
 
 fn view(request: &Request, logged_in: LoggedIn) -> Result<SessionView, Refusal> {

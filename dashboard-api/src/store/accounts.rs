@@ -1,9 +1,8 @@
 //! Accounts and their memberships. Every account has one e-mail address that no other has.
 
 use ecep_proto::api::{name::TenantSlug, roles::Role};
-use sled::Transactional;
 
-use super::{Account, Store, StoreError, Tenant};
+use super::{Account, Store, StoreError, Tenant, tree::Transactional};
 
 impl Store {
     /// Whether nobody can log in yet.
