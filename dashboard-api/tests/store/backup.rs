@@ -7,16 +7,17 @@ use std::{
     time::Instant,
 };
 
-use ecep_dashboard_api::store::{LEFT_OUT, SAVED_FILES};
+use ecep_dashboard_api::store::{LEFT_OUT, SAVED_FILES, Store, StoreError};
 use serde_json::json;
 
 use crate::{
-    assert_sound, backup,
+    assert_sound, backup, of_version_1,
     support::{
         Device, EMAIL, PASSWORD, Person,
         program::{Program, run, set_up},
         wamp::PATIENCE,
     },
+    write,
 };
 
 fn file_in(folder: &Path) -> PathBuf {
@@ -132,6 +133,16 @@ fn a_restore_goes_only_into_an_empty_folder_and_only_whole() {
     }
     let (done, said) = restore(&from, &empty);
     assert!(done, "{said}");
+}
+
+/// A folder into which a restore was cut short must not be taken for a new installation.
+#[test]
+fn a_restore_that_was_cut_short_is_not_started() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&of_version_1().tables, folder.path());
+    std::fs::rename(folder.path().join("store"), folder.path().join("store.new")).unwrap();
+    let refused = Store::open(folder.path()).err().unwrap();
+    assert!(matches!(refused, StoreError::HalfRestored { .. }), "{refused}");
 }
 
 /// A backup that does not fit on its disk is told, leaves no half file, and the one before it as it was.

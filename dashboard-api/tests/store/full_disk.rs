@@ -1,12 +1,16 @@
 //! A full disk: a small one in memory, which only root can mount.
 
-use std::{path::Path, process::Command};
+use std::{path::Path, process::Command, time::Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
-    assert_sound,
-    support::program::{Program, set_up},
+    assert_sound, backup,
+    support::{
+        Device,
+        program::{Program, set_up},
+        wamp::PATIENCE,
+    },
 };
 
 /// A disk of this size, unmounted when the test ends.
@@ -68,4 +72,58 @@ async fn a_full_disk_refuses_changes_until_there_is_room() {
     assert!(maria.get("/healthz").await.text.contains("\"store\":\"good\""));
     program.kill();
     assert_sound(&data);
+}
+
+/// A write that fails all the same: changes are refused, the program ends with a sentence since there is room, and the
+/// next one has everything that was answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_write_ends_the_program_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let plain = Program::command(folder.path());
+    // The end of the largest file is met as that of a disk is; the program is not killed for it.
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(plain.get_program()).args(plain.get_args());
+    command.env_remove("RUST_LOG").stderr(std::process::Stdio::piped());
+    let mut program = Program::spawn(command);
+    let maria = set_up(&program, folder.path()).await;
+    let (_, token) = maria.join_token(1_000).await;
+    let longest = std::fs::metadata(data.join("store/db")).unwrap().len();
+    let process = program.child.id().to_string();
+    let limited =
+        Command::new("prlimit").arg(format!("--fsize={longest}")).args(["--pid", &process]).status();
+    assert!(limited.unwrap().success());
+
+    let mut answered = Vec::new();
+    for number in 1.. {
+        let enrolment = Device::new(number).enrolment(&token, "Edge");
+        let request = maria.client.post(format!("{}/api/device/enrol", maria.base)).json(&enrolment);
+        let Ok(response) = request.send().await else { break };
+        if !response.status().is_success() {
+            let told = response.text().await.unwrap();
+            assert!(told.contains("takes no more changes until it is started again"), "{told}");
+            break;
+        }
+        let Ok(reply) = response.json::<Value>().await else { break };
+        answered.push(reply["device"].as_str().unwrap().to_owned());
+    }
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        if let Some(status) = program.child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "it goes on: {}", program.log.lock().unwrap());
+        tokio::task::yield_now().await;
+    };
+    assert!(!status.success());
+    while !program.log.lock().unwrap().contains("start the control plane again") {
+        assert!(Instant::now() < deadline, "{}", program.log.lock().unwrap());
+        tokio::task::yield_now().await;
+    }
+    Program::spawn(plain).kill();
+    assert_sound(&data);
+    let devices = backup(&data).tables;
+    for device in &answered {
+        assert!(devices.rows("devices").contains_key(device), "{device} was answered and is lost");
+    }
 }
