@@ -52,7 +52,7 @@ impl Metrics {
         let mut outcomes: BTreeMap<(&str, &str), u64> = BTreeMap::new();
         for ((route, status), number) in &requests {
             page.sample(&[("route", route), ("status", &status.to_string())], count(*number));
-            let by = match route.as_str() {
+            let by = match *route {
                 "/api/login" => "password",
                 "/api/device/session" => "device_key",
                 _ => continue,

@@ -45,6 +45,13 @@ async fn store(folder: &tempfile::TempDir) -> Store {
         uses_left: 1,
         expires_at: u64::MAX,
     };
+    let acme = crate::store::Tenant {
+        slug: tenant("acme"),
+        name: "Acme".to_owned(),
+        created_at: 0,
+        deleted_at: None,
+    };
+    store.add_tenant(&acme, "maria").await.unwrap();
     store.add_join_token(&token).await.unwrap();
     store.enrol(START, "token", &enrolled).await.unwrap();
     store
@@ -156,7 +163,7 @@ async fn a_removed_devices_alerts_are_over() {
     let book = AlertBook::load(store.clone(), START).unwrap();
     watch(&book, START, (GRACE_MS + 60_000) / 1_000, Liveness::Offline);
     drop(book);
-    store.remove_device(&tenant("acme"), &device()).await.unwrap();
+    store.remove_device(&tenant("acme"), &device(), &[], RAISED).await.unwrap();
     let book = AlertBook::load(store, RAISED + 1_000).unwrap();
     assert_eq!(book.list(&tenant("acme"), &AlertQuery::default()).unwrap().alerts, []);
     assert!(book.active().is_empty());

@@ -1,9 +1,8 @@
 //! Tenants. A slug is given once: the row of a deleted tenant stays.
 
 use ecep_proto::api::{name::TenantSlug, roles::Role};
-use sled::Transactional;
 
-use super::{Store, StoreError, Tenant, accounts::membership_key};
+use super::{Store, StoreError, Tenant, accounts::membership_key, tree::Transactional};
 
 impl Store {
     /// Adds a tenant, owned by this account.
