@@ -157,13 +157,12 @@ impl ControlPlane {
     /// # Errors
     /// `Unavailable` if the store fails.
     pub async fn remove_device(&self, tenant: &TenantSlug, device: &DeviceId) -> Result<bool, ApiError> {
-        let removed = self.store.remove_device(tenant, device).await?;
+        let removed = self.authority.remove_device(tenant, device).await?;
         if removed {
             self.view().remove(device);
             self.history.remove_device(device);
             self.alerts.remove_device(self.clock.now(), device);
             self.tickets().revoke(device.as_str());
-            self.authority.remove_device(device).await?;
             self.channels.remove_device(device).await;
             tracing::info!(%device, %tenant, "device removed");
         }
@@ -192,6 +191,15 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::Conflict(sentence) => ApiError::new(ErrorKind::Conflict, sentence),
             StoreError::Limit(sentence) => ApiError::new(ErrorKind::Limit, sentence),
+            // The gate has logged it once.
+            StoreError::Full { .. } => ApiError::new(
+                ErrorKind::Unavailable,
+                "The control plane's disk is full. Nothing was changed; try again when there is room.",
+            ),
+            StoreError::Failed { .. } => ApiError::new(
+                ErrorKind::Unavailable,
+                "The control plane could not write to its disk and takes no more changes until it is started again.",
+            ),
             error => {
                 tracing::error!(%error, "the store failed");
                 ApiError::new(

@@ -5,11 +5,13 @@
 //! reach; `store` is what must not be forgotten; the rest decides. It must not know WAMP's framing, nor what a
 //! container engine is.
 
+pub mod admin;
 pub mod alerts;
 pub mod authenticator;
 pub mod authority;
 pub mod channel;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod control;
 pub mod enrolment;

@@ -1,8 +1,13 @@
-//! `ecep-dashboard-api run`: starts the control plane and stops it on SIGTERM or SIGINT.
+//! `ecep-dashboard-api run`: starts the control plane and stops it on SIGTERM or SIGINT. And what is done to its data:
+//! `backup`, `restore`, `check`.
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use ecep_dashboard_api::{config::Config, server};
+use ecep_dashboard_api::{
+    commands::{self, Backup, Check, Restore},
+    config::Config,
+    server,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -18,22 +23,37 @@ struct Arguments {
 enum Command {
     /// Runs until SIGTERM or SIGINT.
     Run(Box<Config>),
+    /// Writes a backup of everything that must be kept, also while the control plane runs. It holds secrets.
+    Backup(Backup),
+    /// Puts a backup into an empty data folder.
+    Restore(Restore),
+    /// Checks the data of a control plane that does not run.
+    Check(Check),
+}
+
+fn main() -> anyhow::Result<()> {
+    ecep_link::start_log().context("RUST_LOG cannot be read")?;
+    match Arguments::parse().command {
+        Command::Run(config) => run(*config),
+        Command::Backup(backup) => commands::backup(&backup),
+        Command::Restore(restore) => commands::restore(&restore),
+        Command::Check(check) => commands::check(&check),
+    }
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    ecep_link::start_log().context("RUST_LOG cannot be read")?;
-    let Command::Run(config) = Arguments::parse().command;
+async fn run(config: Config) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?;
-    let running = server::start(*config, stop.clone()).await?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let mut running = server::start(config, stop.clone()).await?;
+    let end = tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        failed = running.failed() => Err(failed),
+    };
     tracing::info!("stopping");
     stop.cancel();
     running.stopped().await;
-    Ok(())
+    Ok(end?)
 }

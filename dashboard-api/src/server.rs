@@ -6,6 +6,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    admin::{self, AdminError},
     channel::ChannelStartError,
     clock::unix_ms,
     config::Config,
@@ -26,6 +27,14 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 /// A token that has ended is kept this long, so that its holder is told why it is refused.
 const KEEP_ENDED_TOKENS_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 
+/// How often a store that has failed is looked after.
+const LOOK_AT_STORE_EVERY: Duration = Duration::from_secs(2);
+
+/// Why the control plane ends by itself.
+#[derive(Debug, thiserror::Error)]
+#[error("the store could not be written, and there is room on its disk now: start the control plane again")]
+pub struct StoreFailed;
+
 /// Why the control plane did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -43,6 +52,9 @@ pub enum StartError {
     /// The channels cannot be set up.
     #[error(transparent)]
     Channels(#[from] ChannelStartError),
+    /// Backups could not be asked for.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
     /// The setup code cannot be written.
     #[error("the setup code cannot be kept in the data folder: {0}")]
     SetupCode(io::Error),
@@ -71,6 +83,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
     let channel_sockets = listen(&config.channel_listen).await?;
     let metrics_sockets = listen(config.metrics_listen.as_slice()).await?;
     let store = Store::open(&config.data)?;
+    let admin = admin::listen(&config.data)?;
     let setup = SetupCode::prepare(&config.data, store.has_no_account()).map_err(StartError::SetupCode)?;
     let control = Arc::new(ControlPlane::load(config, store, Passwords::new()?)?);
     let uplink = Uplink::start(Arc::clone(&control), stop.clone())?;
@@ -78,6 +91,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
         http::routes(Arc::new(App { control: Arc::clone(&control), uplink: Arc::clone(&uplink), setup }));
     let mut tasks = JoinSet::new();
     tasks.spawn(sweep(control.store.clone(), stop.clone()));
+    tasks.spawn(admin::serve(admin, control.store.clone(), stop.clone()));
     tasks.spawn(Arc::clone(&uplink).watch());
     tasks.spawn(keep_history(Arc::clone(&control), stop.clone()));
     for socket in channel_sockets {
@@ -112,6 +126,18 @@ async fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError
 }
 
 impl Running {
+    /// Waits until the store has failed and a new start would find room on its disk. Until then what can be read is
+    /// answered.
+    pub async fn failed(&mut self) -> StoreFailed {
+        let mut every = tokio::time::interval(LOOK_AT_STORE_EVERY);
+        loop {
+            every.tick().await;
+            if self.control.store.should_start_again() {
+                return StoreFailed;
+            }
+        }
+    }
+
     /// Waits until all has ended after `stop`, for a limited time, and the data is on disk.
     pub async fn stopped(mut self) {
         let ended = async {

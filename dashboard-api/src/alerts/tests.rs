@@ -175,7 +175,7 @@ async fn a_removed_devices_alerts_are_over() {
     let book = AlertBook::load(store.clone(), START).unwrap();
     watch(&book, START, (GRACE_MS + 60_000) / 1_000, Liveness::Offline);
     drop(book);
-    store.remove_device(&tenant("acme"), &device()).await.unwrap();
+    store.remove_device(&tenant("acme"), &device(), &[], RAISED).await.unwrap();
     let book = AlertBook::load(store, RAISED + 1_000).unwrap();
     assert_eq!(book.list(&tenant("acme"), &AlertQuery::default()).unwrap().alerts, []);
     assert!(book.active().is_empty());

@@ -4,9 +4,10 @@ use ecep_proto::api::{
     http::{Membership, SessionView, TicketReply, TicketRequest},
     realm,
 };
-use warp::reply::Reply;
+use warp::{http::StatusCode, reply::Reply};
 
 use super::{Answer, Refusal, guard::LoggedIn, request::Request};
+use crate::store::Health;
 
 /// Answers a [`SessionView`].
 pub(super) async fn session(request: Request) -> Answer {
@@ -29,14 +30,24 @@ pub(super) async fn wamp_ticket(mut request: Request) -> Answer {
     Ok(warp::reply::json(&TicketReply { wamp_url, realm, authid, ticket }).into_response())
 }
 
-/// It runs; and `joined` once it serves the control realm and every tenant's.
+/// It runs; `joined` once it serves the control realm and every tenant's; and whether the store takes changes. 503 if only
+/// a new start makes it take some again.
 pub(super) async fn health(request: Request) -> Answer {
+    let (status, store) = match request.app.control.store.health() {
+        Health::Good => (StatusCode::OK, "good"),
+        Health::Full => (StatusCode::OK, "the disk is full: changes are refused until there is room"),
+        Health::Failed(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "a write failed: changes are refused until the control plane is started again",
+        ),
+    };
     let health = serde_json::json!({
-        "ok": true,
+        "ok": status == StatusCode::OK,
         "version": env!("CARGO_PKG_VERSION"),
         "router": if request.app.uplink.is_joined() { "joined" } else { "connecting" },
+        "store": store,
     });
-    Ok(warp::reply::json(&health).into_response())
+    Ok(warp::reply::with_status(warp::reply::json(&health), status).into_response())
 }
 
 /// What somebody who is logged in is told about it.

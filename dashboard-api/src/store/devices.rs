@@ -1,9 +1,10 @@
 //! Devices, their keys and what they last told. A key belongs to one device.
 
 use ecep_proto::api::name::{DeviceId, TenantSlug};
-use sled::Transactional;
 
-use super::{Device, LastReport, Store, StoreError, table::abort};
+use super::{
+    Device, LastReport, Placement, Store, StoreError, placements::forget, table::abort, tree::Transactional,
+};
 
 /// What became of an enrolment.
 #[derive(Debug, Clone, PartialEq)]
@@ -245,13 +246,26 @@ impl Store {
         Ok(self.devices.rows()?.into_iter().map(|(_, device)| device).collect())
     }
 
-    /// Deletes the tenant's device of this id with its key and its last report; whether there was one.
+    /// Deletes the tenant's device of this id with its key, its last report and these placements, which it has;
+    /// whether there was one.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn remove_device(&self, tenant: &TenantSlug, id: &DeviceId) -> Result<bool, StoreError> {
-        let trees = (&self.devices.tree, &self.device_of_key.tree, &self.reports.tree);
-        let removed = trees.transaction(|(devices, keys, reports)| {
+    pub async fn remove_device(
+        &self,
+        tenant: &TenantSlug,
+        id: &DeviceId,
+        placed: &[Placement],
+        now: u64,
+    ) -> Result<bool, StoreError> {
+        let trees = (
+            &self.devices.tree,
+            &self.device_of_key.tree,
+            &self.reports.tree,
+            &self.placements.tree,
+            &self.gone.tree,
+        );
+        let removed = trees.transaction(|(devices, keys, reports, placements, gone)| {
             let devices = self.devices.within(devices);
             let Some(device) = devices.get(id.as_str())?.filter(|device| device.owner == *tenant) else {
                 return Ok(false);
@@ -261,6 +275,10 @@ impl Store {
                 self.device_of_key.within(keys).remove(key)?;
             }
             self.reports.within(reports).remove(id.as_str())?;
+            let (placements, gone) = (self.placements.within(placements), self.gone.within(gone));
+            for placement in placed {
+                forget(&placements, &gone, placement, now)?;
+            }
             Ok(true)
         })?;
         self.flush().await?;

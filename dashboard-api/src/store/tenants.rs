@@ -1,9 +1,8 @@
 //! Tenants. A slug is given once: the row of a deleted tenant stays.
 
 use ecep_proto::api::{name::TenantSlug, roles::Role};
-use sled::Transactional;
 
-use super::{Device, Store, StoreError, Tenant, accounts::membership_key};
+use super::{Device, Store, StoreError, Tenant, accounts::membership_key, tree::Transactional};
 use crate::fleet_view::shares::tenants;
 
 impl Store {

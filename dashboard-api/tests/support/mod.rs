@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses its own part of it")]
 
 pub mod exposition;
+pub mod program;
 pub mod router;
 pub mod wamp;
 
