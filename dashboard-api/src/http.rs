@@ -43,6 +43,7 @@ type Answer = Result<Response, Refusal>;
 /// All routes.
 pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
     let policy = content_security_policy(app.control.config.wamp_url.origin());
+    let is_secure = app.control.config.is_secure();
     let request = request(app);
     let people = warp::path!("api" / "setup")
         .and(request.clone())
@@ -103,7 +104,7 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .unify()
         .or(rest)
         .unify()
-        .map(move |answer: Answer| with_headers(answer.into_response(), &policy))
+        .map(move |answer: Answer| with_headers(answer.into_response(), &policy, is_secure))
         .boxed()
 }
 
@@ -117,9 +118,15 @@ fn content_security_policy(wamp_origin: &str) -> HeaderValue {
     HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }
 
+/// A browser that came over TLS once does not come without it for a year.
+const TRANSPORT_SECURITY: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
 /// Headers of every answer.
-fn with_headers(mut response: Response, policy: &HeaderValue) -> Response {
+fn with_headers(mut response: Response, policy: &HeaderValue, is_secure: bool) -> Response {
     let headers = response.headers_mut();
+    if is_secure {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, TRANSPORT_SECURITY);
+    }
     headers.insert(header::CONTENT_SECURITY_POLICY, policy.clone());
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));

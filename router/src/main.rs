@@ -173,15 +173,19 @@ async fn serve(config: Config, hint: &str, path: Option<PathBuf>) -> anyhow::Res
     });
     let mut text = String::new();
     for (kind, address) in router.addresses() {
-        let scheme = match kind {
-            TransportKind::WebSocket => "ws",
-            TransportKind::RawSocket => "rs",
-            TransportKind::Any => "any",
+        let scheme = match (kind, router.speaks_tls(*address)) {
+            (TransportKind::WebSocket, false) => "ws",
+            (TransportKind::WebSocket, true) => "wss",
+            (TransportKind::RawSocket, false) => "rs",
+            (TransportKind::RawSocket, true) => "rss",
+            (TransportKind::Any, false) => "any",
+            (TransportKind::Any, true) => "any+tls",
         };
         text.push_str(&format!("listening {} {scheme}://{address}\n", kind.name()));
     }
     if let Some(address) = router.http_address() {
-        text.push_str(&format!("listening http http://{address}\n"));
+        let scheme = if router.speaks_tls(address) { "https" } else { "http" };
+        text.push_str(&format!("listening http {scheme}://{address}\n"));
     }
     text.push_str(hint);
     // Nobody may be there to read it; the router works all the same.

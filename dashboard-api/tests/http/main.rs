@@ -11,4 +11,5 @@ mod login;
 mod pages;
 mod protocol;
 mod setup;
+mod tls;
 mod tokens;
