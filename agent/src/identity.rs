@@ -12,6 +12,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use ecep_proto::api::name::DeviceId;
+use ecep_tls::Trust;
 use ed25519_dalek::{Signer, SigningKey};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,8 @@ use crate::durable;
 
 const KEY_FILE: &str = "device.key";
 const IDENTITY_FILE: &str = "identity.json";
+/// The certificates by which the control plane and the router are known, in PEM.
+const AUTHORITY_FILE: &str = "cloud-ca.pem";
 const LOCK_FILE: &str = "agent.lock";
 
 /// Why the identity could not be read or written.
@@ -79,6 +82,9 @@ pub struct Enrolled {
     pub cloud: String,
     /// The engine's address that was given at enrolment.
     pub engine: String,
+    /// Whether the cloud is known by the certificates in `cloud-ca.pem` alone; otherwise by the system's authorities.
+    #[serde(default)]
+    pub pinned: bool,
 }
 
 /// The device's key.
@@ -141,6 +147,8 @@ pub struct Identity {
     pub enrolled: Enrolled,
     /// The device's key.
     pub key: DeviceKey,
+    /// Which servers it believes.
+    pub trust: Trust,
 }
 
 impl Identity {
@@ -150,7 +158,8 @@ impl Identity {
     /// `NotEnrolled`, or the disk says no, or a file is damaged.
     pub fn load(data: &Path) -> Result<Self, IdentityError> {
         let enrolled = enrolled(data)?.ok_or_else(|| IdentityError::NotEnrolled { data: data.to_owned() })?;
-        Ok(Self { enrolled, key: DeviceKey::load(data)? })
+        let trust = if enrolled.pinned { pinned(data)? } else { Trust::system() };
+        Ok(Self { enrolled, key: DeviceKey::load(data)?, trust })
     }
 }
 
@@ -190,6 +199,25 @@ pub fn must_be_new(data: &Path) -> Result<(), IdentityError> {
             Err(IdentityError::AlreadyEnrolled { device, cloud, path: data.join(IDENTITY_FILE) })
         }
     }
+}
+
+/// Keeps the certificates by which the cloud is known from now on.
+///
+/// # Errors
+/// The disk says no.
+pub fn pin(data: &Path, pem: &str) -> Result<(), IdentityError> {
+    write_whole(&data.join(AUTHORITY_FILE), pem.as_bytes())
+}
+
+/// Never the system's authorities instead: a lost file must not widen whom the device believes.
+fn pinned(data: &Path) -> Result<Trust, IdentityError> {
+    let path = data.join(AUTHORITY_FILE);
+    let pem = fs::read(&path).map_err(|source| IdentityError::Disk {
+        what: "cannot read",
+        path: path.clone(),
+        source,
+    })?;
+    Trust::pinned(&pem).map_err(|error| IdentityError::Damaged { path, reason: error.to_string() })
 }
 
 /// Writes down what the control plane said.
@@ -241,6 +269,7 @@ mod tests {
             device: device.parse().unwrap(),
             cloud: "http://cloud.example".to_owned(),
             engine: "unix:///var/run/docker.sock".to_owned(),
+            pinned: false,
         }
     }
 
@@ -276,6 +305,17 @@ mod tests {
         assert!(matches!(RunLock::take(folder.path()), Err(IdentityError::RunsAlready { .. })));
         drop(first);
         assert!(RunLock::take(folder.path()).is_ok());
+    }
+
+    /// Without its pins a device must trust nobody rather than everybody.
+    #[test]
+    fn a_lost_pin_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        DeviceKey::load_or_create(folder.path()).unwrap();
+        store(folder.path(), &Enrolled { pinned: true, ..enrolled_as("edge-1") }).unwrap();
+        assert!(matches!(Identity::load(folder.path()), Err(IdentityError::Disk { .. })));
+        pin(folder.path(), "no certificate").unwrap();
+        assert!(matches!(Identity::load(folder.path()), Err(IdentityError::Damaged { .. })));
     }
 
     /// A damaged file must be told, not silently taken for a new device.

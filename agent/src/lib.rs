@@ -15,6 +15,7 @@ pub mod creation;
 mod durable;
 pub mod engine;
 pub mod facts;
+mod http;
 pub mod identity;
 pub mod image_reference;
 pub mod inventory;

@@ -1,5 +1,5 @@
-//! The HTTP API and the web app. One route for each path; a handler decides by the method, so that a wrong one
-//! is answered with the right ones. Every error is `application/problem+json`.
+//! The HTTP API and the web app. The table of `endpoints` says what there is and who may call it; a request is looked
+//! up there, its caller is judged, and only then its handler runs. Every error is `application/problem+json`.
 //!
 //! Must not know sled or WAMP.
 
@@ -7,11 +7,19 @@ mod accounts;
 mod assets;
 mod cookie;
 mod devices;
+mod ending;
+pub mod endpoints;
+mod forwarded;
 mod guard;
+mod invitations;
+mod login;
+mod members;
+mod own_account;
 mod refusal;
 mod request;
 mod session;
 mod setup;
+mod tenants;
 mod tokens;
 
 use std::sync::Arc;
@@ -23,8 +31,9 @@ use warp::{
     reply::{Reply, Response},
 };
 
+use endpoints::Found;
 pub use refusal::Refusal;
-use request::request;
+use request::{Request, request};
 
 use crate::{control::ControlPlane, setup::SetupCode, uplink::Uplink};
 
@@ -43,68 +52,28 @@ type Answer = Result<Response, Refusal>;
 /// All routes.
 pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
     let policy = content_security_policy(app.control.config.wamp_url.origin());
-    let request = request(app);
-    let people = warp::path!("api" / "setup")
-        .and(request.clone())
-        .then(setup::setup)
-        .or(warp::path!("api" / "login").and(request.clone()).then(session::login))
-        .unify()
-        .or(warp::path!("api" / "logout").and(request.clone()).then(session::logout))
-        .unify()
-        .or(warp::path!("api" / "session").and(request.clone()).then(session::session))
-        .unify()
-        .or(warp::path!("api" / "wamp-ticket").and(request.clone()).then(session::wamp_ticket))
-        .unify()
-        .or(warp::path!("api" / "accounts").and(request.clone()).then(accounts::accounts))
-        .unify()
-        .or(warp::path!("api" / "tenants").and(request.clone()).then(accounts::tenants))
-        .unify()
-        .boxed();
-    let tokens = warp::path!("api" / "tenants" / String / "join-tokens")
-        .and(request.clone())
-        .then(tokens::join_tokens)
-        .or(warp::path!("api" / "tenants" / String / "join-tokens" / String)
-            .and(request.clone())
-            .then(tokens::join_token))
-        .unify()
-        .or(warp::path!("api" / "tenants" / String / "api-tokens")
-            .and(request.clone())
-            .then(tokens::api_tokens))
-        .unify()
-        .or(warp::path!("api" / "tenants" / String / "api-tokens" / String)
-            .and(request.clone())
-            .then(tokens::api_token))
-        .unify()
-        .boxed();
-    let devices = warp::path!("api" / "device" / "enrol")
-        .and(request.clone())
-        .then(devices::enrol)
-        .or(warp::path!("api" / "device" / "session").and(request.clone()).then(devices::session))
-        .unify()
-        .or(warp::path!("api" / "tenants" / String / "devices" / String)
-            .and(request.clone())
-            .then(devices::device))
-        .unify()
-        .boxed();
-    let rest = warp::path("api")
-        .and(warp::path::full())
-        .then(
-            |path: warp::path::FullPath| async move { Err::<Response, _>(Refusal::no_route(path.as_str())) },
-        )
-        .or(warp::path!("healthz").and(request.clone()).then(session::health))
-        .unify()
-        .or(warp::path::full().and(request).then(assets::serve))
-        .unify()
-        .boxed();
-    people
-        .or(tokens)
-        .unify()
-        .or(devices)
-        .unify()
-        .or(rest)
-        .unify()
-        .map(move |answer: Answer| with_headers(answer.into_response(), &policy))
+    let is_secure = app.control.config.is_secure();
+    request(app)
+        .then(move |request| {
+            let policy = policy.clone();
+            async move { with_headers(answer(request).await.into_response(), &policy, is_secure) }
+        })
         .boxed()
+}
+
+async fn answer(mut request: Request) -> Answer {
+    match endpoints::find(&request.method, &request.path) {
+        Found::Endpoint(endpoint, parameters) => {
+            request.parameters = parameters;
+            request.judge(endpoint.access)?;
+            (endpoint.handler)(request).await
+        }
+        Found::Methods(methods) => Err(Refusal::method(&methods)),
+        Found::Nothing if request.path == "/api" || request.path.starts_with("/api/") => {
+            Err(Refusal::no_route(&request.path))
+        }
+        Found::Nothing => assets::serve(&request),
+    }
 }
 
 /// Only our own scripts, styles and fonts; connections to ourselves and to the router.
@@ -117,9 +86,15 @@ fn content_security_policy(wamp_origin: &str) -> HeaderValue {
     HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }
 
+/// A browser that came over TLS once does not come without it for a year.
+const TRANSPORT_SECURITY: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
 /// Headers of every answer.
-fn with_headers(mut response: Response, policy: &HeaderValue) -> Response {
+fn with_headers(mut response: Response, policy: &HeaderValue, is_secure: bool) -> Response {
     let headers = response.headers_mut();
+    if is_secure {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, TRANSPORT_SECURITY);
+    }
     headers.insert(header::CONTENT_SECURITY_POLICY, policy.clone());
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));

@@ -1,4 +1,5 @@
-//! `ecep-dashboard-api run`: starts the control plane and stops it on SIGTERM or SIGINT.
+//! `ecep-dashboard-api run`: starts the control plane and stops it on SIGTERM or SIGINT. SIGHUP makes it
+//! read its certificate again.
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -27,10 +28,14 @@ async fn main() -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?;
+    let mut hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be handled")?;
     let running = server::start(*config, stop.clone()).await?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            Some(()) = hangup.recv() => running.reload_certificate(),
+        }
     }
     tracing::info!("stopping");
     stop.cancel();

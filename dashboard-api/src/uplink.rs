@@ -12,11 +12,12 @@ mod teller;
 
 use std::{
     collections::HashMap,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
-use ecep_link::{Credentials, CredentialsError, Link, LinkState};
+use ecep_link::{Credentials, CredentialsError, Link, LinkState, Trust};
 use ecep_proto::api::{
     AddressAssign, AddressRelease, Authenticate, CheckpointCopy, ContainerMigrate, ContainerPreflight,
     DeviceList, FleetContainerList, FleetHello, FleetReport, MigrationCancel, MigrationDecide,
@@ -36,9 +37,29 @@ use teller::{Teller, Told};
 /// The watch looks at the fleet at least this often; the first deadline of a device that just reported is later.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// The file that `--router-ca` names is of no use.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use {} as the router's authority (--router-ca): {reason}", path.display())]
+pub struct RouterAuthorityError {
+    path: PathBuf,
+    reason: String,
+}
+
+/// Which routers are believed.
+///
+/// # Errors
+/// The file cannot be read, or holds no certificate.
+pub fn router_trust(authority: Option<&Path>) -> Result<Trust, RouterAuthorityError> {
+    let Some(path) = authority else { return Ok(Trust::system()) };
+    let wrong = |reason: String| RouterAuthorityError { path: path.to_owned(), reason };
+    let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    Trust::pinned(&pem).map_err(|error| wrong(error.to_string()))
+}
+
 /// All links.
 pub struct Uplink {
     control: Arc<ControlPlane>,
+    trust: Trust,
     stop: CancellationToken,
     control_link: OnceLock<Link>,
     revoker: OnceLock<Revoker>,
@@ -48,6 +69,7 @@ pub struct Uplink {
 struct Tenant {
     link: Link,
     teller: Teller,
+    stop: CancellationToken,
 }
 
 impl Uplink {
@@ -57,11 +79,13 @@ impl Uplink {
     /// If the store cannot be read.
     pub fn start(
         control: Arc<ControlPlane>,
+        trust: Trust,
         stop: CancellationToken,
     ) -> Result<Arc<Self>, crate::store::StoreError> {
         let tenants = control.store.tenants()?;
         let uplink = Arc::new(Self {
             control,
+            trust,
             stop,
             control_link: OnceLock::new(),
             revoker: OnceLock::new(),
@@ -82,9 +106,18 @@ impl Uplink {
         if tenants.contains_key(tenant) {
             return;
         }
-        let link = self.spawn_tenant_link(tenant);
-        let teller = Teller::spawn(tenant.clone(), link.clone(), self.stop.clone());
-        tenants.insert(tenant.clone(), Tenant { link, teller });
+        let stop = self.stop.child_token();
+        let link = self.spawn_tenant_link(tenant, stop.clone());
+        let teller = Teller::spawn(tenant.clone(), link.clone(), stop.clone());
+        tenants.insert(tenant.clone(), Tenant { link, teller, stop });
+    }
+
+    /// Leaves the realm of a tenant that was deleted.
+    pub fn remove_tenant(&self, tenant: &TenantSlug) {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tenant) = tenants.remove(tenant) {
+            tenant.stop.cancel();
+        }
     }
 
     /// Whether the control realm, so that the router can ask us about clients, and all tenants' are joined.
@@ -161,6 +194,7 @@ impl Uplink {
         let (assign, release, decide, told) =
             (Arc::clone(self), Arc::clone(self), Arc::clone(self), Arc::clone(self));
         Link::builder("control", self.credentials(realm::CONTROL.to_owned()))
+            .trust(self.trust.clone())
             .procedure::<Authenticate, _, _>(Authenticate::URI.to_owned(), move |_caller, request| {
                 let uplink = Arc::clone(&authenticate);
                 async move { uplink.control.authenticate(&request) }
@@ -192,10 +226,11 @@ impl Uplink {
             .spawn(self.stop.clone())
     }
 
-    fn spawn_tenant_link(self: &Arc<Self>, tenant: &TenantSlug) -> Link {
+    fn spawn_tenant_link(self: &Arc<Self>, tenant: &TenantSlug, stop: CancellationToken) -> Link {
         let (devices, containers) = (Arc::clone(&self.control), Arc::clone(&self.control));
         let (of_devices, of_containers) = (tenant.clone(), tenant.clone());
         Link::builder(format!("tenant {tenant}"), self.credentials(realm::of_tenant(tenant)))
+            .trust(self.trust.clone())
             .procedure::<DeviceList, _, _>(DeviceList::URI.to_owned(), move |_caller, _nothing| {
                 let list = devices.view().devices(devices.clock.now(), &of_devices);
                 async move { Ok(list) }
@@ -245,7 +280,7 @@ impl Uplink {
                     async move { Ok(MigrationList { migrations }) }
                 }
             })
-            .spawn(self.stop.clone())
+            .spawn(stop)
     }
 
     /// The same ticket opens every platform realm; it is read anew for each attempt, since the router may have

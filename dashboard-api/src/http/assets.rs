@@ -7,7 +7,6 @@ use std::borrow::Cow;
 use rust_embed::{EmbeddedFile, RustEmbed};
 use warp::{
     http::{HeaderValue, Method, Response as HttpResponse, StatusCode, header},
-    path::FullPath,
     reply::Reply,
 };
 
@@ -23,18 +22,18 @@ const FIRST_PAGE: &str = "index.html";
 const HASHED: &str = "assets/";
 
 /// `GET` and `HEAD` of anything that is not the API.
-pub(super) async fn serve(path: FullPath, request: Request) -> Answer {
+pub(super) fn serve(request: &Request) -> Answer {
     if request.method != Method::GET && request.method != Method::HEAD {
         return Err(Refusal::method("GET, HEAD"));
     }
-    let name = path.as_str().trim_start_matches('/');
+    let name = request.path.trim_start_matches('/');
     let known_to = request.text_header(&header::IF_NONE_MATCH);
     if let Some(file) = Web::get(name) {
         return Ok(answer(name, file, known_to));
     }
     let last = name.rsplit('/').next().unwrap_or_default();
     if last.contains('.') {
-        return Err(Refusal::no_route(path.as_str()));
+        return Err(Refusal::no_route(&request.path));
     }
     match Web::get(FIRST_PAGE) {
         Some(file) => Ok(answer(FIRST_PAGE, file, known_to)),

@@ -5,19 +5,13 @@ use ecep_proto::api::{
     enrol::{EnrolRequest, SessionRequest},
     name::DeviceId,
 };
-use warp::{
-    http::{Method, StatusCode},
-    reply::Reply,
-};
+use warp::{http::StatusCode, reply::Reply};
 
 use super::{Answer, Refusal, request::Request};
 use crate::fleet_view::Change;
 
-/// `POST` enrols a device.
+/// Enrols a device.
 pub(super) async fn enrol(mut request: Request) -> Answer {
-    if request.method != Method::POST {
-        return Err(Refusal::method("POST"));
-    }
     let wanted: EnrolRequest = request.json().await?;
     let control = &request.app.control;
     let (reply, added) = control.enrol(wanted).await?;
@@ -30,27 +24,21 @@ pub(super) async fn enrol(mut request: Request) -> Answer {
     Ok(warp::reply::json(&reply).into_response())
 }
 
-/// `POST` trades a signature for a ticket.
+/// Trades a signature for a ticket.
 pub(super) async fn session(mut request: Request) -> Answer {
-    if request.method != Method::POST {
-        return Err(Refusal::method("POST"));
-    }
     let wanted: SessionRequest = request.json().await?;
     Ok(warp::reply::json(&request.app.control.device_session(&wanted)?).into_response())
 }
 
-/// `DELETE` removes a device of the tenant (owner).
-pub(super) async fn device(slug: String, id: String, request: Request) -> Answer {
-    if request.method != Method::DELETE {
-        return Err(Refusal::method("DELETE"));
-    }
-    let tenant = request.owner_of(&slug)?;
+/// Removes a device of the tenant.
+pub(super) async fn remove(request: Request) -> Answer {
+    let tenant = request.tenant()?;
     let none = || Refusal::not_found("This tenant has no such device. It may have been removed already.");
-    let device: DeviceId = id.parse().map_err(|_| none())?;
-    if !request.app.control.remove_device(&tenant, &device).await? {
+    let device: DeviceId = request.id().parse().map_err(|_| none())?;
+    if !request.app.control.remove_device(tenant, &device).await? {
         return Err(none());
     }
-    request.app.uplink.end_sessions(id, None, "This device was removed from the platform.");
-    request.app.uplink.notice(&tenant, format!("Device {device} was removed."));
+    request.app.uplink.end_sessions(device.to_string(), None, "This device was removed from the platform.");
+    request.app.uplink.notice(tenant, format!("Device {device} was removed."));
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -3,24 +3,38 @@
 use ecep_proto::api::{http::CSRF_HEADER, name::TenantSlug, roles::Role};
 use warp::http::{Method, header};
 
-use super::{Refusal, cookie, request::Request};
-use crate::{clock::unix_ms, secret::SecretHash, store::Account};
+use super::{Refusal, cookie::Cookie, endpoints::Access, request::Request};
+use crate::{
+    clock::unix_ms,
+    secret::SecretHash,
+    store::{Account, ApiToken},
+};
 
 /// Somebody who is logged in.
 pub(super) struct LoggedIn {
     pub(super) account: Account,
+    /// The hash of the session cookie.
+    pub(super) cookie: SecretHash,
     pub(super) expires_at: u64,
+}
+
+/// Who asks, as the guard found.
+#[derive(Default)]
+pub(super) struct Caller {
+    person: Option<LoggedIn>,
+    /// The tenant of the path, and the role there.
+    tenant: Option<(TenantSlug, Role)>,
 }
 
 impl Request {
     /// Whether browsers reach us over TLS.
     pub(super) fn secure(&self) -> bool {
-        self.app.control.config.public_url.as_ref().is_some_and(|url| url.is_https())
+        self.app.control.config.is_secure()
     }
 
     /// The hash of the session cookie, if one was sent.
     pub(super) fn cookie(&self) -> Option<SecretHash> {
-        cookie::find(&self.headers, self.secure()).map(SecretHash::of)
+        Cookie::Session.find(&self.headers, self.secure()).map(SecretHash::of)
     }
 
     /// Refuses changes that another site may have sent by this browser. Such a site can neither set our header nor
@@ -28,7 +42,7 @@ impl Request {
     ///
     /// # Errors
     /// 403.
-    pub(super) fn check_same_site(&self) -> Result<(), Refusal> {
+    fn check_same_site(&self) -> Result<(), Refusal> {
         if self.method == Method::GET || self.method == Method::HEAD {
             return Ok(());
         }
@@ -59,6 +73,73 @@ impl Request {
         }
     }
 
+    /// Judges whether whoever asks may, and remembers who it is.
+    ///
+    /// # Errors
+    /// 401; 403; 404 for a tenant that does not exist or is not theirs, which look the same.
+    pub(super) fn judge(&mut self, access: Access) -> Result<(), Refusal> {
+        self.caller = match access {
+            Access::Device => Caller::default(),
+            Access::Anyone => {
+                self.check_same_site()?;
+                Caller::default()
+            }
+            _ if self.bearer().is_some() => self.judge_token(access)?,
+            Access::Person => Caller { person: Some(self.logged_in()?), tenant: None },
+            Access::Administrator => {
+                let person = self.logged_in()?;
+                if !person.account.admin {
+                    return Err(Refusal::forbidden("Only an administrator may do this. Ask one."));
+                }
+                Caller { person: Some(person), tenant: None }
+            }
+            Access::Tenant { members, tokens: _ } => {
+                let person = self.logged_in()?;
+                let tenant = self.tenant_of_path().ok_or_else(no_tenant)?;
+                let role = self.app.control.store.role_in(&person.account.id, &tenant)?;
+                let role = role.ok_or_else(no_tenant)?;
+                check_role(role, members)?;
+                Caller { person: Some(person), tenant: Some((tenant, role)) }
+            }
+        };
+        Ok(())
+    }
+
+    /// Judges an API token. Cookies are ignored beside one, and since no browser sends one by itself, other sites need not
+    /// be guarded against.
+    fn judge_token(&self, access: Access) -> Result<Caller, Refusal> {
+        let now = unix_ms();
+        let token = self.token(now)?.ok_or_else(Refusal::bad_token)?;
+        let Access::Tenant { tokens, .. } = access else {
+            return Err(not_for_tokens());
+        };
+        self.app.control.store.note_token_use(&token, now, &self.peer.to_string())?;
+        if self.tenant_of_path().as_ref() != Some(&token.tenant) {
+            return Err(no_tenant());
+        }
+        if tokens.is_empty() {
+            return Err(not_for_tokens());
+        }
+        check_role(token.role, tokens)?;
+        Ok(Caller { person: None, tenant: Some((token.tenant, token.role)) })
+    }
+
+    /// What stands behind `Bearer` in `Authorization`. Other schemes are a proxy's matter.
+    fn bearer(&self) -> Option<&str> {
+        let text = self.text_header(&header::AUTHORIZATION)?;
+        let (scheme, value) = text.split_once(' ').unwrap_or((text, ""));
+        scheme.eq_ignore_ascii_case("bearer").then(|| value.trim())
+    }
+
+    /// The API token that the request carries as `Bearer <id>.<secret>`, if it is a good one.
+    fn token(&self, now: u64) -> Result<Option<ApiToken>, Refusal> {
+        let Some((id, secret)) = self.bearer().and_then(|value| value.split_once('.')) else {
+            return Ok(None);
+        };
+        let token = self.app.control.store.api_token(id)?;
+        Ok(token.filter(|token| token.secret.matches(secret) && token.expires_at > now))
+    }
+
     /// Who is logged in; checks changes for their origin too.
     ///
     /// # Errors
@@ -66,40 +147,60 @@ impl Request {
     pub(super) fn logged_in(&self) -> Result<LoggedIn, Refusal> {
         self.check_same_site()?;
         let cookie = self.cookie().ok_or_else(Refusal::unauthenticated)?;
-        let store = &self.app.control.store;
-        let session = store.session(cookie)?.filter(|session| session.expires_at > unix_ms());
+        let (store, now) = (&self.app.control.store, unix_ms());
+        let session = store.session(cookie)?.filter(|session| session.expires_at > now);
         let session = session.ok_or_else(Refusal::unauthenticated)?;
-        let account = store.account(&session.account)?.ok_or_else(Refusal::unauthenticated)?;
-        Ok(LoggedIn { account, expires_at: session.expires_at })
+        let account = store.account(&session.account)?.filter(|account| !account.disabled);
+        let account = account.ok_or_else(Refusal::unauthenticated)?;
+        store.note_session_use(cookie, &session, now)?;
+        Ok(LoggedIn { account, cookie, expires_at: session.expires_at })
     }
 
-    /// The account of an administrator.
-    ///
-    /// # Errors
-    /// 401 or 403.
-    pub(super) fn admin(&self) -> Result<Account, Refusal> {
-        let account = self.logged_in()?.account;
-        if account.admin {
-            return Ok(account);
-        }
-        Err(Refusal::forbidden("Only an administrator may do this. Ask one."))
+    fn tenant_of_path(&self) -> Option<TenantSlug> {
+        self.parameters.first()?.parse().ok()
     }
 
-    /// The tenant of this slug, which whoever is logged in owns.
+    /// Who is logged in.
     ///
     /// # Errors
-    /// 401; 404 for a tenant that does not exist or is not theirs, which look the same; 403 for other roles.
-    pub(super) fn owner_of(&self, slug: &str) -> Result<TenantSlug, Refusal> {
-        let account = self.logged_in()?.account;
-        let none = || Refusal::not_found("You belong to no such tenant. Check the slug, or ask its owner.");
-        let tenant: TenantSlug = slug.parse().map_err(|_| none())?;
-        match self.app.control.store.role_in(&account.id, &tenant)? {
-            Some(Role::Owner) => Ok(tenant),
-            Some(role) => Err(Refusal::forbidden(format!(
-                "Only an owner of {tenant} may do this; your role there is {}. Ask an owner.",
-                role.as_str()
-            ))),
-            None => Err(none()),
-        }
+    /// 401 if the endpoint is not for people, or an API token asks.
+    pub(super) fn person(&self) -> Result<&LoggedIn, Refusal> {
+        self.caller.person.as_ref().ok_or_else(Refusal::unauthenticated)
     }
+
+    /// The tenant of the path, whose member or API token asks.
+    ///
+    /// # Errors
+    /// 401 if the endpoint is no tenant's.
+    pub(super) fn tenant(&self) -> Result<&TenantSlug, Refusal> {
+        self.caller.tenant.as_ref().map(|(tenant, _)| tenant).ok_or_else(Refusal::unauthenticated)
+    }
+
+    /// The role there.
+    ///
+    /// # Errors
+    /// 401 if the endpoint is no tenant's.
+    pub(super) fn role(&self) -> Result<Role, Refusal> {
+        self.caller.tenant.as_ref().map(|(_, role)| *role).ok_or_else(Refusal::unauthenticated)
+    }
+}
+
+fn check_role(role: Role, allowed: &[Role]) -> Result<(), Refusal> {
+    if allowed.contains(&role) {
+        return Ok(());
+    }
+    let allowed: Vec<&str> = allowed.iter().map(|role| role.as_str()).collect();
+    Err(Refusal::forbidden(format!(
+        "This needs the role {} in the tenant, and yours is {}. Ask an owner.",
+        allowed.join(" or "),
+        role.as_str()
+    )))
+}
+
+fn no_tenant() -> Refusal {
+    Refusal::not_found("You belong to no such tenant. Check the slug, or ask its owner.")
+}
+
+fn not_for_tokens() -> Refusal {
+    Refusal::forbidden("An API token cannot do this. A person has to, who is logged in.")
 }

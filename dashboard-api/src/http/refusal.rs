@@ -37,6 +37,17 @@ impl Refusal {
         )
     }
 
+    /// The API token is not good.
+    pub fn bad_token() -> Self {
+        let mut refusal = Self::new(
+            StatusCode::UNAUTHORIZED,
+            ErrorKind::Forbidden,
+            "The API token is not good: it was revoked, has expired, or is not of the form `Bearer <id>.<secret>`. An owner of the tenant can make a new one.",
+        );
+        refusal.header = Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+        refusal
+    }
+
     /// Logged in, but not allowed.
     pub fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, ErrorKind::Forbidden, detail)
@@ -53,13 +64,13 @@ impl Refusal {
     }
 
     /// The path takes only these methods, such as `GET, POST`.
-    pub fn method(allowed: &'static str) -> Self {
+    pub fn method(allowed: &str) -> Self {
         let mut refusal = Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             ErrorKind::InvalidArgument,
             format!("This path takes only: {allowed}."),
         );
-        refusal.header = Some((header::ALLOW, HeaderValue::from_static(allowed)));
+        refusal.header = HeaderValue::from_str(allowed).ok().map(|allowed| (header::ALLOW, allowed));
         refusal
     }
 

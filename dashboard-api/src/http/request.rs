@@ -3,26 +3,40 @@
 use std::{
     net::{IpAddr, Ipv4Addr},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use ecep_proto::api::error::ErrorKind;
+use ecep_proto::api::error::{ErrorKind, without_values};
 use futures_util::{Stream, StreamExt};
 use serde::de::DeserializeOwned;
 use warp::{
     Buf, Filter,
     filters::BoxedFilter,
     http::{HeaderMap, Method, StatusCode, header},
+    path::FullPath,
 };
 
-use super::{App, Refusal};
-use crate::listener::Peer;
+use super::{App, Refusal, forwarded::client_address, guard::Caller};
+use crate::{listener::Peer, naming::invalid};
 
 /// Longest body in bytes; the longest we know, an enrolment with its facts, has a few thousand.
 pub const MAX_BODY: usize = 64 * 1024;
 /// A body must have arrived within this time.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
+
+/// Rows of a page, if no limit is given.
+const DEFAULT_LIMIT: usize = 100;
+/// Most rows of a page.
+const MAX_LIMIT: usize = 500;
+
+/// Which page of a list.
+pub(super) struct Page {
+    /// It begins behind the row of this id; empty for the first.
+    pub(super) after: String,
+    /// It has at most so many rows.
+    pub(super) limit: usize,
+}
 
 type Body = Pin<Box<dyn Stream<Item = Result<Vec<u8>, warp::Error>> + Send>>;
 
@@ -31,22 +45,40 @@ pub(super) struct Request {
     pub(super) app: Arc<App>,
     pub(super) method: Method,
     pub(super) headers: HeaderMap,
+    pub(super) path: String,
+    /// What stands in the path for the braces of its form, in order.
+    pub(super) parameters: Vec<String>,
+    /// Who asks, once judged.
+    pub(super) caller: Caller,
+    /// Who asks, as far as a trusted proxy tells.
     pub(super) peer: IpAddr,
-    body: Body,
+    query: String,
+    /// Never locked: it makes the request one that handlers may lend across an await.
+    body: Mutex<Body>,
 }
 
 /// Extracts the request.
 pub(super) fn request(app: Arc<App>) -> BoxedFilter<(Request,)> {
     warp::method()
         .and(warp::header::headers_cloned())
+        .and(warp::path::full())
+        .and(warp::query::raw().or(warp::any().map(String::new)).unify())
         .and(warp::ext::optional::<Peer>())
         .and(warp::body::stream())
-        .map(move |method, headers, peer: Option<Peer>, body| Request {
+        .map(move |method, headers, path: FullPath, query, peer: Option<Peer>, body| Request {
+            peer: client_address(
+                peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(address)| address),
+                &headers,
+                &app.control.config.trusted_proxy,
+            ),
             app: Arc::clone(&app),
             method,
             headers,
-            peer: peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(address)| address),
-            body: boxed(body),
+            path: path.as_str().to_owned(),
+            parameters: Vec::new(),
+            caller: Caller::default(),
+            query,
+            body: Mutex::new(boxed(body)),
         })
         .boxed()
 }
@@ -90,7 +122,7 @@ impl Request {
             Refusal::new(
                 StatusCode::BAD_REQUEST,
                 ErrorKind::InvalidArgument,
-                format!("The body is not JSON of the expected form: {error}."),
+                format!("The body is not JSON of the expected form: {}.", without_values(&error.to_string())),
             )
         })
     }
@@ -102,7 +134,8 @@ impl Request {
             return Err(too_long());
         }
         let mut bytes = Vec::with_capacity(announced.unwrap_or(0));
-        while let Some(chunk) = self.body.next().await {
+        let body = self.body.get_mut().unwrap_or_else(PoisonError::into_inner);
+        while let Some(chunk) = body.next().await {
             let chunk = chunk.map_err(|error| {
                 Refusal::new(
                     StatusCode::BAD_REQUEST,
@@ -116,6 +149,32 @@ impl Request {
             bytes.extend_from_slice(&chunk);
         }
         Ok(bytes)
+    }
+
+    /// Which page of a list is wanted: `limit` and `after` of the query. Ids and slugs need no escaping there.
+    ///
+    /// # Errors
+    /// 400 for a limit out of range.
+    pub(super) fn page(&self) -> Result<Page, Refusal> {
+        let mut page = Page { after: String::new(), limit: DEFAULT_LIMIT };
+        for (name, value) in self.query.split('&').filter_map(|pair| pair.split_once('=')) {
+            match name {
+                "after" => value.clone_into(&mut page.after),
+                "limit" => {
+                    let limit = value.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+                    page.limit = limit.ok_or_else(|| {
+                        invalid(format!("The limit must be 1 to {MAX_LIMIT}, not {value}."))
+                    })?;
+                }
+                _ => {}
+            }
+        }
+        Ok(page)
+    }
+
+    /// What stands for the last braces of the path's form.
+    pub(super) fn id(&self) -> &str {
+        self.parameters.last().map_or("", String::as_str)
     }
 
     /// A header's text, if it is there once and readable.

@@ -2,13 +2,9 @@
 
 use ecep_proto::api::{
     http::{CreatedToken, NewApiToken, NewJoinToken, TokenView},
-    realm,
     roles::Role,
 };
-use warp::{
-    http::{Method, StatusCode},
-    reply::Reply,
-};
+use warp::{http::StatusCode, reply::Reply};
 
 use super::{Answer, Refusal, request::Request};
 use crate::{
@@ -18,8 +14,8 @@ use crate::{
     store::{ApiToken, JoinToken},
 };
 
-/// Shortest life of a token in seconds.
-const MIN_SECONDS: u64 = 60;
+/// Shortest life of a token or an invitation in seconds.
+pub(super) const MIN_SECONDS: u64 = 60;
 /// Longest life of a join token in seconds: 30 days.
 const MAX_JOIN_SECONDS: u64 = 30 * 24 * 60 * 60;
 /// Longest life of an API token in seconds: 400 days, a year and some time to renew it.
@@ -27,104 +23,88 @@ const MAX_API_SECONDS: u64 = 400 * 24 * 60 * 60;
 /// Most uses of a join token.
 const MAX_USES: u32 = 1_000;
 /// Random characters at the end of a token's id.
-const TOKEN_SUFFIX: usize = 8;
+pub(super) const TOKEN_SUFFIX: usize = 8;
 
-/// `GET` lists, `POST` makes a join token.
-pub(super) async fn join_tokens(slug: String, mut request: Request) -> Answer {
-    let (method, store) = (request.method.clone(), request.app.control.store.clone());
-    match method {
-        Method::GET => {
-            let tenant = request.owner_of(&slug)?;
-            let views: Vec<TokenView> = store.join_tokens(&tenant)?.into_iter().map(view_of_join).collect();
-            Ok(warp::reply::json(&views).into_response())
-        }
-        Method::POST => {
-            let tenant = request.owner_of(&slug)?;
-            let wanted: NewJoinToken = request.json().await?;
-            if !(1..=MAX_USES).contains(&wanted.uses) {
-                return Err(
-                    invalid(format!("A join token has 1 to {MAX_USES} uses, not {}.", wanted.uses)).into()
-                );
-            }
-            check_life(wanted.valid_seconds, MAX_JOIN_SECONDS)?;
-            let id = id_from("join", "join", TOKEN_SUFFIX);
-            // The id in front finds the row; the whole is the secret.
-            let secret = format!("{id}.{}", random_secret());
-            let token = JoinToken {
-                id,
-                tenant,
-                secret: SecretHash::of(&secret),
-                uses_left: wanted.uses,
-                expires_at: ends(wanted.valid_seconds),
-            };
-            store.add_join_token(&token).await?;
-            tracing::info!(token = %token.id, tenant = %token.tenant, uses = token.uses_left, "join token made");
-            created(CreatedToken { id: token.id, secret, expires_at: token.expires_at })
-        }
-        _ => Err(Refusal::method("GET, POST")),
-    }
+/// Lists the join tokens.
+pub(super) async fn join_tokens(request: Request) -> Answer {
+    let tokens = request.app.control.store.join_tokens(request.tenant()?)?;
+    let views: Vec<TokenView> = tokens.into_iter().map(view_of_join).collect();
+    Ok(warp::reply::json(&views).into_response())
 }
 
-/// `DELETE` deletes a join token.
-pub(super) async fn join_token(slug: String, id: String, request: Request) -> Answer {
-    if request.method != Method::DELETE {
-        return Err(Refusal::method("DELETE"));
+/// Makes a join token.
+pub(super) async fn make_join_token(mut request: Request) -> Answer {
+    let wanted: NewJoinToken = request.json().await?;
+    if !(1..=MAX_USES).contains(&wanted.uses) {
+        return Err(invalid(format!("A join token has 1 to {MAX_USES} uses, not {}.", wanted.uses)).into());
     }
-    let tenant = request.owner_of(&slug)?;
-    deleted(request.app.control.store.remove_join_token(&tenant, &id).await?, &id)
+    check_life(wanted.valid_seconds, MAX_JOIN_SECONDS)?;
+    let id = id_from("join", "join", TOKEN_SUFFIX);
+    // The id in front finds the row; the whole is the secret.
+    let secret = format!("{id}.{}", random_secret());
+    let token = JoinToken {
+        id,
+        tenant: request.tenant()?.clone(),
+        secret: SecretHash::of(&secret),
+        uses_left: wanted.uses,
+        expires_at: ends(wanted.valid_seconds),
+    };
+    request.app.control.store.add_join_token(&token).await?;
+    tracing::info!(token = %token.id, tenant = %token.tenant, uses = token.uses_left, "join token made");
+    created(CreatedToken { id: token.id, secret, expires_at: token.expires_at })
 }
 
-/// `GET` lists, `POST` makes an API token.
-pub(super) async fn api_tokens(slug: String, mut request: Request) -> Answer {
-    let (method, store) = (request.method.clone(), request.app.control.store.clone());
-    match method {
-        Method::GET => {
-            let tenant = request.owner_of(&slug)?;
-            let views: Vec<TokenView> = store.api_tokens(&tenant)?.into_iter().map(view_of_api).collect();
-            Ok(warp::reply::json(&views).into_response())
-        }
-        Method::POST => {
-            let tenant = request.owner_of(&slug)?;
-            let wanted: NewApiToken = request.json().await?;
-            let name = check_title("The token's name", &wanted.name)?;
-            if !matches!(wanted.role, Role::Telemetry | Role::Viewer | Role::Operator) {
-                return Err(invalid(format!(
-                    "An API token cannot have the role {}; use telemetry, viewer or operator.",
-                    wanted.role.as_str()
-                ))
-                .into());
-            }
-            check_life(wanted.valid_seconds, MAX_API_SECONDS)?;
-            let secret = random_secret();
-            let token = ApiToken {
-                id: id_from(&name, "token", TOKEN_SUFFIX),
-                tenant,
-                name,
-                role: wanted.role,
-                secret: SecretHash::of(&secret),
-                expires_at: ends(wanted.valid_seconds),
-            };
-            store.add_api_token(&token).await?;
-            tracing::info!(token = %token.id, tenant = %token.tenant, role = token.role.as_str(), "API token made");
-            created(CreatedToken { id: token.id, secret, expires_at: token.expires_at })
-        }
-        _ => Err(Refusal::method("GET, POST")),
-    }
+/// Deletes a join token.
+pub(super) async fn delete_join_token(request: Request) -> Answer {
+    let was_there = request.app.control.store.remove_join_token(request.tenant()?, request.id()).await?;
+    deleted(was_there, request.id())
 }
 
-/// `DELETE` deletes an API token.
-pub(super) async fn api_token(slug: String, id: String, request: Request) -> Answer {
-    if request.method != Method::DELETE {
-        return Err(Refusal::method("DELETE"));
+/// Lists the API tokens.
+pub(super) async fn api_tokens(request: Request) -> Answer {
+    let tokens = request.app.control.store.api_tokens(request.tenant()?)?;
+    let views: Vec<TokenView> = tokens.into_iter().map(view_of_api).collect();
+    Ok(warp::reply::json(&views).into_response())
+}
+
+/// Makes an API token.
+pub(super) async fn make_api_token(mut request: Request) -> Answer {
+    let wanted: NewApiToken = request.json().await?;
+    let name = check_title("The token's name", &wanted.name)?;
+    if !matches!(wanted.role, Role::Telemetry | Role::Viewer | Role::Operator) {
+        return Err(invalid(format!(
+            "An API token cannot have the role {}; use telemetry, viewer or operator.",
+            wanted.role.as_str()
+        ))
+        .into());
     }
-    let tenant = request.owner_of(&slug)?;
-    let was_there = request.app.control.store.remove_api_token(&tenant, &id).await?;
+    check_life(wanted.valid_seconds, MAX_API_SECONDS)?;
+    let secret = random_secret();
+    let token = ApiToken {
+        id: id_from(&name, "token", TOKEN_SUFFIX),
+        tenant: request.tenant()?.clone(),
+        name,
+        role: wanted.role,
+        secret: SecretHash::of(&secret),
+        expires_at: ends(wanted.valid_seconds),
+        made_by: Some(request.person()?.account.id.clone()),
+        last_used: None,
+    };
+    request.app.control.store.add_api_token(&token).await?;
+    tracing::info!(token = %token.id, tenant = %token.tenant, role = token.role.as_str(), "API token made");
+    created(CreatedToken { id: token.id, secret, expires_at: token.expires_at })
+}
+
+/// Deletes an API token.
+pub(super) async fn delete_api_token(request: Request) -> Answer {
+    let (tenant, id) = (request.tenant()?, request.id());
+    let was_there = request.app.control.store.remove_api_token(tenant, id).await?;
     if was_there {
         let reason =
             "This API token was deleted. An owner of the tenant can make a new one on the dashboard.";
-        request.app.uplink.end_sessions(id.clone(), Some(realm::of_tenant(&tenant)), reason);
+        request.app.end_in_tenant(id, tenant, reason);
     }
-    deleted(was_there, &id)
+    deleted(was_there, id)
 }
 
 fn created(token: CreatedToken) -> Answer {
@@ -146,7 +126,8 @@ fn check_life(seconds: u64, most: u64) -> Result<(), Refusal> {
     Err(invalid(format!("The token may be valid for {MIN_SECONDS} to {most} seconds, not {seconds}.")).into())
 }
 
-fn ends(valid_seconds: u64) -> u64 {
+/// When what begins now and is valid for so long ends.
+pub(super) fn ends(valid_seconds: u64) -> u64 {
     unix_ms().saturating_add(valid_seconds.saturating_mul(1_000))
 }
 
@@ -157,6 +138,8 @@ fn view_of_join(token: JoinToken) -> TokenView {
         role: Role::Device,
         uses_left: Some(token.uses_left),
         expires_at: token.expires_at,
+        made_by: None,
+        last_used: None,
     }
 }
 
@@ -167,5 +150,7 @@ fn view_of_api(token: ApiToken) -> TokenView {
         role: token.role,
         uses_left: None,
         expires_at: token.expires_at,
+        made_by: token.made_by,
+        last_used: token.last_used,
     }
 }

@@ -5,7 +5,11 @@
 pub mod router;
 pub mod wamp;
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use ecep_dashboard_api::{
@@ -31,6 +35,9 @@ pub const PASSWORD: &str = "correct horse battery";
 /// The ticket by which the router knows the control plane.
 pub const ROUTER_TICKET: &str = "the-router-knows-this-ticket";
 
+/// The address of a proxy that the control plane believes.
+pub const TRUSTED_PROXY: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 99));
+
 /// A running control plane; the folder outlives it.
 pub struct Server {
     pub folder: TempDir,
@@ -52,6 +59,16 @@ impl Server {
         Self::start_in(folder, router, public_url).await
     }
 
+    /// Starts one that listens with `api.pem` and `api.key` of this folder.
+    pub async fn start_secured(certificates: &Path) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("router-ticket"), ROUTER_TICKET).unwrap();
+        let mut config = config(&folder, "ws://127.0.0.1:9/", None);
+        config.tls_certificate = Some(certificates.join("api.pem"));
+        config.tls_key = Some(certificates.join("api.key"));
+        Self::start_as(folder, config).await
+    }
+
     /// Stops it and starts it again on the same data.
     pub async fn restart(self, router: &str) -> Self {
         let folder = self.stop().await;
@@ -60,25 +77,19 @@ impl Server {
 
     /// Starts one on this data.
     pub async fn start_in(folder: TempDir, router: &str, public_url: Option<&str>) -> Self {
-        let config = Config {
-            data: data_of(&folder),
-            listen: vec!["127.0.0.1:0".parse().unwrap()],
-            router: router.parse().unwrap(),
-            router_ticket_file: folder.path().join("router-ticket"),
-            wamp_url: "ws://127.0.0.1:8081/ws".parse().unwrap(),
-            device_wamp_url: "ws://10.77.0.1:8081/ws".parse().unwrap(),
-            public_url: public_url.map(|url| url.parse().unwrap()),
-            address_pool: "10.192.0.0/10".parse().unwrap(),
-            channel_listen: vec![],
-            device_channel: None,
-        };
+        let config = config(&folder, router, public_url);
+        Self::start_as(folder, config).await
+    }
+
+    async fn start_as(folder: TempDir, config: Config) -> Self {
         let stop = CancellationToken::new();
         let running = until_free(async || match server::start(config.clone(), stop.clone()).await {
             Err(StartError::Store(error)) => Err(error),
             other => Ok(other.unwrap()),
         })
         .await;
-        let base = format!("http://{}", running.addresses[0]);
+        let scheme = if config.tls_certificate.is_some() { "https" } else { "http" };
+        let base = format!("{scheme}://{}", running.addresses[0]);
         Self { folder, base, running: Some(running), stop }
     }
 
@@ -120,6 +131,25 @@ impl Server {
         let mut person = self.visitor();
         person.login(email, PASSWORD).await;
         person
+    }
+}
+
+fn config(folder: &TempDir, router: &str, public_url: Option<&str>) -> Config {
+    Config {
+        data: data_of(folder),
+        listen: vec!["127.0.0.1:0".parse().unwrap()],
+        tls_certificate: None,
+        tls_key: None,
+        router: router.parse().unwrap(),
+        router_ca: None,
+        router_ticket_file: folder.path().join("router-ticket"),
+        wamp_url: "ws://127.0.0.1:8081/ws".parse().unwrap(),
+        device_wamp_url: "ws://10.77.0.1:8081/ws".parse().unwrap(),
+        public_url: public_url.map(|url| url.parse().unwrap()),
+        trusted_proxy: vec![TRUSTED_PROXY],
+        address_pool: "10.192.0.0/10".parse().unwrap(),
+        channel_listen: vec![],
+        device_channel: None,
     }
 }
 
@@ -206,6 +236,10 @@ impl Person {
         self.send(Method::POST, path, Some(body)).await
     }
 
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::PATCH, path, Some(body)).await
+    }
+
     pub async fn delete(&self, path: &str) -> Answer {
         self.send(Method::DELETE, path, None).await
     }
@@ -217,6 +251,24 @@ impl Person {
         answer
     }
 
+    /// Makes an API token of a tenant; gives it as it is sent over HTTP.
+    pub async fn api_token(&self, tenant: &str, role: &str) -> (String, String) {
+        let wanted = json!({ "name": "x", "role": role, "valid_seconds": 3_600 });
+        let answer = self.post(&format!("/api/tenants/{tenant}/api-tokens"), wanted).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        let created = answer.json();
+        let id = created["id"].as_str().unwrap().to_owned();
+        let bearer = format!("{id}.{}", created["secret"].as_str().unwrap());
+        (id, bearer)
+    }
+
+    /// The id of its account, as its tenant's members see it.
+    pub async fn account(&self, tenant: &str) -> String {
+        let page = self.get(&format!("/api/tenants/{tenant}/members?limit=500")).await.json();
+        let own = page["members"].as_array().unwrap().iter().find(|member| member["is_you"] == true).cloned();
+        own.unwrap()["account"].as_str().unwrap().to_owned()
+    }
+
     /// Makes a join token of `acme`.
     pub async fn join_token(&self, uses: u32) -> (String, String) {
         let answer =
@@ -225,6 +277,12 @@ impl Person {
         let created = answer.json();
         (created["id"].as_str().unwrap().to_owned(), created["secret"].as_str().unwrap().to_owned())
     }
+}
+
+/// Asks with an API token.
+pub async fn bearer(server: &Server, method: Method, path: &str, token: &str) -> Answer {
+    let request = client().request(method, format!("{}{path}", server.base));
+    answer(request.header("authorization", format!("Bearer {token}"))).await
 }
 
 pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
