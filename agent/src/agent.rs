@@ -180,6 +180,7 @@ pub async fn run<E: Engine>(
         rotating: tokio::sync::Mutex::default(),
     });
     let credentials_of = Arc::clone(&agent);
+    let trust = agent.identity.trust.clone();
     let builder = Link::builder("control", move || {
         let agent = Arc::clone(&credentials_of);
         async move {
@@ -192,7 +193,8 @@ pub async fn run<E: Engine>(
             lock(&agent.router).clone_from(&credentials.url);
             Ok(credentials)
         }
-    });
+    })
+    .trust(trust);
     let control = control_procedures::serve(builder, &device, &agent.orders, &migrations).spawn(stop.clone());
     agent.orders.addresses.ask_over(control.clone());
     agent.set_up_moves(&control, &migrations, arrivals, &settings, &stop).await?;
@@ -501,7 +503,8 @@ impl<E: Engine> Agent<E> {
             let builder = Link::builder(format!("tenant {tenant}"), move || {
                 let (agent, control, tenant) = (Arc::clone(&agent), control.clone(), of_tenant.clone());
                 async move { agent.tenant_credentials(&control, &tenant).await }
-            });
+            })
+            .trust(self.identity.trust.clone());
             let link = procedures::serve(builder, &self.orders, &tenant, self.facts.subscribe())
                 .spawn(cancel.clone());
             self.outbox.open(&self.identity.enrolled.device, &tenant, link.clone(), cancel.clone());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
-use ecep_link::{Credentials, CredentialsError};
+use ecep_link::{Credentials, CredentialsError, Trust};
 use ecep_proto::api::{
     device::DeviceFacts,
     enrol::{
@@ -13,16 +13,16 @@ use ecep_proto::api::{
     http::Problem,
 };
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::timeout;
 
 use crate::{
     clock,
+    http::{self, HttpError},
     identity::{DeviceKey, Identity},
 };
 
 /// A small device on a slow line may need this long.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// An answer is small; more is not from a control plane.
-const MAX_ANSWER: usize = 1024 * 1024;
 
 /// Why the control plane did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +40,17 @@ pub enum CloudError {
     /// It refused, and says why.
     #[error("the control plane refused: {0}")]
     Refused(String),
+    /// It says to go on without TLS.
+    #[error(
+        "the control plane at {cloud} says that the router is at {router}, without TLS; a device that was enrolled by https does \
+         not send its tickets there. Start the control plane with a --device-wamp-url that begins with wss://"
+    )]
+    Plain {
+        /// Its address.
+        cloud: String,
+        /// The router's.
+        router: String,
+    },
     /// The answer makes no sense.
     #[error(
         "{cloud} answered with something else than a control plane would ({reason}); is the address right?"
@@ -58,6 +69,7 @@ pub enum CloudError {
 /// See [`CloudError`].
 pub async fn enrol(
     cloud: &str,
+    trust: &Trust,
     token: &str,
     key: &DeviceKey,
     name: &str,
@@ -73,7 +85,7 @@ pub async fn enrol(
         place: place.map(ToOwned::to_owned),
         facts,
     };
-    post(cloud, "/api/device/enrol", &request).await
+    post(cloud, trust, "/api/device/enrol", &request).await
 }
 
 /// Credentials for the control realm.
@@ -82,6 +94,10 @@ pub async fn enrol(
 /// See [`CloudError`].
 pub async fn credentials(identity: &Identity) -> Result<Credentials, CredentialsError> {
     let reply = session(identity, &identity.key).await?;
+    let cloud = &identity.enrolled.cloud;
+    if cloud.starts_with("https://") && !reply.wamp_url.starts_with("wss://") {
+        return Err(CloudError::Plain { cloud: cloud.clone(), router: reply.wamp_url }.into());
+    }
     Ok(Credentials {
         url: reply.wamp_url,
         realm: reply.realm,
@@ -98,8 +114,8 @@ pub(crate) async fn session(identity: &Identity, key: &DeviceKey) -> Result<Sess
     let device = identity.enrolled.device.clone();
     let (at, nonce) = (clock::now_ms(), nonce());
     let signature = key.sign(&session_text(&device, at, &nonce));
-    post(&identity.enrolled.cloud, "/api/device/session", &SessionRequest { device, at, nonce, signature })
-        .await
+    let request = SessionRequest { device, at, nonce, signature };
+    post(&identity.enrolled.cloud, &identity.trust, "/api/device/session", &request).await
 }
 
 /// Tells the control plane of the device's next key.
@@ -112,43 +128,34 @@ pub(crate) async fn rotate(identity: &Identity, next: &DeviceKey) -> Result<Rota
     let text = rotate_text(&device, &public_key, at, &nonce);
     let (signature, new_signature) = (identity.key.sign(&text), next.sign(&text));
     let request = RotateRequest { device, public_key, at, nonce, signature, new_signature };
-    post(&identity.enrolled.cloud, "/api/device/rotate-key", &request).await
+    post(&identity.enrolled.cloud, &identity.trust, "/api/device/rotate-key", &request).await
 }
 
 fn nonce() -> String {
     STANDARD_NO_PAD.encode(rand::random::<[u8; 16]>())
 }
 
-async fn post<T: DeserializeOwned>(cloud: &str, path: &str, body: &impl Serialize) -> Result<T, CloudError> {
-    let unreachable = |error: reqwest::Error| CloudError::Unreachable {
-        cloud: cloud.to_owned(),
-        reason: root_cause(&error),
+async fn post<T: DeserializeOwned>(
+    cloud: &str,
+    trust: &Trust,
+    path: &str,
+    body: &impl Serialize,
+) -> Result<T, CloudError> {
+    let strange = |reason: String| CloudError::Strange { cloud: cloud.to_owned(), reason };
+    let unreachable = |reason: String| CloudError::Unreachable { cloud: cloud.to_owned(), reason };
+    let body = serde_json::to_vec(body).map_err(|error| strange(error.to_string()))?;
+    let answered = timeout(TIMEOUT, http::post(&format!("{cloud}{path}"), trust, body)).await;
+    let (status, answer) = match answered {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error @ HttpError::Huge)) => return Err(strange(error.to_string())),
+        Ok(Err(error)) => return Err(unreachable(error.to_string())),
+        Err(_) => return Err(unreachable(format!("no answer within {TIMEOUT:?}"))),
     };
-    let client = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(unreachable)?;
-    let mut response = client.post(format!("{cloud}{path}")).json(body).send().await.map_err(unreachable)?;
-    let status = response.status();
-    let mut answer = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-        answer.extend_from_slice(&chunk);
-        if answer.len() > MAX_ANSWER {
-            return Err(CloudError::Strange { cloud: cloud.to_owned(), reason: "a huge answer".to_owned() });
-        }
-    }
     if status.is_success() {
-        return serde_json::from_slice(&answer)
-            .map_err(|error| CloudError::Strange { cloud: cloud.to_owned(), reason: error.to_string() });
+        return serde_json::from_slice(&answer).map_err(|error| strange(error.to_string()));
     }
     match serde_json::from_slice::<Problem>(&answer) {
         Ok(problem) => Err(CloudError::Refused(problem.detail)),
-        Err(_) => Err(CloudError::Strange { cloud: cloud.to_owned(), reason: format!("status {status}") }),
+        Err(_) => Err(strange(format!("status {status}"))),
     }
-}
-
-/// What a person can act on is at the end of the chain ("connection refused"), not at its head.
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }

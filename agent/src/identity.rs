@@ -13,6 +13,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use ecep_proto::api::name::DeviceId;
+use ecep_tls::Trust;
 use ed25519_dalek::{Signer, SigningKey};
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,8 @@ const KEY_FILE: &str = "device.key";
 /// The key that the device is changing to. (Not `.new`: so a file is called while it is written.)
 const NEXT_KEY_FILE: &str = "device.next-key";
 const IDENTITY_FILE: &str = "identity.json";
+/// The certificates by which the control plane and the router are known, in PEM.
+const AUTHORITY_FILE: &str = "cloud-ca.pem";
 const LOCK_FILE: &str = "agent.lock";
 
 /// Why the identity could not be read or written.
@@ -82,6 +85,9 @@ pub struct Enrolled {
     pub cloud: String,
     /// The engine's address that was given at enrolment.
     pub engine: String,
+    /// Whether the cloud is known by the certificates in `cloud-ca.pem` alone; otherwise by the system's authorities.
+    #[serde(default)]
+    pub pinned: bool,
 }
 
 /// The device's key. It may be changed while the agent runs.
@@ -162,6 +168,8 @@ pub struct Identity {
     pub enrolled: Enrolled,
     /// The device's key.
     pub key: DeviceKey,
+    /// Which servers it believes.
+    pub trust: Trust,
 }
 
 impl Identity {
@@ -171,7 +179,8 @@ impl Identity {
     /// `NotEnrolled`, or the disk says no, or a file is damaged.
     pub fn load(data: &Path) -> Result<Self, IdentityError> {
         let enrolled = enrolled(data)?.ok_or_else(|| IdentityError::NotEnrolled { data: data.to_owned() })?;
-        Ok(Self { enrolled, key: DeviceKey::load(data)? })
+        let trust = if enrolled.pinned { pinned(data)? } else { Trust::system() };
+        Ok(Self { enrolled, key: DeviceKey::load(data)?, trust })
     }
 }
 
@@ -236,6 +245,25 @@ pub(crate) fn adopt_next_key(data: &Path) -> Result<(), IdentityError> {
     adopted.map_err(|source| IdentityError::Disk { what: "cannot put in place", path, source })
 }
 
+/// Keeps the certificates by which the cloud is known from now on.
+///
+/// # Errors
+/// The disk says no.
+pub fn pin(data: &Path, pem: &str) -> Result<(), IdentityError> {
+    write_whole(&data.join(AUTHORITY_FILE), pem.as_bytes())
+}
+
+/// Never the system's authorities instead: a lost file must not widen whom the device believes.
+fn pinned(data: &Path) -> Result<Trust, IdentityError> {
+    let path = data.join(AUTHORITY_FILE);
+    let pem = fs::read(&path).map_err(|source| IdentityError::Disk {
+        what: "cannot read",
+        path: path.clone(),
+        source,
+    })?;
+    Trust::pinned(&pem).map_err(|error| IdentityError::Damaged { path, reason: error.to_string() })
+}
+
 /// Writes down what the control plane said.
 ///
 /// # Errors
@@ -285,6 +313,7 @@ mod tests {
             device: device.parse().unwrap(),
             cloud: "http://cloud.example".to_owned(),
             engine: "unix:///var/run/docker.sock".to_owned(),
+            pinned: false,
         }
     }
 
@@ -320,6 +349,17 @@ mod tests {
         assert!(matches!(RunLock::take(folder.path()), Err(IdentityError::RunsAlready { .. })));
         drop(first);
         assert!(RunLock::take(folder.path()).is_ok());
+    }
+
+    /// Without its pins a device must trust nobody rather than everybody.
+    #[test]
+    fn a_lost_pin_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        DeviceKey::load_or_create(folder.path()).unwrap();
+        store(folder.path(), &Enrolled { pinned: true, ..enrolled_as("edge-1") }).unwrap();
+        assert!(matches!(Identity::load(folder.path()), Err(IdentityError::Disk { .. })));
+        pin(folder.path(), "no certificate").unwrap();
+        assert!(matches!(Identity::load(folder.path()), Err(IdentityError::Damaged { .. })));
     }
 
     /// A damaged file must be told, not silently taken for a new device.

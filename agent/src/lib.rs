@@ -16,6 +16,7 @@ mod durable;
 pub mod engine;
 pub mod facts;
 mod guests;
+mod http;
 pub mod identity;
 pub mod image_reference;
 pub mod inventory;

@@ -1,6 +1,14 @@
 //! `ecep-agent enroll`: makes this machine a device. `ecep-agent run`: runs its agent until SIGTERM or SIGINT.
 
-use std::{fs, io::Write, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    fs,
+    io::Write,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -16,6 +24,7 @@ use ecep_agent::{
     identity::{self, DeviceKey, Enrolled, Identity},
 };
 use ecep_runtime::register::RUNTIME_NAME;
+use ecep_tls::{Fingerprint, Trust};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -39,8 +48,15 @@ enum Command {
 
 #[derive(Parser)]
 struct Enroll {
-    /// The control plane's address, such as http://cloud.example:8080
+    /// The control plane's address, such as https://cloud.example:8080
     url: String,
+    /// A PEM file with the authority that certifies the control plane and the router (or with their own certificates). From then
+    /// on it alone is trusted; without it, this system's authorities are
+    #[arg(long, env = "ECEP_AGENT_CA", value_name = "FILE", conflicts_with = "fingerprint")]
+    ca: Option<PathBuf>,
+    /// The same, for the certificate with this fingerprint, which the control plane tells when it starts: sha256:…
+    #[arg(long, env = "ECEP_AGENT_FINGERPRINT", value_name = "SHA256")]
+    fingerprint: Option<Fingerprint>,
     /// A file that holds the join token from the dashboard
     #[arg(long, env = "ECEP_AGENT_TOKEN_FILE")]
     token_file: PathBuf,
@@ -140,14 +156,19 @@ fn start() -> anyhow::Result<()> {
     outcome
 }
 
-async fn enrol(Enroll { url, token_file, name, place, common }: Enroll) -> anyhow::Result<()> {
+async fn enrol(enroll: Enroll) -> anyhow::Result<()> {
+    let Enroll { url, ca, fingerprint, token_file, name, place, common } = enroll;
     let cloud = url.trim_end_matches('/').to_owned();
-    if cloud.starts_with("https://") {
-        bail!("this agent does not speak TLS yet; use http:// over a private network or a VPN");
+    let is_tls = cloud.starts_with("https://");
+    if !is_tls && !cloud.starts_with("http://") {
+        bail!(
+            "{url} is no address of a control plane; it begins with https:// (or http://, over a private network or a VPN)"
+        );
     }
-    if !cloud.starts_with("http://") {
-        bail!("{url} is no address of a control plane; it begins with http://");
+    if !is_tls && (ca.is_some() || fingerprint.is_some()) {
+        bail!("{url} is an address without TLS, so --ca and --fingerprint say nothing; use https://");
     }
+    let trust = trust(ca.as_deref(), fingerprint)?;
     identity::must_be_new(&common.data)?;
     let token = fs::read_to_string(&token_file)
         .with_context(|| format!("cannot read the join token from {}", token_file.display()))?;
@@ -159,8 +180,12 @@ async fn enrol(Enroll { url, token_file, name, place, common }: Enroll) -> anyho
     let facts = facts::gather(DockerEngine::new(&engine)?.facts().await);
     let reachable = facts.engine.reachable;
     let key = DeviceKey::load_or_create(&common.data)?;
-    let reply = cloud::enrol(&cloud, token, &key, &name, place.as_deref(), facts).await?;
-    let enrolled = Enrolled { device: reply.device, cloud, engine };
+    let reply = cloud::enrol(&cloud, &trust, token, &key, &name, place.as_deref(), facts).await?;
+    let pins = trust.pins();
+    let enrolled = Enrolled { device: reply.device, cloud, engine, pinned: pins.is_some() };
+    if let Some(pins) = pins {
+        identity::pin(&common.data, &pins)?;
+    }
     if let Some(papers) = &reply.papers {
         channel::save(&common.data, papers)?;
     }
@@ -172,6 +197,19 @@ async fn enrol(Enroll { url, token_file, name, place, common }: Enroll) -> anyho
     }
     writeln!(out, "next: ecep-agent run --data {}", common.data.display())?;
     Ok(())
+}
+
+/// Whom this device will believe.
+fn trust(ca: Option<&Path>, fingerprint: Option<Fingerprint>) -> anyhow::Result<Trust> {
+    match (ca, fingerprint) {
+        (Some(path), _) => {
+            let pem = fs::read(path)
+                .with_context(|| format!("cannot read the authority from {}", path.display()))?;
+            Trust::pinned(&pem).with_context(|| format!("{} is of no use", path.display()))
+        }
+        (None, Some(fingerprint)) => Ok(Trust::fingerprint(fingerprint)),
+        (None, None) => Ok(Trust::system()),
+    }
 }
 
 /// The runtime that is installed beside this program.

@@ -196,6 +196,14 @@ impl Policy {
     }
 }
 
+/// What a container may do beyond an ordinary one, each as the setting and its value; empty for an ordinary one. Processes that were saved
+/// keep these rights, so they may only come back where they were given.
+pub(crate) fn rights(tenant: &TenantSlug, body: &ContainerCreateBody) -> BTreeSet<String> {
+    let mut judge = Judge { allowed: &BTreeSet::new(), offences: Vec::new() };
+    judge.body(tenant, body);
+    judge.offences.into_iter().map(|(setting, value)| format!("{setting} ({value})")).collect()
+}
+
 /// Longest piece of an offending value that an error repeats.
 const MAX_TOLD: usize = 80;
 
@@ -500,4 +508,4 @@ impl Judge<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

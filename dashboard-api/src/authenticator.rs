@@ -13,6 +13,9 @@ use crate::{
     tickets::Opens,
 };
 
+/// What opens no tenant's realm.
+const NOT_GOOD: &str = "This ticket is not good: it was used already, has expired, was revoked, or is not this realm's. Browsers and devices ask the control plane for a new one; programs need a valid API token, with its id as the authid.";
+
 impl ControlPlane {
     /// Decides about a client that wants to join. Devices come with tickets, people's browsers too, programs with
     /// the secret of an API token.
@@ -60,7 +63,8 @@ impl ControlPlane {
         }
         let tenant = self.tenant_of_realm(&request.realm)?;
         if tenant.is_none() && request.realm != realm::CONTROL {
-            return Err(forbidden("The ticket does not open this realm. Check the realm's name."));
+            // As of a tenant that there is: nobody learns which there are.
+            return Err(forbidden(NOT_GOOD));
         }
         let spent = self.tickets().spend(self.clock.now(), &request.authid, &request.realm, &request.ticket);
         if let Some(opens) = spent {
@@ -87,9 +91,7 @@ impl ControlPlane {
                 "This API token expired on {}. An owner of the tenant can make a new one on the dashboard.",
                 readable(token.expires_at)
             ))),
-            None => Err(forbidden(
-                "This ticket is not good: it was used already, has expired, was revoked, or is not this realm's. Browsers and devices ask the control plane for a new one; programs need a valid API token, with its id as the authid.",
-            )),
+            None => Err(forbidden(NOT_GOOD)),
         }
     }
 }

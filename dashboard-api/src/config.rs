@@ -6,6 +6,7 @@ use std::{
     str::FromStr,
 };
 
+use ecep_tls::CertificateFiles;
 use warp::http::Uri;
 
 use crate::subnets::Pool;
@@ -19,9 +20,20 @@ pub struct Config {
     /// An address and port to listen on, such as 127.0.0.1:8080. May be given more than once.
     #[arg(long, env = "ECEP_API_LISTEN", value_name = "ADDR", required = true, value_delimiter = ',')]
     pub listen: Vec<SocketAddr>,
+    /// A PEM file with the certificate to listen with, and after it those between it and an authority. Browsers and devices
+    /// must then come by https. It is read again on SIGHUP and when it changes.
+    #[arg(long, env = "ECEP_API_TLS_CERTIFICATE", value_name = "FILE", requires = "tls_key")]
+    pub tls_certificate: Option<PathBuf>,
+    /// A PEM file with its private key.
+    #[arg(long, env = "ECEP_API_TLS_KEY", value_name = "FILE", requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
     /// The WAMP router's address for the control plane itself.
     #[arg(long, env = "ECEP_API_ROUTER", value_name = "URL")]
     pub router: WampUrl,
+    /// A PEM file with the authority that certifies the router, where its address begins with wss://; the system's
+    /// authorities without it.
+    #[arg(long, env = "ECEP_API_ROUTER_CA", value_name = "FILE")]
+    pub router_ca: Option<PathBuf>,
     /// A file with the ticket that the router knows the control plane by.
     #[arg(long, env = "ECEP_API_ROUTER_TICKET_FILE", value_name = "FILE")]
     pub router_ticket_file: PathBuf,
@@ -54,6 +66,19 @@ pub struct Config {
     pub metrics_listen: Option<SocketAddr>,
 }
 
+impl Config {
+    /// The certificate to listen with.
+    pub fn certificate(&self) -> Option<CertificateFiles> {
+        let (certificate, key) = self.tls_certificate.clone().zip(self.tls_key.clone())?;
+        Some(CertificateFiles { certificate, key })
+    }
+
+    /// Whether browsers reach us over TLS, ours or a proxy's.
+    pub fn is_secure(&self) -> bool {
+        self.tls_certificate.is_some() || self.public_url.as_ref().is_some_and(PublicUrl::is_https)
+    }
+}
+
 /// Why an address was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not an address like {example}")]
@@ -73,6 +98,11 @@ impl WampUrl {
     /// The whole address.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Whether it is reached over TLS.
+    pub fn is_secure(&self) -> bool {
+        self.text.starts_with("wss://")
     }
 
     /// Scheme, host and port.

@@ -120,6 +120,12 @@ impl FleetView {
         found.collect()
     }
 
+    /// Whether another device has a container of this id, by its last report.
+    pub fn is_elsewhere(&self, device: &DeviceId, container: &ContainerId) -> bool {
+        let others = self.devices.iter().filter(|(id, _)| *id != device);
+        others.flat_map(|(_, entry)| &entry.containers).any(|one| one.container.id == *container)
+    }
+
     /// Forgets a device.
     pub fn remove(&mut self, id: &DeviceId) {
         if let Some(entry) = self.devices.remove(id) {

@@ -59,6 +59,7 @@ type Answer = Result<Response, Refusal>;
 /// All routes.
 pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
     let policy = content_security_policy(app.control.config.wamp_url.origin());
+    let is_secure = app.control.config.is_secure();
     request(app)
         .then(move |request: Request| {
             let (policy, control) = (policy.clone(), Arc::clone(&request.app.control));
@@ -66,7 +67,7 @@ pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
                 let (route, answer) = answer(request).await;
                 let response = answer.into_response();
                 control.metrics.answered(route, response.status());
-                with_headers(response, &policy)
+                with_headers(response, &policy, is_secure)
             }
         })
         .boxed()
@@ -101,9 +102,15 @@ fn content_security_policy(wamp_origin: &str) -> HeaderValue {
     HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }
 
+/// A browser that came over TLS once does not come without it for a year.
+const TRANSPORT_SECURITY: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
 /// Headers of every answer.
-fn with_headers(mut response: Response, policy: &HeaderValue) -> Response {
+fn with_headers(mut response: Response, policy: &HeaderValue, is_secure: bool) -> Response {
     let headers = response.headers_mut();
+    if is_secure {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, TRANSPORT_SECURITY);
+    }
     headers.insert(header::CONTENT_SECURITY_POLICY, policy.clone());
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));

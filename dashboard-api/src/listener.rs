@@ -1,5 +1,5 @@
 //! Accepts HTTP connections, within limits that `warp::serve` does not set: how many at once, and how long a client
-//! may be silent.
+//! may be silent. It speaks TLS where there is a certificate.
 
 use std::{
     io,
@@ -9,11 +9,13 @@ use std::{
     time::Duration,
 };
 
+use ecep_tls::ServerTls;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::JoinSet,
@@ -33,6 +35,8 @@ use warp::{
 /// Open connections over all listeners: browsers keep a few each, devices ask once in a while. Policy: further
 /// clients wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 4_096;
+/// A TLS handshake must be over within this time: two round trips on a slow line.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A request's headers must have arrived within this time, and a connection without a request is closed after it.
 const SILENCE: Duration = Duration::from_secs(60);
 /// The longest headers in bytes.
@@ -52,6 +56,7 @@ pub fn room() -> Arc<Semaphore> {
 /// Serves clients until `stop`, and then lets open requests end. Dropping the future cuts them.
 pub async fn serve(
     socket: TcpListener,
+    tls: Option<Arc<ServerTls>>,
     routes: BoxedFilter<(Response,)>,
     room: Arc<Semaphore>,
     stop: CancellationToken,
@@ -67,9 +72,12 @@ pub async fn serve(
             Some(_) = connections.join_next() => {}
             accepted = accepted => match accepted {
                 Ok((place, (stream, peer))) => {
-                    let (routes, stop) = (routes.clone(), stop.clone());
+                    let (tls, routes, stop) = (tls.clone(), routes.clone(), stop.clone());
                     connections.spawn(async move {
-                        connection(stream, peer, routes, stop).await;
+                        match tls {
+                            None => connection(stream, peer, routes, stop).await,
+                            Some(tls) => secured(stream, &tls, peer, routes, stop).await,
+                        }
                         drop(place);
                     });
                 }
@@ -84,8 +92,25 @@ pub async fn serve(
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(
+/// Whoever speaks no TLS, or does not like our certificate, is closed.
+async fn secured(
     stream: TcpStream,
+    tls: &ServerTls,
+    peer: SocketAddr,
+    routes: BoxedFilter<(Response,)>,
+    stop: CancellationToken,
+) {
+    let handshake = tokio::time::timeout(HANDSHAKE, tls.accept(stream));
+    match stop.run_until_cancelled(handshake).await {
+        Some(Ok(Ok(stream))) => connection(stream, peer, routes, stop).await,
+        Some(Ok(Err(error))) => tracing::debug!(%peer, %error, "no TLS came about"),
+        Some(Err(_)) => tracing::debug!(%peer, "no TLS handshake in time"),
+        None => {}
+    }
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     peer: SocketAddr,
     routes: BoxedFilter<(Response,)>,
     stop: CancellationToken,

@@ -1,5 +1,5 @@
-//! `ecep-dashboard-api run`: starts the control plane and stops it on SIGTERM or SIGINT. And what is done to its data:
-//! `backup`, `restore`, `check`.
+//! `ecep-dashboard-api run`: starts the control plane and stops it on SIGTERM or SIGINT; SIGHUP makes it read its
+//! certificate again. And what is done to its data: `backup`, `restore`, `check`.
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -46,11 +46,15 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?;
+    let mut hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be handled")?;
     let mut running = server::start(config, stop.clone()).await?;
-    let end = tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
-        failed = running.failed() => Err(failed),
+    let end = loop {
+        tokio::select! {
+            _ = terminate.recv() => break Ok(()),
+            _ = interrupt.recv() => break Ok(()),
+            Some(()) = hangup.recv() => running.reload_certificate(),
+            failed = running.failed() => break Err(failed),
+        }
     };
     tracing::info!("stopping");
     stop.cancel();

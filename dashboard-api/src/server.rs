@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use ecep_tls::{CertificateError, ServerTls};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +18,7 @@ use crate::{
     password::{PasswordError, Passwords},
     setup::SetupCode,
     store::{Store, StoreError},
-    uplink::Uplink,
+    uplink::{self, RouterAuthorityError, Uplink},
 };
 
 /// Open requests and sessions may end within this time after the signal; then they are cut.
@@ -55,6 +56,12 @@ pub enum StartError {
     /// Backups could not be asked for.
     #[error(transparent)]
     Admin(#[from] AdminError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The router's authority cannot be used.
+    #[error(transparent)]
+    RouterAuthority(#[from] RouterAuthorityError),
     /// The setup code cannot be written.
     #[error("the setup code cannot be kept in the data folder: {0}")]
     SetupCode(io::Error),
@@ -71,6 +78,7 @@ pub struct Running {
     pub metrics_address: Option<SocketAddr>,
     uplink: Arc<Uplink>,
     control: Arc<ControlPlane>,
+    tls: Option<Arc<ServerTls>>,
     tasks: JoinSet<()>,
 }
 
@@ -79,14 +87,20 @@ pub struct Running {
 /// # Errors
 /// See [`StartError`].
 pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, StartError> {
+    let tls = config.certificate().map(ServerTls::load).transpose()?;
+    if let Some(tls) = &tls {
+        tell_fingerprint(tls);
+        warn_of_plain_router(&config);
+    }
     let sockets = listen(&config.listen).await?;
     let channel_sockets = listen(&config.channel_listen).await?;
     let metrics_sockets = listen(config.metrics_listen.as_slice()).await?;
     let store = Store::open(&config.data)?;
     let admin = admin::listen(&config.data)?;
     let setup = SetupCode::prepare(&config.data, store.has_no_account()).map_err(StartError::SetupCode)?;
+    let router_trust = uplink::router_trust(config.router_ca.as_deref())?;
     let control = Arc::new(ControlPlane::load(config, store, Passwords::new()?)?);
-    let uplink = Uplink::start(Arc::clone(&control), stop.clone())?;
+    let uplink = Uplink::start(Arc::clone(&control), router_trust, stop.clone())?;
     let routes =
         http::routes(Arc::new(App { control: Arc::clone(&control), uplink: Arc::clone(&uplink), setup }));
     let mut tasks = JoinSet::new();
@@ -102,18 +116,46 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
         metrics_address = socket.local_addr().ok();
         let routes = metrics::routes(Arc::clone(&control), Arc::clone(&uplink));
         // Room of its own: it is looked at most closely when there is no other.
-        tasks.spawn(listener::serve(socket, routes, listener::room(), stop.clone()));
+        tasks.spawn(listener::serve(socket, None, routes, listener::room(), stop.clone()));
     }
+    if let Some(tls) = &tls {
+        tasks.spawn(Arc::clone(tls).follow(stop.clone()));
+    }
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let room = listener::room();
     let mut addresses = Vec::new();
     for socket in sockets {
         if let Ok(address) = socket.local_addr() {
-            tracing::info!("listening on http://{address}");
+            tracing::info!("listening on {scheme}://{address}");
             addresses.push(address);
         }
-        tasks.spawn(listener::serve(socket, routes.clone(), Arc::clone(&room), stop.clone()));
+        let (tls, routes) = (tls.clone(), routes.clone());
+        tasks.spawn(listener::serve(socket, tls, routes, Arc::clone(&room), stop.clone()));
     }
-    Ok(Running { addresses, metrics_address, uplink, control, tasks })
+    Ok(Running { addresses, metrics_address, uplink, control, tls, tasks })
+}
+
+/// For whoever enrols devices that do not know our authority.
+fn tell_fingerprint(tls: &ServerTls) {
+    let Some(fingerprint) = tls.fingerprint() else { return };
+    let ends = tls.ends();
+    if tls.stands_alone() {
+        tracing::info!(%fingerprint, ends, "serving one certificate without an authority: devices that pin it must be told of its successor");
+    } else {
+        tracing::info!(%fingerprint, ends, "serving a certificate; this is its authority's fingerprint, for ecep-agent enroll --fingerprint");
+    }
+}
+
+/// Browsers open no plain connection from a page that came over TLS, and agents send no tickets there.
+fn warn_of_plain_router(config: &Config) {
+    for (option, url) in [("--wamp-url", &config.wamp_url), ("--device-wamp-url", &config.device_wamp_url)] {
+        if !url.is_secure() {
+            tracing::warn!(
+                "{option} is {}, without TLS, though this is served over TLS: nobody will use it; give an address that begins with wss://",
+                url.as_str()
+            );
+        }
+    }
 }
 
 async fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError> {
@@ -126,6 +168,13 @@ async fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError
 }
 
 impl Running {
+    /// Takes up the certificate that the files hold now; a wrong one changes nothing, and the log says why.
+    pub fn reload_certificate(&self) {
+        if let Some(tls) = &self.tls {
+            tls.reload();
+        }
+    }
+
     /// Waits until the store has failed and a new start would find room on its disk. Until then what can be read is
     /// answered.
     pub async fn failed(&mut self) -> StoreFailed {

@@ -14,11 +14,12 @@ mod teller;
 
 use std::{
     collections::HashMap,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
-use ecep_link::{Credentials, CredentialsError, Link, LinkState};
+use ecep_link::{Credentials, CredentialsError, Link, LinkState, Trust};
 use ecep_proto::api::{
     AddressAssign, AddressRelease, AlertAcknowledge, AlertListing, Authenticate, CheckpointCopy,
     ContainerMigrate, ContainerPreflight, DeviceList, FleetContainerList, FleetHello, FleetReport, GeoSearch,
@@ -38,9 +39,29 @@ use teller::{Teller, Told};
 /// The watch looks at the fleet at least this often; the first deadline of a device that just reported is later.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// The file that `--router-ca` names is of no use.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use {} as the router's authority (--router-ca): {reason}", path.display())]
+pub struct RouterAuthorityError {
+    path: PathBuf,
+    reason: String,
+}
+
+/// Which routers are believed.
+///
+/// # Errors
+/// The file cannot be read, or holds no certificate.
+pub fn router_trust(authority: Option<&Path>) -> Result<Trust, RouterAuthorityError> {
+    let Some(path) = authority else { return Ok(Trust::system()) };
+    let wrong = |reason: String| RouterAuthorityError { path: path.to_owned(), reason };
+    let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    Trust::pinned(&pem).map_err(|error| wrong(error.to_string()))
+}
+
 /// All links.
 pub struct Uplink {
     control: Arc<ControlPlane>,
+    trust: Trust,
     stop: CancellationToken,
     control_link: OnceLock<Link>,
     revoker: OnceLock<Revoker>,
@@ -60,11 +81,13 @@ impl Uplink {
     /// If the store cannot be read.
     pub fn start(
         control: Arc<ControlPlane>,
+        trust: Trust,
         stop: CancellationToken,
     ) -> Result<Arc<Self>, crate::store::StoreError> {
         let tenants = control.store.tenants()?;
         let uplink = Arc::new(Self {
             control,
+            trust,
             stop,
             control_link: OnceLock::new(),
             revoker: OnceLock::new(),
@@ -187,6 +210,7 @@ impl Uplink {
         let (assign, release, decide, told) =
             (Arc::clone(self), Arc::clone(self), Arc::clone(self), Arc::clone(self));
         Link::builder("control", self.credentials(realm::CONTROL.to_owned()))
+            .trust(self.trust.clone())
             .procedure::<Authenticate, _, _>(Authenticate::URI.to_owned(), move |_caller, request| {
                 let uplink = Arc::clone(&authenticate);
                 async move { uplink.control.authenticate(&request) }
@@ -222,6 +246,7 @@ impl Uplink {
         let (devices, containers) = (Arc::clone(&self.control), Arc::clone(&self.control));
         let (of_devices, of_containers) = (tenant.clone(), tenant.clone());
         Link::builder(format!("tenant {tenant}"), self.credentials(realm::of_tenant(tenant)))
+            .trust(self.trust.clone())
             .procedure::<DeviceList, _, _>(DeviceList::URI.to_owned(), move |_caller, _nothing| {
                 let list = devices.view().devices(devices.clock.now(), &of_devices);
                 async move { Ok(list) }

@@ -15,6 +15,7 @@ mod reference;
 mod roles;
 mod shape;
 mod ticket;
+mod tls;
 
 use std::path::Path;
 
@@ -31,6 +32,7 @@ pub use realms::{PlatformConfig, PrincipalConfig, RealmConfig};
 pub use reference::reference;
 pub use roles::{ActionConfig, DisclosureConfig, MatchConfig, ProfileConfig, RoleConfig, RuleConfig};
 pub(crate) use ticket::read_ticket;
+pub use tls::TlsConfig;
 
 /// What the router is made from. `docs/router-config.md` has an example.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]

@@ -32,7 +32,7 @@ mod turns;
 
 pub use config::{
     Address, AllowedOrigin, Config, ConfigError, HttpConfig, Limits, Listen, PlatformConfig, RealmConfig,
-    TransportKind,
+    TlsConfig, TransportKind,
 };
 pub use reload::{ReloadError, Reloader};
 pub use server::{BindError, Router};

@@ -173,16 +173,25 @@ async fn serve(config: Config, hint: &str, path: Option<PathBuf>) -> anyhow::Res
     });
     let mut text = String::new();
     for (kind, address) in router.listening() {
-        let place = match (address, kind) {
-            (Address::Tcp(address), TransportKind::WebSocket) => format!("ws://{address}"),
-            (Address::Tcp(address), TransportKind::RawSocket) => format!("rs://{address}"),
-            (Address::Tcp(address), TransportKind::Any) => format!("any://{address}"),
-            (Address::Unix(_), _) => address.to_string(),
+        let place = match address {
+            Address::Tcp(address) => {
+                let scheme = match (kind, router.speaks_tls(*address)) {
+                    (TransportKind::WebSocket, false) => "ws",
+                    (TransportKind::WebSocket, true) => "wss",
+                    (TransportKind::RawSocket, false) => "rs",
+                    (TransportKind::RawSocket, true) => "rss",
+                    (TransportKind::Any, false) => "any",
+                    (TransportKind::Any, true) => "any+tls",
+                };
+                format!("{scheme}://{address}")
+            }
+            Address::Unix(_) => address.to_string(),
         };
         text.push_str(&format!("listening {} {place}\n", kind.name()));
     }
     if let Some(address) = router.http_address() {
-        text.push_str(&format!("listening http http://{address}\n"));
+        let scheme = if router.speaks_tls(address) { "https" } else { "http" };
+        text.push_str(&format!("listening http {scheme}://{address}\n"));
     }
     text.push_str(hint);
     // Nobody may be there to read it; the router works all the same.

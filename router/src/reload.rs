@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, Weak};
 
+use ecep_tls::{CertificateError, ServerTls};
 use thiserror::Error;
 use tokio::sync::Mutex;
 
@@ -20,6 +21,9 @@ pub enum ReloadError {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A listener's certificate is wrong.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// It changes what can't change.
     #[error("this can't change while the router runs; start it anew:\n  {}", .0.join("\n  "))]
     Fixed(
@@ -34,14 +38,20 @@ pub struct Reloader {
     /// Gone when the router is.
     shared: Weak<Shared>,
     current: Arc<Mutex<Config>>,
+    certificates: Arc<[Arc<ServerTls>]>,
 }
 
 impl Reloader {
-    pub(crate) fn new(shared: &Arc<Shared>, current: Config) -> Self {
-        Self { shared: Arc::downgrade(shared), current: Arc::new(Mutex::new(current)) }
+    pub(crate) fn new(shared: &Arc<Shared>, current: Config, certificates: Arc<[Arc<ServerTls>]>) -> Self {
+        Self { shared: Arc::downgrade(shared), current: Arc::new(Mutex::new(current)), certificates }
     }
 
-    /// Checks the configuration and puts it into force; tickets are read anew.
+    /// Those of all listeners.
+    pub(crate) fn certificates(&self) -> &[Arc<ServerTls>] {
+        &self.certificates
+    }
+
+    /// Checks the configuration and puts it into force; tickets and certificates are read anew.
     ///
     /// # Errors
     /// Says why nothing has changed.
@@ -52,11 +62,16 @@ impl Reloader {
         if !fixed.is_empty() {
             return Err(ReloadError::Fixed(fixed));
         }
+        let checked = self.certificates.iter().map(|certificate| certificate.check());
+        let checked = checked.collect::<Result<Vec<_>, _>>()?;
         let Some(shared) = self.shared.upgrade() else { return Ok(()) };
         let Shared { hub, gatekeeper, limits, .. } = &*shared;
         let old = gatekeeper.get();
         let new = Gatekeeper::new(&config, old.authenticator())?;
         let changes = new.changes_since(&old);
+        for (certificate, checked) in self.certificates.iter().zip(checked) {
+            certificate.put(checked);
+        }
         limits.set(config.limits.clone());
         hub.limits.set(&config.limits);
         hub.budget.set_total(config.limits.max_total_queue_bytes);

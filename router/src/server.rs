@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ecep_proto::codec::MAX_MESSAGE_BYTES;
 use ecep_proto::rawsocket::{Handshake, MAGIC};
+use ecep_tls::{CertificateError, ServerTls};
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -16,7 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Gatekeeper;
 use crate::authenticator::Authenticator;
-use crate::config::{Address, Config, ConfigError, HttpConfig, Listen, TransportKind};
+use crate::config::{Address, Config, ConfigError, HttpConfig, Listen, TlsConfig, TransportKind};
 use crate::connection::{Connection, LINGER, Shared};
 use crate::http::{self, Monitor};
 use crate::hub::Hub;
@@ -52,11 +53,21 @@ pub enum BindError {
         /// Why.
         source: std::io::Error,
     },
+    /// A listener's certificate can't be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+}
+
+/// A listening socket, what it is for, and its certificate if it speaks TLS.
+struct Door {
+    listen: Arc<Listen>,
+    listener: Listener,
+    tls: Option<Arc<ServerTls>>,
 }
 
 /// A router whose sockets are bound: clients can connect, and are served once it runs.
 pub struct Router {
-    listeners: Vec<(Listen, Listener)>,
+    doors: Vec<Door>,
     listening: Vec<(TransportKind, Address)>,
     addresses: Vec<(TransportKind, SocketAddr)>,
     shared: Arc<Shared>,
@@ -64,7 +75,7 @@ pub struct Router {
     realms: TaskTracker,
     slots: Slots,
     reloader: Reloader,
-    http: Option<TcpListener>,
+    http: Option<(TcpListener, Option<Arc<ServerTls>>)>,
 }
 
 impl Router {
@@ -81,7 +92,7 @@ impl Router {
             authenticator
         });
         let gatekeeper = Gatekeeper::new(&config, authenticator)?;
-        let mut listeners = Vec::new();
+        let mut doors = Vec::new();
         let (mut listening, mut addresses) = (Vec::new(), Vec::new());
         for listen in &config.listen {
             let failed = |source| BindError::Listen { address: listen.address.clone(), source };
@@ -89,19 +100,20 @@ impl Router {
             let chosen = listener.tcp_address();
             addresses.extend(chosen.map(|address| (listen.kind, address)));
             listening.push((listen.kind, chosen.map_or_else(|| listen.address.clone(), Address::from)));
-            listeners.push((listen.clone(), listener));
+            doors.push(Door { listen: Arc::new(listen.clone()), listener, tls: load(listen.tls.as_ref())? });
         }
         let mut http = None;
-        if let Some(HttpConfig { address }) = config.http {
-            let failed = |source| BindError::Listen { address: address.into(), source };
-            http = Some(TcpListener::bind(address).await.map_err(failed)?);
+        if let Some(HttpConfig { address, tls }) = &config.http {
+            let failed = |source| BindError::Listen { address: (*address).into(), source };
+            http = Some((TcpListener::bind(address).await.map_err(failed)?, load(tls.as_ref())?));
         }
         let shutdown = CancellationToken::new();
         let (gatekeeper, limits) = (Live::new(gatekeeper), Live::new(config.limits.clone()));
         let shared = Arc::new(Shared { hub, gatekeeper, limits, shutdown });
-        let reloader = Reloader::new(&shared, config);
+        let certificates = doors.iter().map(|door| &door.tls).chain(http.iter().map(|(_, tls)| tls));
+        let reloader = Reloader::new(&shared, config, certificates.flatten().cloned().collect());
         let (connections, slots) = (TaskTracker::new(), Slots::default());
-        Ok(Self { listeners, listening, addresses, shared, connections, realms, slots, reloader, http })
+        Ok(Self { doors, listening, addresses, shared, connections, realms, slots, reloader, http })
     }
 
     /// Where it listens, in the order of the configuration, with the ports that were chosen for port 0.
@@ -116,7 +128,19 @@ impl Router {
 
     /// Where `/metrics` and `/healthz` are, if they are served.
     pub fn http_address(&self) -> Option<SocketAddr> {
-        self.http.as_ref().and_then(|listener| listener.local_addr().ok())
+        self.http.as_ref().and_then(|(listener, _)| listener.local_addr().ok())
+    }
+
+    /// Whether TLS is spoken at this address.
+    pub fn speaks_tls(&self, address: SocketAddr) -> bool {
+        let door = self.doors.iter().find(|door| door.listener.tcp_address() == Some(address));
+        match door {
+            Some(door) => door.tls.is_some(),
+            None => {
+                self.http_address() == Some(address)
+                    && self.http.as_ref().is_some_and(|(_, tls)| tls.is_some())
+            }
+        }
     }
 
     /// The way to give the router another configuration while it runs.
@@ -127,21 +151,18 @@ impl Router {
     /// Serves clients until the token is cancelled; then says GOODBYE to all of them and waits a few seconds for
     /// them to go.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { listeners, shared, connections, realms, slots, http, .. } = self;
+        let Self { doors, shared, connections, realms, slots, http, reloader, .. } = self;
         let accepting = TaskTracker::new();
-        for (listen, listener) in listeners {
-            accepting.spawn(accept(
-                Arc::new(listen),
-                listener,
-                shared.clone(),
-                connections.clone(),
-                slots.clone(),
-            ));
+        for door in doors {
+            accepting.spawn(accept(door, shared.clone(), connections.clone(), slots.clone()));
         }
         let watching = CancellationToken::new();
-        if let Some(listener) = http {
+        for certificate in reloader.certificates() {
+            accepting.spawn(certificate.clone().follow(shared.shutdown.clone()));
+        }
+        if let Some((listener, tls)) = http {
             let monitor = Monitor { hub: shared.hub.clone(), slots: slots.clone() };
-            realms.spawn(http::serve(listener, Arc::new(monitor), watching.clone()));
+            realms.spawn(http::serve(listener, tls, Arc::new(monitor), watching.clone()));
         }
         shutdown.cancelled().await;
         tracing::info!("router shuts down");
@@ -160,13 +181,12 @@ impl Router {
     }
 }
 
-async fn accept(
-    listen: Arc<Listen>,
-    listener: Listener,
-    shared: Arc<Shared>,
-    connections: TaskTracker,
-    slots: Slots,
-) {
+fn load(tls: Option<&TlsConfig>) -> Result<Option<Arc<ServerTls>>, CertificateError> {
+    tls.map(|tls| ServerTls::load(tls.into())).transpose()
+}
+
+async fn accept(door: Door, shared: Arc<Shared>, connections: TaskTracker, slots: Slots) {
+    let Door { listen, listener, tls } = door;
     let kind = listen.kind;
     let mut full = false;
     let refusals = Arc::new(Semaphore::new(REFUSALS));
@@ -192,22 +212,38 @@ async fn accept(
                 );
             }
             full = true;
-            if let Ok(place) = refusals.clone().try_acquire_owned() {
+            // By TLS it would cost more to say so than to serve.
+            if tls.is_none()
+                && let Ok(place) = refusals.clone().try_acquire_owned()
+            {
                 connections.spawn(refuse(kind, stream, place));
             }
             continue;
         };
         full = false;
-        connections.spawn(serve(listen.clone(), stream, peer, shared.clone(), slot));
+        connections.spawn(serve(listen.clone(), tls.clone(), stream, peer, shared.clone(), slot));
     }
 }
 
-async fn serve(listen: Arc<Listen>, stream: Stream, peer: String, shared: Arc<Shared>, _slot: Slot) {
+async fn serve(
+    listen: Arc<Listen>,
+    tls: Option<Arc<ServerTls>>,
+    stream: Stream,
+    peer: String,
+    shared: Arc<Shared>,
+    _slot: Slot,
+) {
     let kind = listen.kind;
     let limits = shared.limits.get();
     let deadline = Instant::now() + limits.handshake_timeout();
     // Boxed, as a connection lasts much longer than its handshake and needs less.
-    let ready = Box::pin(shake_hands(listen, stream, peer.clone(), limits.max_message_bytes, deadline));
+    let ready = Box::pin(async {
+        let stream = match (tls, stream) {
+            (Some(tls), Stream::Tcp(stream)) => Stream::Tls(Box::new(tls.accept(stream).await?)),
+            (_, stream) => stream,
+        };
+        shake_hands(listen, stream, peer.clone(), limits.max_message_bytes, deadline).await
+    });
     let ready = tokio::select! {
         ready = tokio::time::timeout_at(deadline, ready) => ready,
         () = shared.shutdown.cancelled() => return,

@@ -2,6 +2,7 @@
 //! name begins with a dot. Blocks; knows neither orders nor the engine.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
@@ -36,6 +37,9 @@ pub(super) struct Record {
     /// cannot restore any more.
     #[serde(default)]
     pub runtime: String,
+    /// What the container might do beyond an ordinary one: see `policy::rights`. Nothing in those of before there was this field.
+    #[serde(default)]
+    pub rights: BTreeSet<String>,
     /// The volumes' places inside the container, in the order of their numbers.
     pub volumes: Vec<String>,
 }

@@ -1,6 +1,6 @@
 //! Brings a container back as it was saved. A note on the disk tells what is to be settled where that does not come to its end.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use ecep_proto::api::{
     error::{ApiError, ErrorKind},
@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     engine::{Engine, EngineContainer, EngineError, docker::mobility::Mobility},
+    policy,
     reporter::Reporter,
     restoring,
 };
@@ -45,6 +46,23 @@ pub(super) async fn restore<E: Engine>(
         return Err(ApiError::new(
             ErrorKind::Conflict,
             format!("container {name} has another image or other volumes than the one that was saved"),
+        ));
+    }
+    // Its processes bring what they were allowed along.
+    let rights = policy::rights(tenant, &portrait.body);
+    if rights != record.rights {
+        let told = |rights: &BTreeSet<String>| match rights.is_empty() {
+            true => "nothing beyond an ordinary container".to_owned(),
+            false => rights.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
+        };
+        return Err(ApiError::new(
+            ErrorKind::Forbidden,
+            format!(
+                "checkpoint {} is of a container with {}, and container {name} has {}; restore it into one with the same rights",
+                record.view.name,
+                told(&record.rights),
+                told(&rights)
+            ),
         ));
     }
     let restored_by = disk::restored_by(&portrait.runtime);

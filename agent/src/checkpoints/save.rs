@@ -21,6 +21,7 @@ use crate::{
     clock,
     engine::{Engine, EngineContainer, EngineError, docker::mobility::Mobility},
     migration::saving,
+    policy,
     reporter::Reporter,
 };
 
@@ -71,6 +72,7 @@ pub(super) async fn save<E: Engine>(
         },
         image_id: portrait.image_id.clone(),
         runtime: portrait.runtime.clone(),
+        rights: policy::rights(tenant, &portrait.body),
         volumes: targets(found),
     };
     let draft = disk::draft_of(place).map_err(|error| failed(&error))?;

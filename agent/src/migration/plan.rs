@@ -4,10 +4,11 @@ use std::net::Ipv4Addr;
 
 use bollard::models::{ContainerCreateBody, RestartPolicy};
 use ecep_channel::grant::Grant;
-use ecep_proto::api::{label, migration::Needs, name::ContainerName};
+use ecep_proto::api::{label, migration::Needs, name::ContainerName, network::AssignedAddress};
+use ecep_runtime::register::RUNTIME_NAME;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::docker::mobility::Portrait;
+use crate::{creation, engine::docker::mobility::Portrait};
 
 /// Everything but the bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,6 +68,28 @@ impl Plan {
         Ok(())
     }
 
+    /// The request for this device's engine, which the policy judges. `image` stands for the image where its name is another's here,
+    /// `network` is the container's place in its tenant's network.
+    pub(super) fn request(
+        &self,
+        image: Option<String>,
+        network: Option<&AssignedAddress>,
+        has_runtime: bool,
+    ) -> ContainerCreateBody {
+        let mut body = self.body.clone();
+        if image.is_some() {
+            body.image = image;
+        }
+        if let Some(network) = network {
+            creation::join_network(&mut body, self.name(), network);
+        }
+        let host = body.host_config.get_or_insert_default();
+        // It gets its policy back when it is let out: until then the engine must not start it by itself.
+        host.restart_policy = None;
+        host.runtime = has_runtime.then(|| RUNTIME_NAME.to_owned());
+        body
+    }
+
     /// Its name for people.
     pub(super) fn name(&self) -> &ContainerName {
         &self.needs.name
@@ -75,5 +98,52 @@ impl Plan {
     /// Whether its processes may come along.
     pub(super) fn is_live(&self, grant: &Grant) -> bool {
         grant.mode.allows_live() && self.needs.is_running
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Policy, tests::tricks};
+
+    /// A device that brings a container must not get past the policy of the device that takes it in, whatever it says of the container:
+    /// each way out of a container must still be in what is judged, but for what is set here anyway.
+    #[test]
+    fn no_way_out_comes_in_by_a_move() {
+        let needs = serde_json::from_value(needs()).unwrap();
+        let ordinary = Plan {
+            needs,
+            body: ContainerCreateBody::default(),
+            image: "nginx".to_owned(),
+            layers: vec![],
+            restart: None,
+            address: None,
+        };
+        let tenant = "acme".parse().unwrap();
+        let judged = |plan: &Plan| {
+            // As it travels.
+            let plan: Plan = serde_json::from_slice(&serde_json::to_vec(plan).unwrap()).unwrap();
+            Policy::default().check(&tenant, plan.request(None, None, true))
+        };
+        judged(&ordinary).unwrap();
+        for (setting, body) in tricks() {
+            let judged = judged(&Plan { body, ..ordinary.clone() });
+            // Which runtime it gets is decided here.
+            if setting == "runtime" {
+                let host = judged.unwrap().into_inner().host_config.unwrap();
+                assert_eq!(host.runtime.as_deref(), Some(RUNTIME_NAME));
+                continue;
+            }
+            let message = judged.expect_err(setting).message;
+            assert!(message.contains(setting), "{setting}: {message}");
+        }
+    }
+
+    fn needs() -> serde_json::Value {
+        serde_json::json!({
+            "tenant": "acme", "container": "c1", "name": "web", "image_id": "sha256:1", "architecture": "x86_64", "is_running": true,
+            "memory_bytes": 1, "image_bytes": 1, "writable_bytes": 1, "volumes": [], "ports": [], "cgroup_version": 2,
+            "cpu_features": [],
+        })
     }
 }

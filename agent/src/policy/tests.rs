@@ -26,7 +26,7 @@ fn volume(source: &str) -> Mount {
     }
 }
 
-type Trick = (&'static str, ContainerCreateBody);
+pub(crate) type Trick = (&'static str, ContainerCreateBody);
 
 fn text(text: &str) -> Option<String> {
     Some(text.to_owned())
@@ -41,7 +41,7 @@ fn map(key: &str, value: &str) -> Option<HashMap<String, String>> {
 }
 
 /// Every way out of a container that the engine's API offers.
-fn tricks() -> Vec<Trick> {
+pub(crate) fn tricks() -> Vec<Trick> {
     vec![
         ("privileged", with_host(|host| host.privileged = Some(true))),
         ("cap_add", with_host(|host| host.cap_add = texts("SYS_ADMIN"))),
@@ -147,6 +147,18 @@ fn every_way_out_is_forbidden_and_named() {
         assert!(error.message.contains(POLICY_FILE), "it does not say what to do: {error}");
         assert_eq!(error.details["settings"], serde_json::json!([setting]));
     }
+}
+
+/// What was saved with rights beyond an ordinary container's must be told from what was not, and from other such rights.
+#[test]
+fn rights_tell_containers_apart() {
+    let ordinary = with_host(|host| host.mounts = Some(vec![volume("ecep_acme_data")]));
+    assert!(rights(&tenant(), &ordinary).is_empty());
+    for (setting, body) in tricks() {
+        assert!(rights(&tenant(), &body).iter().any(|right| right.starts_with(setting)), "{setting}");
+    }
+    let with = |cap: &str| rights(&tenant(), &with_host(|host| host.cap_add = texts(cap)));
+    assert_ne!(with("SYS_ADMIN"), with("NET_ADMIN"));
 }
 
 /// All offences are told at once, so that nobody has to find them one by one.

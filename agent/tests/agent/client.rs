@@ -43,6 +43,8 @@ pub struct Client {
     next_request: u64,
     /// Subscription and keyword arguments of events not asked for yet.
     events: VecDeque<(u64, Value)>,
+    /// All that came.
+    pub heard: String,
 }
 
 impl Client {
@@ -52,7 +54,7 @@ impl Client {
         let protocol = "wamp.2.json".parse().expect("a header");
         request.headers_mut().insert("Sec-WebSocket-Protocol", protocol);
         let (socket, _) = tokio_tungstenite::client_async(request, stream).await.expect("a WebSocket");
-        let mut client = Self { socket, next_request: 0, events: VecDeque::new() };
+        let mut client = Self { socket, next_request: 0, events: VecDeque::new(), heard: String::new() };
         let details =
             json!({"roles": {"caller": {}, "subscriber": {}}, "authmethods": ["ticket"], "authid": authid});
         client.send(&json!([HELLO, realm, details])).await;
@@ -140,7 +142,10 @@ impl Client {
         loop {
             let message = within("a message of the router", self.socket.next()).await;
             match message.expect("the router goes on").expect("a message") {
-                Message::Text(text) => return serde_json::from_str(&text).expect("JSON"),
+                Message::Text(text) => {
+                    self.heard.push_str(&text);
+                    return serde_json::from_str(&text).expect("JSON");
+                }
                 Message::Close(frame) => panic!("the router closed the connection: {frame:?}"),
                 _ => {}
             }

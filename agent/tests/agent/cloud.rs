@@ -35,6 +35,8 @@ use warp::Filter;
 use crate::{client::Client, within};
 
 const SECRET: &str = "the secret of router and control plane";
+/// What every ticket of a device begins with.
+pub const TICKET_MARK: &str = "one-time-ticket-";
 const OPERATOR_TICKET: &str = "the ticket of a person";
 pub const DEVICE: &str = "edge-1";
 
@@ -51,7 +53,7 @@ struct State {
 
 impl State {
     fn ticket(&self) -> String {
-        let ticket = format!("ticket {}", self.issued.fetch_add(1, Ordering::Relaxed));
+        let ticket = format!("{TICKET_MARK}{}", self.issued.fetch_add(1, Ordering::Relaxed));
         self.tickets.lock().expect("nobody panicked with it").insert(ticket.clone());
         ticket
     }

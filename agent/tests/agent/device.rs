@@ -33,6 +33,7 @@ impl<E: Engine> Scene<E> {
             device: DEVICE.parse().expect("a name"),
             cloud: cloud.url(),
             engine: "unix:///nowhere".to_owned(),
+            pinned: false,
         };
         identity::store(data.path(), &enrolled).expect("stored");
         let mut scene = Self { cloud, engine: Arc::new(engine), data, agent: None };

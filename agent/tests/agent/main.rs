@@ -5,10 +5,12 @@ mod client;
 mod cloud;
 mod device;
 mod docker;
+mod foreign;
 mod orders;
 #[path = "../real_docker/mod.rs"]
 mod real_docker;
 mod repair;
+mod secrets;
 mod shares;
 mod summaries;
 

@@ -29,7 +29,7 @@ pub(super) struct Caller {
 impl Request {
     /// Whether browsers reach us over TLS.
     pub(super) fn secure(&self) -> bool {
-        self.app.control.config.public_url.as_ref().is_some_and(|url| url.is_https())
+        self.app.control.config.is_secure()
     }
 
     /// The hash of the session cookie, if one was sent.

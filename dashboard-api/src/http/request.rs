@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use ecep_proto::api::error::ErrorKind;
+use ecep_proto::api::error::{ErrorKind, without_values};
 use futures_util::{Stream, StreamExt};
 use serde::de::DeserializeOwned;
 use warp::{
@@ -122,7 +122,7 @@ impl Request {
             Refusal::new(
                 StatusCode::BAD_REQUEST,
                 ErrorKind::InvalidArgument,
-                format!("The body is not JSON of the expected form: {error}."),
+                format!("The body is not JSON of the expected form: {}.", without_values(&error.to_string())),
             )
         })
     }

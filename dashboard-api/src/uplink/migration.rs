@@ -225,8 +225,16 @@ impl Uplink {
                 format!("tenant {} has no share in this device", request.tenant),
             ));
         }
-        if self.control.authority.placement(&request.container).is_none() {
+        // One that was made without an address is its device's all the same.
+        let is_new = self.control.authority.placement(&request.container).is_none();
+        if is_new {
             self.refuse_if_ending(&request.tenant, &device)?;
+        }
+        if is_new && self.control.view().is_elsewhere(&device, &request.container) {
+            return Err(ApiError::new(
+                ErrorKind::Conflict,
+                format!("container {} is not this device's to create", request.container),
+            ));
         }
         self.control.authority.assign(&device, request).await
     }

@@ -18,4 +18,5 @@ mod protocol;
 mod setup;
 mod shares;
 mod tenants;
+mod tls;
 mod tokens;

@@ -9,6 +9,7 @@ use ecep_agent::{
     facts,
     identity::{self, DeviceKey, Enrolled, Identity},
 };
+use ecep_link::Trust;
 use ecep_proto::api::{
     ContainerCreate, ContainerDelete, ContainerList, DeviceInfo, DeviceList, FleetContainerList, ImageDelete,
     ImageList, Procedure, error::ErrorKind,
@@ -45,11 +46,15 @@ impl RealDevice {
         let key = DeviceKey::load_or_create(data.path()).unwrap();
         let engine = Arc::new(SimEngine::default());
         let about = facts::gather(engine.facts().await);
-        let reply = cloud::enrol(&server.base, &token, &key, "Edge 1", Some("Munich"), about).await.unwrap();
+        let reply =
+            cloud::enrol(&server.base, &Trust::system(), &token, &key, "Edge 1", Some("Munich"), about)
+                .await
+                .unwrap();
         let enrolled = Enrolled {
             device: reply.device.clone(),
             cloud: server.base.clone(),
             engine: "unix:///nowhere".to_owned(),
+            pinned: false,
         };
         identity::store(data.path(), &enrolled).unwrap();
         let mut device = Self { id: reply.device.to_string(), engine, data, running: None };

@@ -9,7 +9,7 @@ pub mod wamp;
 
 use std::{
     net::{IpAddr, Ipv4Addr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Instant,
 };
 
@@ -63,6 +63,16 @@ impl Server {
         Self::start_in(folder, router, public_url).await
     }
 
+    /// Starts one that listens with `api.pem` and `api.key` of this folder.
+    pub async fn start_secured(certificates: &Path) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("router-ticket"), ROUTER_TICKET).unwrap();
+        let mut config = config(&folder, "ws://127.0.0.1:9/", None);
+        config.tls_certificate = Some(certificates.join("api.pem"));
+        config.tls_key = Some(certificates.join("api.key"));
+        Self::start_as(folder, config).await
+    }
+
     /// Stops it and starts it again on the same data.
     pub async fn restart(self, router: &str) -> Self {
         let folder = self.stop().await;
@@ -71,29 +81,19 @@ impl Server {
 
     /// Starts one on this data.
     pub async fn start_in(folder: TempDir, router: &str, public_url: Option<&str>) -> Self {
-        let config = Config {
-            data: data_of(&folder),
-            listen: vec!["127.0.0.1:0".parse().unwrap()],
-            router: router.parse().unwrap(),
-            router_ticket_file: folder.path().join("router-ticket"),
-            wamp_url: "ws://127.0.0.1:8081/ws".parse().unwrap(),
-            device_wamp_url: (if router == NO_ROUTER { "ws://10.77.0.1:8081/ws" } else { router })
-                .parse()
-                .unwrap(),
-            public_url: public_url.map(|url| url.parse().unwrap()),
-            trusted_proxy: vec![TRUSTED_PROXY],
-            address_pool: "10.192.0.0/10".parse().unwrap(),
-            channel_listen: vec![],
-            device_channel: None,
-            metrics_listen: Some("127.0.0.1:0".parse().unwrap()),
-        };
+        let config = config(&folder, router, public_url);
+        Self::start_as(folder, config).await
+    }
+
+    async fn start_as(folder: TempDir, config: Config) -> Self {
         let stop = CancellationToken::new();
         let running = until_free(async || match server::start(config.clone(), stop.clone()).await {
             Err(StartError::Store(error)) => Err(error),
             other => Ok(other.unwrap()),
         })
         .await;
-        let base = format!("http://{}", running.addresses[0]);
+        let scheme = if config.tls_certificate.is_some() { "https" } else { "http" };
+        let base = format!("{scheme}://{}", running.addresses[0]);
         Self { folder, base, running: Some(running), stop }
     }
 
@@ -140,6 +140,28 @@ impl Server {
         let mut person = self.visitor();
         person.login(email, PASSWORD).await;
         person
+    }
+}
+
+fn config(folder: &TempDir, router: &str, public_url: Option<&str>) -> Config {
+    Config {
+        data: data_of(folder),
+        listen: vec!["127.0.0.1:0".parse().unwrap()],
+        tls_certificate: None,
+        tls_key: None,
+        router: router.parse().unwrap(),
+        router_ca: None,
+        router_ticket_file: folder.path().join("router-ticket"),
+        wamp_url: "ws://127.0.0.1:8081/ws".parse().unwrap(),
+        device_wamp_url: (if router == NO_ROUTER { "ws://10.77.0.1:8081/ws" } else { router })
+            .parse()
+            .unwrap(),
+        public_url: public_url.map(|url| url.parse().unwrap()),
+        trusted_proxy: vec![TRUSTED_PROXY],
+        address_pool: "10.192.0.0/10".parse().unwrap(),
+        channel_listen: vec![],
+        device_channel: None,
+        metrics_listen: Some("127.0.0.1:0".parse().unwrap()),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{error::Error, pin::Pin, sync::Arc};
 
 use ecep_proto::api::{Procedure, error::ApiError, reply::Caller};
+use ecep_tls::Trust;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
 /// All that is needed to join a realm.
 #[derive(Clone)]
 pub struct Credentials {
-    /// The router's address, `ws://host:port/path`.
+    /// The router's address, `ws://host:port/path` or `wss://host:port/path`.
     pub url: String,
     /// The realm.
     pub realm: String,
@@ -35,6 +36,7 @@ pub(crate) type CredentialsSource = Arc<dyn Fn() -> CredentialsFuture + Send + S
 pub struct LinkBuilder {
     pub(crate) name: String,
     pub(crate) credentials: CredentialsSource,
+    pub(crate) trust: Trust,
     pub(crate) procedures: Vec<(String, Handler)>,
 }
 
@@ -44,7 +46,19 @@ impl LinkBuilder {
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Credentials, CredentialsError>> + Send + 'static,
     {
-        Self { name, credentials: Arc::new(move || Box::pin(credentials())), procedures: Vec::new() }
+        Self {
+            name,
+            credentials: Arc::new(move || Box::pin(credentials())),
+            trust: Trust::system(),
+            procedures: Vec::new(),
+        }
+    }
+
+    /// Which routers are believed when they are reached by `wss`; those of the system's authorities unless this is called.
+    #[must_use]
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.trust = trust;
+        self
     }
 
     /// Serves a procedure under this URI, on this session and every later one.

@@ -4,7 +4,7 @@ use std::{any::Any, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
 
 use ecep_proto::api::{
     Procedure,
-    error::{ApiError, ErrorKind},
+    error::{ApiError, ErrorKind, without_values},
     reply::{CALLER_KEY, Caller, Reply},
 };
 use futures_util::FutureExt;
@@ -72,7 +72,10 @@ fn unfold<R: DeserializeOwned>(invocation: Invocation) -> Result<(Caller, R), Ap
     let request = serde_path_to_error::deserialize(Value::Object(keyword)).map_err(|error| {
         ApiError::new(
             ErrorKind::InvalidArgument,
-            format!("the arguments are not as this procedure takes them: {error}"),
+            format!(
+                "the arguments are not as this procedure takes them: {}",
+                without_values(&error.to_string())
+            ),
         )
     })?;
     Ok((caller, request))

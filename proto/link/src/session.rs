@@ -7,6 +7,7 @@ use ecep_proto::api::{
     error::{ApiError, ErrorKind},
     reply::Reply,
 };
+use ecep_tls::Trust;
 use tokio::{
     sync::{Semaphore, mpsc::UnboundedReceiver},
     task::{JoinHandle, JoinSet},
@@ -21,6 +22,7 @@ use wamp_async::{
 use crate::{
     builder::Credentials,
     envelope::{Handler, Invocation},
+    loopback::{Tunnel, TunnelError},
 };
 
 /// Each step of connecting and joining. Longer than the router's own limits, so that its reason arrives.
@@ -38,6 +40,10 @@ const MAX_CONCURRENT_CALLS: usize = 256;
 pub(crate) enum JoinError {
     #[error("no answer from {url} within {STEP_TIMEOUT:?}")]
     TimedOut { url: String },
+    #[error("{url} is no address of a router: {reason}")]
+    Address { url: String, reason: url::ParseError },
+    #[error("cannot connect to {url}: {source}")]
+    Tunnel { url: String, source: TunnelError },
     #[error("cannot connect to {url}: {source}")]
     Connect { url: String, source: WampError },
     #[error("{url} did not let {authid} join {realm}: {source}")]
@@ -52,6 +58,8 @@ pub(crate) struct Session {
     event_loop: JoinHandle<()>,
     invocations: JoinHandle<()>,
     over: CancellationToken,
+    /// Where TLS is spoken.
+    _tunnel: Option<Tunnel>,
 }
 
 impl Drop for Session {
@@ -65,6 +73,7 @@ impl Session {
     /// Connects, joins, and registers every procedure.
     pub(crate) async fn join(
         credentials: Credentials,
+        trust: &Trust,
         procedures: &[(String, Handler)],
     ) -> Result<Session, JoinError> {
         let Credentials { url, realm, authid, ticket } = credentials;
@@ -72,10 +81,22 @@ impl Session {
 
         // MessagePack would let any caller end this crate's event loop with a byte string.
         let config = ClientConfig::default().set_serializers(vec![SerializerType::Json]);
-        let (client, (event_loop, invocations)) = timeout(STEP_TIMEOUT, Client::connect(&url, Some(config)))
-            .await
-            .map_err(|_| timed_out())?
-            .map_err(|source| JoinError::Connect { url: url.clone(), source })?;
+        let address =
+            url::Url::parse(&url).map_err(|reason| JoinError::Address { url: url.clone(), reason })?;
+        let tunnel = match address.scheme() {
+            "wss" => {
+                let opened = timeout(STEP_TIMEOUT, Tunnel::open(&address, trust)).await;
+                let failed = |source| JoinError::Tunnel { url: url.clone(), source };
+                Some(opened.map_err(|_| timed_out())?.map_err(failed)?)
+            }
+            _ => None,
+        };
+        let target = tunnel.as_ref().map_or(url.as_str(), Tunnel::url);
+        let (client, (event_loop, invocations)) =
+            timeout(STEP_TIMEOUT, Client::connect(target, Some(config)))
+                .await
+                .map_err(|_| timed_out())?
+                .map_err(|source| JoinError::Connect { url: url.clone(), source })?;
         let over = CancellationToken::new();
         let tell_end = over.clone().drop_guard();
         let mut session = Session {
@@ -87,6 +108,7 @@ impl Session {
             }),
             invocations: tokio::spawn(run_invocations(invocations)),
             over,
+            _tunnel: tunnel,
         };
 
         let answer_challenge = move |_method, _extra| {

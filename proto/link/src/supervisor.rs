@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use ecep_proto::backoff::Backoff;
+use ecep_tls::Trust;
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -23,8 +24,8 @@ const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(15);
 pub(crate) fn spawn(builder: LinkBuilder, cancel: CancellationToken) -> Link {
     let (state, state_receiver) = watch::channel(LinkState::Connecting);
     let (session, session_receiver) = watch::channel(None);
-    let LinkBuilder { name, credentials, procedures } = builder;
-    let supervisor = Supervisor { name, credentials, procedures, state, session };
+    let LinkBuilder { name, credentials, trust, procedures } = builder;
+    let supervisor = Supervisor { name, credentials, trust, procedures, state, session };
     tokio::spawn(supervisor.run(cancel));
     Link { state: state_receiver, session: session_receiver }
 }
@@ -32,6 +33,7 @@ pub(crate) fn spawn(builder: LinkBuilder, cancel: CancellationToken) -> Link {
 struct Supervisor {
     name: String,
     credentials: CredentialsSource,
+    trust: Trust,
     procedures: Vec<(String, Handler)>,
     state: watch::Sender<LinkState>,
     session: watch::Sender<Option<Arc<Session>>>,
@@ -79,6 +81,6 @@ impl Supervisor {
         let credentials = timeout(CREDENTIALS_TIMEOUT, (self.credentials)())
             .await
             .map_err(|_| format!("no credentials within {CREDENTIALS_TIMEOUT:?}"))??;
-        Ok(Session::join(credentials, &self.procedures).await?)
+        Ok(Session::join(credentials, &self.trust, &self.procedures).await?)
     }
 }

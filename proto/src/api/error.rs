@@ -76,9 +76,35 @@ impl ApiError {
     }
 }
 
+/// The text of a deserializer's error without the strings that it quotes as values: they may be a secret in the wrong place.
+pub fn without_values(text: &str) -> String {
+    // As serde's `Unexpected` writes them.
+    const QUOTED: &str = "string \"";
+    const AFTER: &str = "\", expected ";
+    let Some(begin) = text.find(QUOTED) else { return text.to_owned() };
+    let end = text.rfind(AFTER).map_or(text.len(), |end| end + 1);
+    format!("{}a string{}", &text[..begin], text.get(end.max(begin)..).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Where somebody puts a password into a field of another type, the error must not repeat it, whatever is in it.
+    #[test]
+    fn errors_repeat_no_values() {
+        #[derive(Debug, Deserialize)]
+        struct Form {
+            #[expect(dead_code, reason = "it is never read")]
+            number: u64,
+        }
+        for secret in ["hunter2", "a\", expected b", "x\\\"y", "string \"z"] {
+            let error = serde_json::from_value::<Form>(serde_json::json!({ "number": secret })).unwrap_err();
+            let told = without_values(&error.to_string());
+            assert_eq!(told, "invalid type: a string, expected u64");
+        }
+        assert_eq!(without_values("missing field `x`"), "missing field `x`");
+    }
 
     /// The URI a program sees in JSON and the one `uri()` gives must be the same.
     #[test]

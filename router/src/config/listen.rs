@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::AllowedOrigin;
+use super::{AllowedOrigin, TlsConfig};
 
 /// One listening socket.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -25,26 +25,35 @@ pub struct Listen {
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub allowed_origins: Vec<AllowedOrigin>,
+    /// Speak TLS (1.2 or 1.3) here, and nothing without it. The files are read again on SIGHUP and when they change; a wrong
+    /// one changes nothing, and the log says why. Without this table the listener is plain.
+    pub tls: Option<TlsConfig>,
 }
 
 impl Listen {
-    /// Without pages of other origins.
+    /// Without pages of other origins, and plain.
     pub const fn new(kind: TransportKind, address: Address) -> Self {
-        Self { kind, address, allowed_origins: Vec::new() }
+        Self { kind, address, allowed_origins: Vec::new(), tls: None }
     }
 }
 
 /// What no listener's key can say alone.
 pub(super) fn mistakes(listen: &[Listen]) -> Vec<String> {
     let raw = |listen: &Listen| listen.kind == TransportKind::RawSocket && !listen.allowed_origins.is_empty();
-    let wrong = listen.iter().enumerate().filter(|(_, listen)| raw(listen));
-    wrong
-        .map(|(number, _)| {
-            format!(
+    let local = |listen: &Listen| listen.tls.is_some() && matches!(listen.address, Address::Unix(_));
+    let mut mistakes = Vec::new();
+    for (number, listen) in listen.iter().enumerate() {
+        if raw(listen) {
+            mistakes.push(format!(
                 "listen[{number}].allowed_origins is for WebSocket; no page of a browser speaks RawSocket"
-            )
-        })
-        .collect()
+            ));
+        }
+        if local(listen) {
+            mistakes
+                .push(format!("listen[{number}].tls is for TCP; nobody else can listen to a Unix socket"));
+        }
+    }
+    mistakes
 }
 
 /// Where a socket listens: an address with a port, or the path of a Unix socket, which begins with `/`.

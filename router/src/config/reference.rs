@@ -18,7 +18,7 @@ pub fn reference() -> String {
          The environment goes before the file: `{PREFIX}LIMITS__MAX_CONNECTIONS=50` is `limits.max_connections = 50`, \
          `{PREFIX}LISTEN__0__ADDRESS=0.0.0.0:80` the address of the first listener. Text is taken as it stands, \
          anything else is written as in the file. Variables that begin with `{PREFIX}` and name no key are refused.\n\n\
-         SIGHUP reads file, environment and tickets again. What is wrong changes nothing, and the log says why. Principals, \
+         SIGHUP reads file, environment, tickets and certificates again (certificates also when their files change). What is wrong changes nothing, and the log says why. Principals, \
          roles and limits change at once, also for the sessions that are there; a few limits hold for new connections \
          only, and say so. A principal that is gone, or has another \
          ticket, is told so and closed. Listeners, `[http]`, whether `[platform]` is there, a realm's `strict_uris` and `strict_request_ids`, and the \

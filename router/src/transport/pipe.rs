@@ -150,16 +150,18 @@ pub(crate) struct Outlet<'a> {
     copied: Vec<u8>,
     /// The messages of a frame that is not complete; they come after `copied`.
     batch: Vec<u8>,
+    /// What was written may wait below.
+    unflushed: bool,
 }
 
 impl<'a> Outlet<'a> {
     pub(crate) fn new(half: WriteHalf<'a>, framer: Framer) -> Self {
-        Self { half, framer, parts: VecDeque::new(), copied: Vec::new(), batch: Vec::new() }
+        Self { half, framer, parts: VecDeque::new(), copied: Vec::new(), batch: Vec::new(), unflushed: false }
     }
 
     /// Whether everything is written.
     pub(crate) fn is_empty(&self) -> bool {
-        self.parts.is_empty() && self.copied.is_empty() && self.batch.is_empty()
+        self.parts.is_empty() && self.copied.is_empty() && self.batch.is_empty() && !self.unflushed
     }
 
     /// Adds a frame to what is to be written.
@@ -220,6 +222,11 @@ impl<'a> Outlet<'a> {
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.end_batch();
         self.end_copied();
+        if self.parts.is_empty() {
+            ready!(Pin::new(&mut self.half).poll_flush(cx))?;
+            self.unflushed = false;
+            return Poll::Ready(Ok(()));
+        }
         let written = if let [part] = self.parts.make_contiguous() {
             ready!(Pin::new(&mut self.half).poll_write(cx, part))?
         } else {
@@ -234,6 +241,7 @@ impl<'a> Outlet<'a> {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         self.forget(written);
+        self.unflushed = self.half.keeps_back();
         Poll::Ready(Ok(()))
     }
 

@@ -1,9 +1,10 @@
-//! The sockets that clients come by: TCP and Unix.
+//! The sockets that clients come by: TCP, with TLS or without, and Unix.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use ecep_tls::TlsStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
 
@@ -12,18 +13,21 @@ use tokio::net::{TcpStream, UnixStream, tcp, unix};
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// The half that is read.
 pub(crate) enum ReadHalf<'a> {
     Tcp(tcp::ReadHalf<'a>),
     Unix(unix::ReadHalf<'a>),
+    Tls(tokio::io::ReadHalf<&'a mut TlsStream<TcpStream>>),
 }
 
 /// The half that is written.
 pub(crate) enum WriteHalf<'a> {
     Tcp(tcp::WriteHalf<'a>),
     Unix(unix::WriteHalf<'a>),
+    Tls(tokio::io::WriteHalf<&'a mut TlsStream<TcpStream>>),
 }
 
 impl Stream {
@@ -37,7 +41,18 @@ impl Stream {
                 let (read, write) = stream.split();
                 (ReadHalf::Unix(read), WriteHalf::Unix(write))
             }
+            Self::Tls(stream) => {
+                let (read, write) = tokio::io::split(&mut **stream);
+                (ReadHalf::Tls(read), WriteHalf::Tls(write))
+            }
         }
+    }
+}
+
+impl WriteHalf<'_> {
+    /// Whether what was written may wait here until it is flushed: TLS takes more than the socket does.
+    pub(crate) fn keeps_back(&self) -> bool {
+        matches!(self, Self::Tls(_))
     }
 }
 
@@ -49,6 +64,10 @@ macro_rules! forward {
                 $call
             }
             $kind::Unix(stream) => {
+                let $stream = Pin::new(stream);
+                $call
+            }
+            $kind::Tls(stream) => {
                 let $stream = Pin::new(stream);
                 $call
             }

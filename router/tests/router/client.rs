@@ -35,10 +35,15 @@ pub struct Client {
 }
 
 enum Io {
-    WebSocket(Box<WebSocketStream<TcpStream>>),
+    WebSocket(Box<WebSocketStream<Box<dyn Socket>>>),
     /// A half is missing in what `split` makes.
     RawSocket(Option<Reads>, Option<Writes>),
 }
+
+/// A connection, whatever is below it.
+pub trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
 
 type Reads = Box<dyn AsyncRead + Send + Unpin>;
 type Writes = Box<dyn AsyncWrite + Send + Unpin>;
@@ -64,8 +69,18 @@ pub fn roles() -> (&'static str, Value) {
 impl Client {
     pub async fn connect(address: SocketAddr, kind: TransportKind, serializer: Serializer) -> Self {
         let stream = within("a connection", TcpStream::connect(address)).await.unwrap();
+        Self::over(Box::new(stream), address, kind, serializer).await
+    }
+
+    /// Over a connection to this address that stands already.
+    pub async fn over(
+        stream: Box<dyn Socket>,
+        address: SocketAddr,
+        kind: TransportKind,
+        serializer: Serializer,
+    ) -> Self {
         if kind != TransportKind::WebSocket {
-            let (read, write) = stream.into_split();
+            let (read, write) = tokio::io::split(stream);
             return Self::rawsocket(Box::new(read), Box::new(write), serializer).await;
         }
         Self::websocket(address, stream, Subprotocol { serializer, batched: false }).await
@@ -74,10 +89,10 @@ impl Client {
     /// Over WebSocket, in batches.
     pub async fn connect_batched(address: SocketAddr, serializer: Serializer) -> Self {
         let stream = within("a connection", TcpStream::connect(address)).await.unwrap();
-        Self::websocket(address, stream, Subprotocol { serializer, batched: true }).await
+        Self::websocket(address, Box::new(stream), Subprotocol { serializer, batched: true }).await
     }
 
-    async fn websocket(address: SocketAddr, stream: TcpStream, subprotocol: Subprotocol) -> Self {
+    async fn websocket(address: SocketAddr, stream: Box<dyn Socket>, subprotocol: Subprotocol) -> Self {
         let mut request = format!("ws://{address}/ws").into_client_request().unwrap();
         request.headers_mut().insert("Sec-WebSocket-Protocol", subprotocol.name().parse().unwrap());
         let (stream, response) = tokio_tungstenite::client_async(request, stream).await.unwrap();

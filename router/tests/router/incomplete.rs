@@ -19,7 +19,7 @@ const BUDGET: usize = 4 << 20;
 const LARGE: usize = 900 << 10;
 
 async fn start() -> Server {
-    let http = Some(HttpConfig { address: ([127, 0, 0, 1], 0).into() });
+    let http = Some(HttpConfig { address: ([127, 0, 0, 1], 0).into(), tls: None });
     let limits = Limits {
         max_message_bytes: 1 << 20,
         max_queue_bytes: 2 << 20,

@@ -92,7 +92,7 @@ async fn too_large() {
 #[tokio::test]
 async fn grown_on_the_way() {
     let limits = Limits { max_message_bytes: 64 << 10, max_queue_bytes: 128 << 10, ..Limits::default() };
-    let http = Some(HttpConfig { address: SocketAddr::from(([127, 0, 0, 1], 0)) });
+    let http = Some(HttpConfig { address: SocketAddr::from(([127, 0, 0, 1], 0)), tls: None });
     let server = Server::start(Config { limits, http, ..Config::default() }).await;
     let large = || Payload::of("\u{1}".repeat(30 << 10));
     let kinds = [TransportKind::WebSocket, TransportKind::RawSocket];

@@ -19,5 +19,6 @@ mod refusals;
 mod reload;
 mod server;
 mod shutdown;
+mod tls;
 mod unix_sockets;
 mod watched;

@@ -23,7 +23,7 @@ pub async fn get(address: SocketAddr, path: &str) -> (String, String) {
 }
 
 async fn start() -> (Server, SocketAddr) {
-    let http = Some(HttpConfig { address: SocketAddr::from(([127, 0, 0, 1], 0)) });
+    let http = Some(HttpConfig { address: SocketAddr::from(([127, 0, 0, 1], 0)), tls: None });
     let server = Server::start(Config { http, ..Config::default() }).await;
     let address = server.http.unwrap();
     (server, address)

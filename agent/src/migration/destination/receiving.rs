@@ -178,13 +178,12 @@ impl<E: Engine> Move<'_, E> {
     async fn make_ready(&mut self, plan: &Plan) -> Result<AllowedBody, Why> {
         let tenant = self.grant().tenant.clone();
         let mobility = self.shared.mobility.clone();
-        let mut body = plan.body.clone();
         mobility.tag_image(&plan.needs.image_id, &plan.image).await.map_err(say)?;
         let named = mobility.image(&plan.image).await.map_err(say)?;
-        if named.is_none_or(|image| image.id != plan.needs.image_id) {
-            // The name is another image's here.
-            body.image = Some(plan.needs.image_id.clone());
-        }
+        // The name may be another image's here.
+        let is_named = named.is_some_and(|image| image.id == plan.needs.image_id);
+        let image = (!is_named).then(|| plan.needs.image_id.clone());
+        let mut network = None;
         if let Some(address) = plan.address {
             let subnet = self.subnet(&tenant).await?;
             if self.shared.networks.is_taken(address, &plan.needs.container).await {
@@ -192,11 +191,8 @@ impl<E: Engine> Move<'_, E> {
             }
             self.shared.engine.ensure_network(&subnet).await.map_err(say)?;
             self.shared.networks.bridge_is_there().await;
-            creation::join_network(&mut body, plan.name(), &AssignedAddress { address, subnet });
+            network = Some(AssignedAddress { address, subnet });
         }
-        let host = body.host_config.get_or_insert_default();
-        // It gets its policy back when it is let out: until then the engine must not start it by itself.
-        host.restart_policy = None;
         let has_runtime = self.shared.engine.has_runtime(RUNTIME_NAME).await;
         if plan.is_live(self.grant()) && !has_runtime {
             // It would be started afresh, beside the one that runs.
@@ -205,7 +201,7 @@ impl<E: Engine> Move<'_, E> {
                  the container cold"
             ));
         }
-        host.runtime = has_runtime.then(|| RUNTIME_NAME.to_owned());
+        let body = plan.request(image, network.as_ref(), has_runtime);
         let policy = self.shared.orders.policy_for(&tenant).map_err(|error| error.message)?;
         let body = policy.check(&tenant, body).map_err(|error| error.message)?;
         for (engine_name, _) in &plan.needs.volumes {
