@@ -38,7 +38,10 @@ pub(crate) enum HttpError {
     Tls(#[from] ConnectError),
     /// HTTP.
     #[error("{0}")]
-    Http(#[from] hyper::Error),
+    Http(hyper::Error),
+    /// Something else answers.
+    #[error("it does not speak plain HTTP there; if it is the right place, its address begins with https://")]
+    NotHttp,
     /// More than a control plane would say.
     #[error("a huge answer")]
     Huge,
@@ -74,6 +77,12 @@ pub(crate) async fn post(url: &str, trust: &Trust, body: Vec<u8>) -> Result<(Sta
         answer = &mut exchange => answer,
         // It ends when all is said, or with an error that the exchange tells too.
         _ = connection => exchange.await,
+    }
+}
+
+impl From<hyper::Error> for HttpError {
+    fn from(error: hyper::Error) -> Self {
+        if error.is_parse() { Self::NotHttp } else { Self::Http(error) }
     }
 }
 

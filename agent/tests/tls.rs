@@ -11,6 +11,7 @@ use ecep_agent::{
 use ecep_proto::api::{
     device::{DeviceFacts, EngineFacts},
     enrol::{EnrolReply, SessionReply},
+    realm,
 };
 use ecep_tls::{CertificateFiles, ServerTls, Trust};
 use rcgen::{CertificateParams, KeyPair};
@@ -118,7 +119,7 @@ async fn stays_with_tls() {
     let (tls, trust) = certify(folder.path(), "localhost", 2090);
     let reply = |url: &str| SessionReply {
         wamp_url: url.to_owned(),
-        realm: "ecep.control".to_owned(),
+        realm: realm::CONTROL.to_owned(),
         ticket: "a ticket".to_owned(),
         now: 0,
     };

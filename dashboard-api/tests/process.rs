@@ -126,7 +126,12 @@ fn a_failed_start_says_why() {
     assert!(said.contains("cannot listen on") && !said.contains("panicked"), "{said}");
 }
 
-/// Whoever reads the log, however much is logged, must not be able to log in with what it holds.
+/// What an invited person chooses, and what somebody changes their password to.
+const INVITED_PASSWORD: &str = "marked password of the invited";
+const NEW_PASSWORD: &str = "marked password that is new";
+
+/// Whoever reads the log, however much is logged, or the files of the store, must not be able to log in with what they hold; and no
+/// refusal must repeat a secret that was sent in a wrong place.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_logged() {
     let router = TestRouter::start().await;
@@ -161,13 +166,51 @@ async fn no_secret_is_logged() {
         }
         assert!(Instant::now() < deadline, "the control plane did not join in time");
     };
+    let invitation = json!({ "email": "ida@example.org", "role": "viewer" });
+    let invitation = maria.post("/api/tenants/acme/invitations", invitation).await.json();
+    let invited = text(&invitation["secret"]);
+    let mut ida = program.person();
+    assert_eq!(ida.post("/api/invitations/show", json!({ "secret": invited })).await.status, 200);
+    let accepted = json!({ "secret": invited, "password": INVITED_PASSWORD });
+    assert_eq!(ida.post("/api/invitations/accept", accepted).await.status, 200);
+    let login = ida.login("ida@example.org", INVITED_PASSWORD).await;
+    let cookies = login.headers.get_all("set-cookie").iter().map(|cookie| {
+        let cookie = cookie.to_str().unwrap().split(';').next().unwrap();
+        cookie.split_once('=').unwrap().1.to_owned()
+    });
+    let mut secrets: Vec<String> = cookies.collect();
+    for secret in [text(&api["secret"]).as_str(), "guess"] {
+        let request = client().get(format!("{}/api/tenants/acme/members", program.base));
+        let token = format!("{}.{secret}", text(&api["id"]));
+        support::answer(request.header("authorization", format!("Bearer {token}"))).await;
+    }
+    for (path, body) in [
+        ("/api/login", json!(PASSWORD)),
+        ("/api/login", json!([PASSWORD])),
+        ("/api/login", json!({ "email": EMAIL, "password": { "x": PASSWORD } })),
+        ("/api/login", json!({ "email": EMAIL, "password": PASSWORD, "again": PASSWORD })),
+        ("/api/login", json!({ "email": PASSWORD, "password": "x" })),
+        ("/api/account/password", json!({ "current": PASSWORD, "new": PASSWORD })),
+        ("/api/account/password", json!({ "current": "wrong", "new": NEW_PASSWORD })),
+        ("/api/invitations/accept", json!({ "secret": invited, "password": INVITED_PASSWORD })),
+        ("/api/tenants/acme/join-tokens", json!({ "uses": PASSWORD, "valid_seconds": 60 })),
+        ("/api/device/enrol", device.enrolment(&join_token, "Edge")),
+    ] {
+        let answer = maria.post(path, body).await;
+        for secret in [PASSWORD, NEW_PASSWORD, INVITED_PASSWORD, &invited, &join_token] {
+            assert!(!answer.text.contains(secret), "{path} repeats {secret}: {answer:?}");
+        }
+    }
+    let change = json!({ "current": PASSWORD, "new": NEW_PASSWORD });
+    let changed = maria.post("/api/account/password", change).await;
+    assert!(changed.status.is_success(), "{changed:?}");
     let cookie = maria.cookie.as_ref().unwrap().split_once('=').unwrap().1.to_owned();
     while !program.log.lock().unwrap().contains("client refused") {
         assert!(Instant::now() < deadline, "the log does not tell of the refusal");
         tokio::task::yield_now().await;
     }
     let log = program.log.lock().unwrap().clone();
-    for secret in [
+    secrets.extend([
         code.trim().to_owned(),
         PASSWORD.to_owned(),
         join_token,
@@ -176,9 +219,28 @@ async fn no_secret_is_logged() {
         text(&api["secret"]),
         cookie,
         support::ROUTER_TICKET.to_owned(),
-    ] {
+        invited,
+        INVITED_PASSWORD.to_owned(),
+        NEW_PASSWORD.to_owned(),
+    ]);
+    let mut kept = Vec::new();
+    read_all(&folder.path().join("data"), &mut kept);
+    assert!(kept.windows(EMAIL.len()).any(|window| window == EMAIL.as_bytes()), "the store can be read");
+    for secret in secrets {
         let line = log.lines().find(|line| line.contains(&secret));
         assert_eq!(line, None, "{secret} is in the log");
+        let is_kept = kept.windows(secret.len()).any(|window| window == secret.as_bytes());
+        assert!(!is_kept, "{secret} is in the store");
+    }
+}
+
+fn read_all(folder: &Path, content: &mut Vec<u8>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => read_all(&path, content),
+            false => content.extend(std::fs::read(path).unwrap()),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Two tenants on one device: neither must reach, or learn of, the other's containers.
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
 use ecep_agent::engine::sim::SimEngine;
 use ecep_proto::api::{
     ContainerCreate, Home, PROCEDURES, Procedure, Server, error::ErrorKind, name::ContainerId,

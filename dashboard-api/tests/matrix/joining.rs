@@ -73,6 +73,11 @@ async fn who_belongs_elsewhere_does_not_get_in() {
 async fn a_devices_ticket_is_its_own() {
     let scene = Scene::start().await;
     let (acme, missing) = (realm_of(ACME), realm_of(NOBODYS));
+    let as_another = scene.ask_session(&scene.foreign, &scene.device.id).await;
+    let as_nobody = scene.ask_session(&scene.foreign, scene.no_device().as_str()).await;
+    assert!(as_another.status.is_client_error(), "{as_another:?}");
+    let without = |text: &str| text.replace(&scene.device.id, "it").replace(scene.no_device().as_str(), "it");
+    assert_eq!(without(&as_another.text), without(&as_nobody.text));
     let mut control = scene.join_control(&scene.foreign).await;
     let mut answers = Vec::new();
     for realm in [&acme, &missing] {

@@ -12,7 +12,7 @@ use ecep_proto::api::{
 use serde_json::{Value, json};
 
 use crate::{
-    support::{Device, Person, Server, facts, now, router::TestRouter},
+    support::{Answer, Device, Person, Server, facts, now, router::TestRouter},
     wire::{Client, Outcome, Pass},
 };
 
@@ -182,13 +182,18 @@ impl Scene {
         tokio::spawn(tenant.serve());
     }
 
-    /// A device's pass to the control realm.
-    pub async fn control_pass(&self, device: &Stolen) -> Pass {
+    /// What the control plane answers to who asks as the device `id` with the key of `device`.
+    pub async fn ask_session(&self, device: &Stolen, id: &str) -> Answer {
         let number = self.number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let mut nonce = [7; 16];
         nonce[..8].copy_from_slice(&number.to_le_bytes());
-        let request = Device::new(device.seed).session(&device.id, now(), nonce);
-        let reply = self.server.visitor().post("/api/device/session", request).await.json();
+        let request = Device::new(device.seed).session(id, now(), nonce);
+        self.server.visitor().post("/api/device/session", request).await
+    }
+
+    /// A device's pass to the control realm.
+    pub async fn control_pass(&self, device: &Stolen) -> Pass {
+        let reply = self.ask_session(device, &device.id).await.json();
         let ticket = reply["ticket"].as_str().unwrap().to_owned();
         Pass { realm: realm::CONTROL.to_owned(), authid: device.id.clone(), ticket: Some(ticket) }
     }
