@@ -5,6 +5,7 @@
 mod support;
 
 use std::{
+    path::Path,
     process::Command,
     time::{Duration, Instant},
 };
@@ -12,7 +13,7 @@ use std::{
 use ecep_dashboard_api::store::Store;
 use serde_json::json;
 use support::{
-    Device, EMAIL, PASSWORD, Person, now,
+    Device, EMAIL, PASSWORD, Person, client, now,
     program::{Program, set_up},
     router::TestRouter,
     wamp::{PATIENCE, Session},
