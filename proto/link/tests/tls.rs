@@ -106,6 +106,8 @@ async fn joins_whom_it_trusts_only() {
         is_complete: true,
         migrations: vec![],
         network_revision: 0,
+        stats: None,
+        shares: ecep_proto::api::share::ShareReport::default(),
     };
     let answer = trusting.call::<FleetReport>(LIVENESS_PROBE, &report).await;
     assert!(!matches!(answer, Err(CallError::NotJoined | CallError::TimedOut)), "{answer:?}");
