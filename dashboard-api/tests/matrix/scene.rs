@@ -309,7 +309,7 @@ pub const CONTROL_PLANE_ROWS: &[(&str, Rows)] = &[
     ("MigrationHistory", |container, _| vec![json!({ "container": container })]),
     ("GeoSearch", |_, _| vec![json!({ "text": "munich" })]),
     ("StatsHistoryQuery", |container, device| {
-        let of = |what: &str, id: &str| json!({ what: id, "from": 0, "to": 600_000, "step_ms": 300_000 });
+        let of = |what: &str, id: &str| json!({ what: id, "from": now() - 600_000, "to": now() });
         vec![of("container", container), of("device", device)]
     }),
     ("AlertListing", |_, _| vec![json!({})]),
