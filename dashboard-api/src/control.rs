@@ -12,6 +12,7 @@ use ecep_proto::api::{
 };
 
 use crate::{
+    audit::Audit,
     authority::Authority,
     channel::{ChannelStartError, Channels},
     clock::SteadyClock,
@@ -36,6 +37,8 @@ pub struct ControlPlane {
     pub passwords: Passwords,
     /// Limits logins.
     pub limits: LoginLimits,
+    /// Writes down who does what.
+    pub audit: Audit,
     /// Judges ages.
     pub clock: SteadyClock,
     /// Who has each container.
@@ -66,6 +69,7 @@ impl ControlPlane {
             authority: Authority::load(store.clone(), config.address_pool)?,
             moves: Moves::load(store.clone())?,
             channels: std::sync::Arc::new(channels),
+            audit: Audit::new(store.clone()),
             config,
             store,
             passwords,

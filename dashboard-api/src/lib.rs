@@ -5,7 +5,8 @@
 //! reach; `store` is what must not be forgotten; the rest decides. It must not know WAMP's framing, nor what a
 //! container engine is.
 
-pub mod authenticator;
+pub mod audit;
+mod authenticator;
 pub mod authority;
 pub mod channel;
 pub mod clock;

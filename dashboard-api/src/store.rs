@@ -8,6 +8,7 @@
 //! disk is awaited. sled locks its folder: a second process on the same data is refused.
 
 mod accounts;
+pub mod audit;
 mod devices;
 mod placements;
 mod records;
@@ -102,6 +103,7 @@ pub struct Store {
     migrations: Table<StoredMigration>,
     gone: Table<Gone>,
     keys: Table<String>,
+    audit: audit::AuditLog,
 }
 
 impl Store {
@@ -145,6 +147,7 @@ impl Store {
             migrations: Table::open(&db, "migrations")?,
             gone: Table::open(&db, "gone")?,
             keys: Table::open(&db, "keys")?,
+            audit: audit::AuditLog::open(&db)?,
             meta,
             db,
         })

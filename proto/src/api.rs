@@ -7,6 +7,7 @@
 //! Requests and events travel as WAMP keyword arguments: the fields of the request type are the keys.
 //! A result travels as the one positional argument of RESULT.
 
+pub mod audit;
 pub mod auth;
 pub mod checkpoint;
 pub mod container;
@@ -180,6 +181,7 @@ macro_rules! topics {
 const READERS: &[Role] = &[Role::Owner, Role::Operator, Role::Viewer, Role::ControlPlane];
 const WRITERS: &[Role] = &[Role::Owner, Role::Operator, Role::ControlPlane];
 const WATCHERS: &[Role] = &[Role::Owner, Role::Operator, Role::Viewer, Role::Telemetry, Role::ControlPlane];
+const OWNERS: &[Role] = &[Role::Owner, Role::ControlPlane];
 const DEVICES: &[Role] = &[Role::Device];
 const CONTROL_PLANE: &[Role] = &[Role::ControlPlane];
 /// Only the router itself calls it.
@@ -236,6 +238,8 @@ procedures! {
     MigrationCancel = Tenant ControlPlane "ecep.migration.cancel" (migration::MigrationRef) -> migration::MigrationView, callers WRITERS;
     /// Moves of the tenant's containers, under way and ended.
     MigrationHistory = Tenant ControlPlane "ecep.migration.list" (migration::MigrationQuery) -> migration::MigrationList, callers READERS;
+    /// Who has done what in the tenant, by pages.
+    AuditList = Tenant ControlPlane "ecep.audit.list" (audit::AuditQuery) -> audit::AuditPage, callers OWNERS;
     /// What a container needs, and what at its device stands in the way of moving it.
     MigrationSurvey = Control Device "ecep.device.{device}.migration.survey" (migration::SurveyRequest) -> migration::Survey, callers CONTROL_PLANE;
     /// What at a destination stands in the way.
@@ -262,11 +266,16 @@ procedures! {
     FleetHello = Control ControlPlane "ecep.fleet.hello" (fleet::Hello) -> fleet::Grants, callers DEVICES;
     /// An agent's heartbeat: its status and its containers.
     FleetReport = Control ControlPlane "ecep.fleet.report" (fleet::Report) -> fleet::ReportReply, callers DEVICES;
+    /// A device tells who has called what there. The same calls again are written down once.
+    AuditReport = Control ControlPlane "ecep.audit.report" (audit::AuditReport) -> audit::AuditReceipt, callers DEVICES;
     /// The router asks whether a client may join a realm, and in which role.
     Authenticate = Control ControlPlane "ecep.auth.authenticate" (auth::AuthenticateRequest) -> auth::AuthenticateReply, callers ROUTER;
     /// The control plane has all sessions of an authid ended, whose access has ended.
     EndSessions = Control Router "ecep.router.end_sessions" (auth::EndSessionsRequest) -> auth::EndSessionsReply, callers CONTROL_PLANE;
 }
+
+/// Procedures of tenant realms that only look, and yet are not for viewers.
+pub(crate) const OWNERS_READS: &[&str] = &[AuditList::URI];
 
 topics! {
     /// One event for each tick: the device and all its containers of the tenant.

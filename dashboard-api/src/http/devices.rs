@@ -2,19 +2,28 @@
 //! against other sites is not theirs.
 
 use ecep_proto::api::{
+    audit::{Actor, ActorKind, Via, ViaKind, cut},
     enrol::{EnrolRequest, SessionRequest},
     name::DeviceId,
 };
 use warp::{http::StatusCode, reply::Reply};
 
-use super::{Answer, Refusal, request::Request};
+use super::{Answer, Refusal, record::Asker, request::Request};
 use crate::fleet_view::Change;
 
 /// Enrols a device.
 pub(super) async fn enrol(mut request: Request) -> Answer {
     let wanted: EnrolRequest = request.json().await?;
     let control = &request.app.control;
+    // The first part of a join token is its id.
+    let token = cut(wanted.token.split('.').next().unwrap_or_default());
     let (reply, added) = control.enrol(wanted).await?;
+    let owner = control.view().device(control.clock.now(), &reply.device).map(|device| device.owner);
+    request.record.is(Asker {
+        actor: Actor { authid: reply.device.to_string(), kind: ActorKind::Device },
+        via: Some(Via { kind: ViaKind::JoinToken, id: token }),
+        tenant: owner,
+    });
     if let Some(device) = added {
         let view = control.view().device(control.clock.now(), &device.id);
         if let Some(view) = view {

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use ecep_proto::api::roles::Role;
 use warp::http::Method;
 
-use super::{Answer, accounts, devices, request::Request, session, setup, tokens};
+use super::{Answer, accounts, audit, devices, request::Request, session, setup, tokens};
 
 /// Who may call an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +52,10 @@ pub struct Endpoint {
     pub request: Option<&'static str>,
     /// The type of the answer's body, `[]` after it for a list.
     pub reply: Option<&'static str>,
+    /// The filters that its query takes.
+    pub query: &'static [&'static str],
+    /// Whether its answer is a line of `reply` after the other (`application/x-ndjson`, or CSV) instead of one JSON value.
+    pub is_stream: bool,
     /// The status of a good answer.
     pub status: u16,
     /// Whether it lists by pages: takes `limit` and `after` in its query, and answers `next`.
@@ -67,7 +71,17 @@ impl Endpoint {
         summary: &'static str,
         handler: Handler,
     ) -> Self {
-        Self { method, path, access, summary, request: None, reply: None, status: 204, paged: false, handler }
+        Self { method, path, access, summary, request: None, reply: None, query: &[], is_stream: false, status: 204, paged: false, handler }
+    }
+
+    /// Whether it may change something, and so goes into the audit.
+    pub fn is_change(&self) -> bool {
+        self.method != Method::GET && !NO_CHANGES.contains(&self.path)
+    }
+
+    /// What it is called in the audit.
+    pub fn action(&self) -> String {
+        format!("{} {}", self.method, self.path)
     }
 
     const fn get(path: &'static str, access: Access, summary: &'static str, handler: Handler) -> Self {
@@ -93,11 +107,23 @@ impl Endpoint {
         self
     }
 
+    /// Lines, and the filters of an export.
+    const fn exports(mut self, reply: &'static str, query: &'static [&'static str]) -> Self {
+        self.status = 200;
+        self.reply = Some(reply);
+        self.query = query;
+        self.is_stream = true;
+        self
+    }
+
     const fn with_status(mut self, status: u16) -> Self {
         self.status = status;
         self
     }
 }
+
+/// Paths whose `POST` changes nothing that is kept: they give tickets for what is told by itself, and far too often to be noted.
+const NO_CHANGES: &[&str] = &["/api/wamp-ticket", "/api/device/session"];
 
 /// All of them.
 pub static ENDPOINTS: &[Endpoint] = &[
@@ -180,6 +206,18 @@ pub static ENDPOINTS: &[Endpoint] = &[
         "Revokes an API token; its sessions end at once.",
         |request| Box::pin(tokens::delete_api_token(request)),
     ),
+    // The audit.
+    Endpoint::get("/api/tenants/{slug}/audit", OWNERS, "Exports who has done what in the tenant.", |request| {
+        Box::pin(audit::of_tenant(request))
+    })
+    .exports("AuditEntry", audit::FILTERS),
+    Endpoint::get(
+        "/api/audit",
+        Access::Administrator,
+        "Exports who has done what to the installation.",
+        |request| Box::pin(audit::of_installation(request)),
+    )
+    .exports("AuditEntry", audit::FILTERS),
     // Devices.
     Endpoint::post("/api/device/enrol", Access::Device, "Enrols a device by a join token.", |request| {
         Box::pin(devices::enrol(request))

@@ -1,9 +1,13 @@
 //! Who is asking, and whether it is really them and not another site in their browser.
 
-use ecep_proto::api::{http::CSRF_HEADER, name::TenantSlug, roles::Role};
+use ecep_proto::api::{
+    http::CSRF_HEADER,
+    name::TenantSlug,
+    roles::Role,
+};
 use warp::http::{Method, header};
 
-use super::{Refusal, cookie, endpoints::Access, request::Request};
+use super::{Refusal, cookie, endpoints::Access, record::Asker, request::Request};
 use crate::{clock::unix_ms, secret::SecretHash, store::Account};
 
 /// Somebody who is logged in.
@@ -118,6 +122,15 @@ impl Request {
             )));
         }
         Ok(tenant)
+    }
+
+    /// Who asks, for the audit: also somebody who may not do what they ask for.
+    pub(super) fn asker(&self) -> Asker {
+        let (Ok(person), Some(cookie)) = (self.logged_in(), self.cookie()) else { return Asker::nobody() };
+        let store = &self.app.control.store;
+        let tenant = self.parameters.first().and_then(|slug| slug.parse().ok());
+        let tenant = tenant.filter(|slug| store.role_in(&person.account.id, slug).is_ok_and(|role| role.is_some()));
+        Asker { tenant, ..Asker::logged_in(&person.account.id, cookie) }
     }
 
     /// Who is logged in.

@@ -17,7 +17,7 @@ use warp::{
     path::FullPath,
 };
 
-use super::{App, Refusal, guard::Caller};
+use super::{App, Refusal, guard::Caller, record::Record};
 use crate::listener::Peer;
 
 /// Longest body in bytes; the longest we know, an enrolment with its facts, has a few thousand.
@@ -38,6 +38,8 @@ pub(super) struct Request {
     /// Who asks, once judged.
     pub(super) caller: Caller,
     pub(super) peer: IpAddr,
+    /// What the audit is told of it.
+    pub(super) record: Arc<Record>,
     query: String,
     body: Body,
 }
@@ -58,6 +60,7 @@ pub(super) fn request(app: Arc<App>) -> BoxedFilter<(Request,)> {
             parameters: Vec::new(),
             caller: Caller::default(),
             query,
+            record: Arc::default(),
             peer: peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(address)| address),
             body: boxed(body),
         })
@@ -99,6 +102,7 @@ impl Request {
                 ));
             }
         };
+        self.record.body(&bytes);
         serde_json::from_slice(&bytes).map_err(|error| {
             Refusal::new(
                 StatusCode::BAD_REQUEST,
@@ -129,6 +133,30 @@ impl Request {
             bytes.extend_from_slice(&chunk);
         }
         Ok(bytes)
+    }
+
+    /// The pairs of the query, unescaped.
+    ///
+    /// # Errors
+    /// 400 for what is no escaped UTF-8.
+    pub(super) fn query(&self) -> Result<Vec<(String, String)>, Refusal> {
+        let unescaped = |text: &str| {
+            let text = text.replace('+', " ");
+            percent_encoding::percent_decode_str(&text).decode_utf8().map(std::borrow::Cow::into_owned).map_err(|_| {
+                Refusal::new(
+                    StatusCode::BAD_REQUEST,
+                    ErrorKind::InvalidArgument,
+                    "The query is not UTF-8. Escape it as URLs are.",
+                )
+            })
+        };
+        let pairs = self.query.split('&').filter(|pair| !pair.is_empty());
+        pairs
+            .map(|pair| {
+                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+                Ok((unescaped(name)?, unescaped(value)?))
+            })
+            .collect()
     }
 
     /// What stands for the last braces of the path's form.

@@ -10,7 +10,7 @@ use warp::{
     reply::{Reply, Response},
 };
 
-use super::{Answer, App, Refusal, cookie, guard::LoggedIn, request::Request};
+use super::{Answer, App, Refusal, cookie, guard::LoggedIn, record::Asker, request::Request};
 use crate::{
     clock::unix_ms,
     naming::normal_email,
@@ -48,6 +48,7 @@ pub(super) async fn login(mut request: Request) -> Answer {
     let expires_at = unix_ms().saturating_add(cookie::SESSION_SECONDS * 1_000);
     let session = Session { account: account.id.clone(), expires_at };
     control.store.open_session(SecretHash::of(&secret), &session).await?;
+    request.record.is(Asker::logged_in(&account.id, SecretHash::of(&secret)));
     tracing::info!(account = %account.id, peer = %request.peer, "logged in");
     let view = view(&request, &LoggedIn { account, expires_at })?;
     Ok(with_cookie(warp::reply::json(&view).into_response(), cookie::set(&secret, request.secure())))

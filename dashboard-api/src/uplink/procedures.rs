@@ -72,7 +72,7 @@ impl Uplink {
         Ok(ReportReply { grants_revision: revision_of(&tenants), network })
     }
 
-    fn tenants_of(&self, device: &DeviceId) -> Result<Vec<TenantSlug>, ApiError> {
+    pub(super) fn tenants_of(&self, device: &DeviceId) -> Result<Vec<TenantSlug>, ApiError> {
         self.control.view().tenants_of(device).ok_or_else(not_a_device)
     }
 }

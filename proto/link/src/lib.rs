@@ -17,5 +17,6 @@ mod supervisor;
 mod watched;
 
 pub use builder::{Credentials, CredentialsError, LinkBuilder};
+pub use envelope::Served;
 pub use link::{CallError, Link, LinkState};
 pub use logging::start_log;

@@ -23,7 +23,7 @@ const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(15);
 pub(crate) fn spawn(builder: LinkBuilder, cancel: CancellationToken) -> Link {
     let (state, state_receiver) = watch::channel(LinkState::Connecting);
     let (session, session_receiver) = watch::channel(None);
-    let LinkBuilder { name, credentials, procedures } = builder;
+    let LinkBuilder { name, credentials, procedures, .. } = builder;
     let supervisor = Supervisor { name, credentials, procedures, state, session };
     tokio::spawn(supervisor.run(cancel));
     Link { state: state_receiver, session: session_receiver }

@@ -3,7 +3,7 @@
 use ts_rs::{Config, TS};
 
 use super::{
-    PROCEDURES, Server, TOPICS, checkpoint, container, device, error, fleet, http, image, kept, migration,
+    PROCEDURES, Server, TOPICS, audit, checkpoint, container, device, error, fleet, http, image, kept, migration,
     name, notice, operation, roles, stats,
 };
 
@@ -99,6 +99,14 @@ pub fn generate() -> String {
         migration::MigrationList,
         notice::NoticeLevel,
         notice::Notice,
+        audit::ActorKind,
+        audit::Actor,
+        audit::ViaKind,
+        audit::Via,
+        audit::Outcome,
+        audit::AuditEntry,
+        audit::AuditQuery,
+        audit::AuditPage,
         fleet::PlacedContainer,
         fleet::FleetContainers,
         http::Problem,
