@@ -1,6 +1,10 @@
 //! The settings of the control plane, parsed once at the start.
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+};
 
 use warp::http::Uri;
 
@@ -31,6 +35,10 @@ pub struct Config {
     /// over TLS only.
     #[arg(long, env = "ECEP_API_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<PublicUrl>,
+    /// The address of a proxy that stands before the dashboard and names its clients in X-Forwarded-For. May be given
+    /// more than once. Without it everybody behind the proxy shares one address, and what it may try.
+    #[arg(long, env = "ECEP_API_TRUSTED_PROXY", value_name = "ADDR", value_delimiter = ',')]
+    pub trusted_proxy: Vec<IpAddr>,
     /// The addresses from which each tenant's network is taken. No device's own network may lie in it.
     #[arg(long, env = "ECEP_API_ADDRESS_POOL", value_name = "NET", default_value = "10.192.0.0/10")]
     pub address_pool: Pool,

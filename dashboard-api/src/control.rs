@@ -18,13 +18,14 @@ use crate::{
     clock::SteadyClock,
     config::Config,
     fleet_view::FleetView,
+    known_browsers::KnownBrowsers,
     limits::LoginLimits,
     moves::Moves,
     nonces::Nonces,
     password::{PasswordError, Passwords},
     secret::random_secret,
     store::{Store, StoreError},
-    tickets::{Opens, Tickets, TooManyTickets},
+    tickets::{BROWSER_TICKET_MS, Opens, Tickets, TooManyTickets},
 };
 
 /// All shared state.
@@ -39,6 +40,8 @@ pub struct ControlPlane {
     pub limits: LoginLimits,
     /// Writes down who does what.
     pub audit: Audit,
+    /// Knows browsers that logged in before.
+    pub known_browsers: KnownBrowsers,
     /// Judges ages.
     pub clock: SteadyClock,
     /// Who has each container.
@@ -64,6 +67,7 @@ impl ControlPlane {
             let last = store.report(&device.id)?;
             view.add(clock.now(), device, last);
         }
+        let known_browsers = KnownBrowsers::new(&store.key("known-browsers", random_secret)?);
         let channels = Channels::load(&config.data, store.clone(), config.device_channel.clone())?;
         Ok(Self {
             authority: Authority::load(store.clone(), config.address_pool)?,
@@ -74,6 +78,7 @@ impl ControlPlane {
             store,
             passwords,
             limits: LoginLimits::default(),
+            known_browsers,
             clock,
             tickets: Mutex::default(),
             nonces: Mutex::default(),
@@ -96,7 +101,7 @@ impl ControlPlane {
         lock(&self.tickets)
     }
 
-    /// A new single-use ticket by which this authid may join the realm in this role.
+    /// A new single-use ticket by which this device may join the realm in this role.
     ///
     /// # Errors
     /// `Limit` when too many are outstanding.
@@ -107,8 +112,27 @@ impl ControlPlane {
         role: Role,
         valid_ms: u64,
     ) -> Result<String, ApiError> {
+        self.issue(authid, Opens { realm, role, login_ends_at: None }, valid_ms)
+    }
+
+    /// A new single-use ticket by which this account's browser may join the tenant's realm until its login ends.
+    ///
+    /// # Errors
+    /// `Limit` when too many are outstanding.
+    pub(crate) fn issue_browser_ticket(
+        &self,
+        account: &str,
+        tenant: &TenantSlug,
+        role: Role,
+        login_ends_at: u64,
+    ) -> Result<String, ApiError> {
+        let opens = Opens { realm: realm::of_tenant(tenant), role, login_ends_at: Some(login_ends_at) };
+        self.issue(account, opens, BROWSER_TICKET_MS)
+    }
+
+    fn issue(&self, authid: &str, opens: Opens, valid_ms: u64) -> Result<String, ApiError> {
         let ticket = random_secret();
-        self.tickets().issue(self.clock.now(), authid, Opens { realm, role }, &ticket, valid_ms)?;
+        self.tickets().issue(self.clock.now(), authid, opens, &ticket, valid_ms)?;
         Ok(ticket)
     }
 

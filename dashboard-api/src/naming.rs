@@ -3,14 +3,11 @@
 use ecep_proto::api::{
     error::{ApiError, ErrorKind},
     name::MAX_NAME_LENGTH,
+    roles::Role,
 };
 
 use crate::secret::random_suffix;
 
-/// Shortest password in characters (NIST SP 800-63B asks for 8 with a second factor; there is none yet).
-const MIN_PASSWORD: usize = 12;
-/// Longest password in characters: more only costs time.
-const MAX_PASSWORD: usize = 1_024;
 /// Longest e-mail address (RFC 5321, section 4.5.3.1.3, less the angle brackets).
 const MAX_EMAIL: usize = 254;
 /// Longest name or place for people: what fits in a table's column.
@@ -30,23 +27,6 @@ pub fn id_from(name: &str, fallback: &str, suffix: usize) -> String {
     let slug = slug.trim_end_matches('-');
     let slug = if slug.is_empty() { fallback } else { slug };
     format!("{slug}-{}", random_suffix(suffix))
-}
-
-/// Refuses passwords that are too short or too long.
-///
-/// # Errors
-/// `InvalidArgument`.
-pub fn check_password(password: &str) -> Result<(), ApiError> {
-    let length = password.chars().count();
-    if length < MIN_PASSWORD {
-        return Err(invalid(format!(
-            "The password has {length} characters; use {MIN_PASSWORD} or more. A few words in a row are easy to remember."
-        )));
-    }
-    if length > MAX_PASSWORD {
-        return Err(invalid(format!("The password has {length} characters; use {MAX_PASSWORD} or fewer.")));
-    }
-    Ok(())
 }
 
 /// The e-mail address as it is stored: without surrounding blanks, in lower case.
@@ -74,6 +54,17 @@ pub fn check_email(email: &str) -> Result<String, ApiError> {
         ));
     }
     Ok(email)
+}
+
+/// Refuses roles that a person cannot have in a tenant.
+///
+/// # Errors
+/// `InvalidArgument`.
+pub fn check_person_role(role: Role) -> Result<(), ApiError> {
+    if matches!(role, Role::Owner | Role::Operator | Role::Viewer) {
+        return Ok(());
+    }
+    Err(invalid(format!("A person cannot have the role {}; use owner, operator or viewer.", role.as_str())))
 }
 
 /// Refuses names for people that are empty, too long, or hold control characters; gives it trimmed.
@@ -130,14 +121,5 @@ mod tests {
         }
         assert_eq!(check_email(" Maria@Example.org "), Ok("maria@example.org".to_owned()));
         assert!(check_email("admin@localhost").is_ok());
-    }
-
-    /// Length is counted in characters, as the message says.
-    #[test]
-    fn short_passwords_are_refused() {
-        assert!(check_password("elevenchars").is_err());
-        assert!(check_password("twelve chars").is_ok());
-        assert!(check_password("ééééééééééé").is_err());
-        assert!(check_password(&"x".repeat(2_000)).is_err());
     }
 }

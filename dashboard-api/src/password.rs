@@ -23,6 +23,27 @@ const LANES: u32 = 1;
 const AT_ONCE: usize = 2;
 /// Hashes that may wait for their turn. Policy: whoever comes when the queue is full is told to try again.
 const MAX_WAITING: usize = 64;
+/// Further ones for those who are known, so that a flood of strangers does not keep them out.
+const MAX_WAITING_KNOWN: usize = 16;
+
+/// Who waits for a hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// Anybody.
+    Stranger,
+    /// Somebody who is logged in, or whose browser was before.
+    Known,
+}
+
+impl Who {
+    /// How many may be inside for this one to come in.
+    fn room(self) -> usize {
+        match self {
+            Who::Stranger => AT_ONCE + MAX_WAITING,
+            Who::Known => AT_ONCE + MAX_WAITING + MAX_WAITING_KNOWN,
+        }
+    }
+}
 
 /// Why a password could be neither hashed nor checked.
 #[derive(Debug, thiserror::Error)]
@@ -64,8 +85,8 @@ impl Passwords {
     ///
     /// # Errors
     /// See [`PasswordError`].
-    pub async fn hash(&self, password: String) -> Result<String, PasswordError> {
-        self.in_turn(move || hash(&password)).await
+    pub async fn hash(&self, who: Who, password: String) -> Result<String, PasswordError> {
+        self.in_turn(who, move || hash(&password)).await
     }
 
     /// Whether the password belongs to the stored hash; `None` stands for an account that does not exist, is
@@ -73,18 +94,24 @@ impl Passwords {
     ///
     /// # Errors
     /// See [`PasswordError`].
-    pub async fn verify(&self, password: String, stored: Option<String>) -> Result<bool, PasswordError> {
+    pub async fn verify(
+        &self,
+        who: Who,
+        password: String,
+        stored: Option<String>,
+    ) -> Result<bool, PasswordError> {
         let exists = stored.is_some();
         let stored = stored.unwrap_or_else(|| self.nobody.clone());
-        let right = self.in_turn(move || verify(&password, &stored)).await?;
+        let right = self.in_turn(who, move || verify(&password, &stored)).await?;
         Ok(right && exists)
     }
 
     async fn in_turn<T: Send + 'static>(
         &self,
+        who: Who,
         work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let _place = Place::take(&self.inside).ok_or(PasswordError::Busy)?;
+        let _place = Place::take(&self.inside, who).ok_or(PasswordError::Busy)?;
         let turn = self.turns.clone().acquire_owned().await.map_err(|_| PasswordError::Busy)?;
         let done = tokio::task::spawn_blocking(move || {
             let result = work();
@@ -99,8 +126,8 @@ impl Passwords {
 struct Place<'a>(&'a AtomicUsize);
 
 impl<'a> Place<'a> {
-    fn take(inside: &'a AtomicUsize) -> Option<Self> {
-        if inside.fetch_add(1, Ordering::AcqRel) >= MAX_WAITING + AT_ONCE {
+    fn take(inside: &'a AtomicUsize, who: Who) -> Option<Self> {
+        if inside.fetch_add(1, Ordering::AcqRel) >= who.room() {
             inside.fetch_sub(1, Ordering::AcqRel);
             return None;
         }
@@ -142,21 +169,30 @@ mod tests {
     #[tokio::test]
     async fn accepts_only_the_right_password() {
         let passwords = Passwords::new().unwrap();
-        let stored = passwords.hash("correct horse battery".to_owned()).await.unwrap();
+        let stored = passwords.hash(Who::Stranger, "correct horse battery".to_owned()).await.unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
-        assert!(passwords.verify("correct horse battery".to_owned(), Some(stored.clone())).await.unwrap());
-        assert!(!passwords.verify("correct horse batterz".to_owned(), Some(stored)).await.unwrap());
-        assert!(!passwords.verify("correct horse battery".to_owned(), None).await.unwrap());
+        assert!(
+            passwords
+                .verify(Who::Stranger, "correct horse battery".to_owned(), Some(stored.clone()))
+                .await
+                .unwrap()
+        );
+        assert!(
+            !passwords.verify(Who::Stranger, "correct horse batterz".to_owned(), Some(stored)).await.unwrap()
+        );
+        assert!(!passwords.verify(Who::Stranger, "correct horse battery".to_owned(), None).await.unwrap());
     }
 
-    /// A flood of logins must be refused at the door, not pile up memory.
+    /// A flood of logins must be refused at the door, not pile up memory; and not keep out who is known.
     #[tokio::test]
     async fn a_full_queue_refuses() {
         let passwords = Passwords::new().unwrap();
-        let places: Vec<_> =
-            (0..MAX_WAITING + AT_ONCE).map(|_| Place::take(&passwords.inside).unwrap()).collect();
-        assert!(matches!(passwords.hash("x".to_owned()).await, Err(PasswordError::Busy)));
+        let places: Vec<_> = (0..MAX_WAITING + AT_ONCE)
+            .map(|_| Place::take(&passwords.inside, Who::Stranger).unwrap())
+            .collect();
+        assert!(matches!(passwords.hash(Who::Stranger, "x".to_owned()).await, Err(PasswordError::Busy)));
+        assert!(passwords.hash(Who::Known, "x".to_owned()).await.is_ok());
         drop(places);
-        assert!(passwords.hash("x".to_owned()).await.is_ok());
+        assert!(passwords.hash(Who::Stranger, "x".to_owned()).await.is_ok());
     }
 }

@@ -10,8 +10,11 @@
 mod accounts;
 pub mod audit;
 mod devices;
+mod invitations;
+mod members;
 mod placements;
 mod records;
+mod sessions;
 mod table;
 mod tenants;
 mod tokens;
@@ -21,16 +24,16 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use ecep_proto::api::roles::Role;
 
 pub use devices::Enrolment;
+pub use invitations::Acceptance;
 pub use placements::{Gone, Placement, StoredMigration};
-pub use records::{Account, ApiToken, Device, JoinToken, LastReport, Session, Tenant};
+pub use records::{Account, ApiToken, Device, Invitation, JoinToken, LastReport, Session, Tenant};
 use table::Table;
-
-use crate::secret::SecretHash;
 
 /// The layout of the tables. A store of another version is refused, not misread.
 const SCHEMA_VERSION: u64 = 1;
@@ -104,6 +107,8 @@ pub struct Store {
     gone: Table<Gone>,
     keys: Table<String>,
     audit: audit::AuditLog,
+    invitations: Table<Invitation>,
+    alone: Arc<Mutex<()>>,
 }
 
 impl Store {
@@ -148,6 +153,8 @@ impl Store {
             gone: Table::open(&db, "gone")?,
             keys: Table::open(&db, "keys")?,
             audit: audit::AuditLog::open(&db)?,
+            invitations: Table::open(&db, "invitations")?,
+            alone: Arc::default(),
             meta,
             db,
         })
@@ -176,13 +183,14 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes sessions that have ended, and tokens that ended before `tokens_before`. (A token is kept for a
+    /// Deletes sessions and invitations that have ended, and tokens that ended before `tokens_before`. (A token is kept for a
     /// while after its end, so that its holder can be told why it is refused.)
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn sweep(&self, now: u64, tokens_before: u64) -> Result<(), StoreError> {
         self.sessions.retain(|session| session.expires_at > now)?;
+        self.invitations.retain(|invitation| invitation.expires_at > now)?;
         self.join_tokens.retain(|token| token.expires_at > tokens_before)?;
         self.api_tokens.retain(|token| token.expires_at > tokens_before)?;
         // As long as tokens: a device that was off longer asks about a copy that a person has to look at.
@@ -190,39 +198,10 @@ impl Store {
         self.flush().await
     }
 
-    /// Remembers a login under the hash of its cookie. Of an account's logins only the newest few are kept.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn open_session(&self, cookie: SecretHash, session: &Session) -> Result<(), StoreError> {
-        /// Browsers in which one person is logged in at a time. Policy: one more ends the oldest login.
-        const MAX_SESSIONS_OF_AN_ACCOUNT: usize = 32;
-        let mut own: Vec<(String, Session)> = self.sessions.rows()?;
-        own.retain(|(_, other)| other.account == session.account);
-        own.sort_by_key(|(_, other)| other.expires_at);
-        let too_many = (own.len() + 1).saturating_sub(MAX_SESSIONS_OF_AN_ACCOUNT);
-        for (key, _) in own.into_iter().take(too_many) {
-            self.sessions.remove(&key)?;
-        }
-        self.sessions.put(&cookie.to_key(), session)?;
-        self.flush().await
-    }
-
-    /// The login with this cookie.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub fn session(&self, cookie: SecretHash) -> Result<Option<Session>, StoreError> {
-        self.sessions.get(&cookie.to_key())
-    }
-
-    /// Ends a login.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn close_session(&self, cookie: SecretHash) -> Result<(), StoreError> {
-        self.sessions.remove(&cookie.to_key())?;
-        self.flush().await
+    /// Held around a change that depends on a scan, which sled's transactions cannot do: the number of a tenant's owners,
+    /// members or devices. Never held over an await.
+    fn alone(&self) -> MutexGuard<'_, ()> {
+        self.alone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -242,6 +221,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
+    use crate::secret::SecretHash;
 
     /// A store of another version must be refused, not misread.
     #[test]
@@ -267,9 +247,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         let cookie = |name: &str| SecretHash::of(name);
-        let session = |expires_at| Session { account: "maria".to_owned(), expires_at };
-        store.open_session(cookie("old"), &session(1_000)).await.unwrap();
-        store.open_session(cookie("new"), &session(1_001)).await.unwrap();
+        let session = |expires_at| Session { account: "maria".to_owned(), expires_at, ..Session::default() };
+        let maria = Account {
+            id: "maria".to_owned(),
+            email: "maria@example.org".to_owned(),
+            password_hash: String::new(),
+            admin: false,
+            created_at: 0,
+            disabled: false,
+        };
+        let acme = Tenant {
+            slug: "acme".parse().unwrap(),
+            name: "Acme".to_owned(),
+            created_at: 0,
+            deleted_at: None,
+        };
+        store.add_first_account(&maria, &acme).await.unwrap();
+        store.log_in(&maria, cookie("old"), &session(1_000)).await.unwrap();
+        store.log_in(&maria, cookie("new"), &session(1_001)).await.unwrap();
         for (id, expires_at) in [("old", 500), ("ended", 600), ("good", 2_000)] {
             let token = JoinToken {
                 id: id.to_owned(),
@@ -285,19 +280,5 @@ mod tests {
         assert!(store.session(cookie("new")).unwrap().is_some());
         let left: Vec<_> = store.join_tokens(&"acme".parse().unwrap()).unwrap();
         assert_eq!(left.iter().map(|token| token.id.as_str()).collect::<Vec<_>>(), ["ended", "good"]);
-    }
-
-    /// One person cannot fill the store with logins; the newest are kept.
-    #[tokio::test]
-    async fn an_account_has_a_bounded_number_of_logins() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
-        for number in 0..40 {
-            let session = Session { account: "maria".to_owned(), expires_at: number };
-            store.open_session(SecretHash::of(&number.to_string()), &session).await.unwrap();
-        }
-        assert_eq!(store.sessions.rows().unwrap().len(), 32);
-        assert!(store.session(SecretHash::of("7")).unwrap().is_none());
-        assert!(store.session(SecretHash::of("8")).unwrap().is_some());
     }
 }

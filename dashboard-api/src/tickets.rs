@@ -28,6 +28,8 @@ pub struct Opens {
     pub realm: String,
     /// In which role.
     pub role: Role,
+    /// When the login behind it ends, in milliseconds since 1970; none of a device.
+    pub login_ends_at: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -80,9 +82,9 @@ impl Tickets {
         Ok(())
     }
 
-    /// Spends a ticket: gives the role if it is this authid's for this realm. Whatever the answer, the ticket
+    /// Spends a ticket: gives what it opens if it is this authid's for this realm. Whatever the answer, the ticket
     /// is gone afterwards.
-    pub fn spend(&mut self, now: u64, authid: &str, realm: &str, ticket: &str) -> Option<Role> {
+    pub fn spend(&mut self, now: u64, authid: &str, realm: &str, ticket: &str) -> Option<Opens> {
         let held = self.holders.get_mut(authid)?;
         let place = held.iter().position(|candidate| candidate.hash.matches(ticket));
         let spent = place.and_then(|place| held.remove(place));
@@ -91,7 +93,7 @@ impl Tickets {
         }
         spent
             .filter(|ticket| ticket.expires_at > now && ticket.opens.realm == realm)
-            .map(|ticket| ticket.opens.role)
+            .map(|ticket| ticket.opens)
     }
 
     /// Takes back every ticket of this authid.
@@ -112,7 +114,7 @@ mod tests {
     use super::*;
 
     fn opens(realm: &str) -> Opens {
-        Opens { realm: realm.to_owned(), role: Role::Viewer }
+        Opens { realm: realm.to_owned(), role: Role::Viewer, login_ends_at: None }
     }
 
     fn issued() -> Tickets {
@@ -125,14 +127,14 @@ mod tests {
     #[test]
     fn a_ticket_opens_once() {
         let mut tickets = issued();
-        assert_eq!(tickets.spend(1, "maria", "acme", "secret"), Some(Role::Viewer));
+        assert_eq!(tickets.spend(1, "maria", "acme", "secret"), Some(opens("acme")));
         assert_eq!(tickets.spend(1, "maria", "acme", "secret"), None);
     }
 
     /// Every part of the claim must be right, and a ticket shown at a wrong door is burnt.
     #[test]
     fn a_ticket_opens_only_what_it_was_made_for_and_in_time() {
-        assert_eq!(issued().spend(999, "maria", "acme", "secret"), Some(Role::Viewer));
+        assert_eq!(issued().spend(999, "maria", "acme", "secret"), Some(opens("acme")));
         assert_eq!(issued().spend(1_000, "maria", "acme", "secret"), None);
         assert_eq!(issued().spend(1, "other", "acme", "secret"), None);
         assert_eq!(issued().spend(1, "maria", "acme", "guess"), None);
@@ -149,8 +151,8 @@ mod tests {
             tickets.issue(1, "greedy", opens("acme"), &format!("t{number}"), 1_000).unwrap();
         }
         assert_eq!(tickets.spend(2, "greedy", "acme", "t0"), None);
-        assert_eq!(tickets.spend(2, "greedy", "acme", "t1"), Some(Role::Viewer));
-        assert_eq!(tickets.spend(2, "maria", "acme", "secret"), Some(Role::Viewer));
+        assert_eq!(tickets.spend(2, "greedy", "acme", "t1"), Some(opens("acme")));
+        assert_eq!(tickets.spend(2, "maria", "acme", "secret"), Some(opens("acme")));
     }
 
     /// The whole memory is bounded, and room comes back by itself.

@@ -49,6 +49,7 @@ pub struct Uplink {
 struct Tenant {
     link: Link,
     teller: Teller,
+    stop: CancellationToken,
 }
 
 impl Uplink {
@@ -83,9 +84,18 @@ impl Uplink {
         if tenants.contains_key(tenant) {
             return;
         }
-        let link = self.spawn_tenant_link(tenant);
-        let teller = Teller::spawn(tenant.clone(), link.clone(), self.stop.clone());
-        tenants.insert(tenant.clone(), Tenant { link, teller });
+        let stop = self.stop.child_token();
+        let link = self.spawn_tenant_link(tenant, stop.clone());
+        let teller = Teller::spawn(tenant.clone(), link.clone(), stop.clone());
+        tenants.insert(tenant.clone(), Tenant { link, teller, stop });
+    }
+
+    /// Leaves the realm of a tenant that was deleted.
+    pub fn remove_tenant(&self, tenant: &TenantSlug) {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tenant) = tenants.remove(tenant) {
+            tenant.stop.cancel();
+        }
     }
 
     /// Whether the control realm, so that the router can ask us about clients, and all tenants' are joined.
@@ -206,7 +216,7 @@ impl Uplink {
             .spawn(self.stop.clone())
     }
 
-    fn spawn_tenant_link(self: &Arc<Self>, tenant: &TenantSlug) -> Link {
+    fn spawn_tenant_link(self: &Arc<Self>, tenant: &TenantSlug, stop: CancellationToken) -> Link {
         let (devices, containers) = (Arc::clone(&self.control), Arc::clone(&self.control));
         let (of_devices, of_containers) = (tenant.clone(), tenant.clone());
         let builder = Link::builder(format!("tenant {tenant}"), self.credentials(realm::of_tenant(tenant)));
@@ -267,7 +277,7 @@ impl Uplink {
                     async move { Ok(MigrationList { migrations }) }
                 }
             })
-            .spawn(self.stop.clone())
+            .spawn(stop)
     }
 
     /// The same ticket opens every platform realm; it is read anew for each attempt, since the router may have

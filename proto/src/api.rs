@@ -24,6 +24,7 @@ pub mod name;
 pub mod network;
 pub mod notice;
 pub mod operation;
+pub mod people;
 pub mod realm;
 pub mod reply;
 pub mod roles;

@@ -8,7 +8,10 @@ use std::pin::Pin;
 use ecep_proto::api::roles::Role;
 use warp::http::Method;
 
-use super::{Answer, accounts, audit, devices, request::Request, session, setup, tokens};
+use super::{
+    Answer, accounts, audit, devices, invitations, login, members, own_account, request::Request, session, setup,
+    tenants, tokens,
+};
 
 /// Who may call an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +34,18 @@ pub enum Access {
     },
 }
 
-
+/// Every member of a tenant, and its API tokens.
+const ALL: Access = Access::Tenant {
+    members: &[Role::Owner, Role::Operator, Role::Viewer],
+    tokens: &[Role::Operator, Role::Viewer, Role::Telemetry],
+};
+/// Every member of a tenant, and those of its API tokens that may ask.
+const READERS: Access = Access::Tenant {
+    members: &[Role::Owner, Role::Operator, Role::Viewer],
+    tokens: &[Role::Operator, Role::Viewer],
+};
+/// Every member of a tenant.
+const MEMBERS: Access = Access::Tenant { members: &[Role::Owner, Role::Operator, Role::Viewer], tokens: &[] };
 /// A tenant's owners.
 const OWNERS: Access = Access::Tenant { members: &[Role::Owner], tokens: &[] };
 
@@ -92,6 +106,10 @@ impl Endpoint {
         Self::new(Method::POST, path, access, summary, handler)
     }
 
+    const fn patch(path: &'static str, access: Access, summary: &'static str, handler: Handler) -> Self {
+        Self::new(Method::PATCH, path, access, summary, handler)
+    }
+
     const fn delete(path: &'static str, access: Access, summary: &'static str, handler: Handler) -> Self {
         Self::new(Method::DELETE, path, access, summary, handler)
     }
@@ -104,6 +122,11 @@ impl Endpoint {
     const fn answers(mut self, status: u16, reply: &'static str) -> Self {
         self.status = status;
         self.reply = Some(reply);
+        self
+    }
+
+    const fn by_pages(mut self) -> Self {
+        self.paged = true;
         self
     }
 
@@ -145,12 +168,12 @@ pub static ENDPOINTS: &[Endpoint] = &[
     .takes("SetupRequest")
     .with_status(201),
     Endpoint::post("/api/login", Access::Anyone, "Logs in; sets the session cookie.", |request| {
-        Box::pin(session::login(request))
+        Box::pin(login::login(request))
     })
     .takes("LoginRequest")
     .answers(200, "SessionView"),
     Endpoint::post("/api/logout", Access::Anyone, "Ends the login, also one that has ended.", |request| {
-        Box::pin(session::logout(request))
+        Box::pin(login::logout(request))
     }),
     Endpoint::get("/api/session", Access::Person, "Who is logged in.", |request| {
         Box::pin(session::session(request))
@@ -164,20 +187,118 @@ pub static ENDPOINTS: &[Endpoint] = &[
     )
     .takes("TicketRequest")
     .answers(200, "TicketReply"),
+    // One's own account.
+    Endpoint::post(
+        "/api/account/password",
+        Access::Person,
+        "Changes one's own password; ends all other logins and all WAMP sessions.",
+        |request| Box::pin(own_account::change_password(request)),
+    )
+    .takes("ChangePassword"),
+    Endpoint::get("/api/account/logins", Access::Person, "Where one is logged in.", |request| {
+        Box::pin(own_account::logins(request))
+    })
+    .answers(200, "LoginView[]"),
+    Endpoint::delete("/api/account/logins", Access::Person, "Ends all of one's other logins.", |request| {
+        Box::pin(own_account::end_other_logins(request))
+    }),
+    Endpoint::delete("/api/account/logins/{id}", Access::Person, "Ends one of one's logins.", |request| {
+        Box::pin(own_account::end_login(request))
+    }),
+    // Invitations, for whoever has one.
+    Endpoint::post("/api/invitations/show", Access::Anyone, "What an invitation offers.", |request| {
+        Box::pin(invitations::show(request))
+    })
+    .takes("ShowInvitation")
+    .answers(200, "InvitationOffer"),
+    Endpoint::post(
+        "/api/invitations/accept",
+        Access::Anyone,
+        "Accepts an invitation, by a login or by a password.",
+        |request| Box::pin(invitations::accept(request)),
+    )
+    .takes("AcceptInvitation")
+    .answers(200, "Membership"),
     // The installation.
+    Endpoint::get("/api/accounts", Access::Administrator, "All accounts.", |request| {
+        Box::pin(accounts::accounts(request))
+    })
+    .answers(200, "AccountPage")
+    .by_pages(),
     Endpoint::post("/api/accounts", Access::Administrator, "Makes an account.", |request| {
         Box::pin(accounts::make_account(request))
     })
     .takes("NewAccount")
     .with_status(201),
+    Endpoint::patch(
+        "/api/accounts/{id}",
+        Access::Administrator,
+        "Disables an account, which ends everything of it at once, or enables it.",
+        |request| Box::pin(accounts::change_account(request)),
+    )
+    .takes("ChangeAccount"),
+    Endpoint::get("/api/tenants", Access::Administrator, "All tenants.", |request| {
+        Box::pin(tenants::tenants(request))
+    })
+    .answers(200, "TenantPage")
+    .by_pages(),
     Endpoint::post(
         "/api/tenants",
         Access::Administrator,
         "Makes a tenant, which whoever makes it owns.",
-        |request| Box::pin(accounts::make_tenant(request)),
+        |request| Box::pin(tenants::make_tenant(request)),
     )
     .takes("NewTenant")
     .answers(201, "Membership"),
+    Endpoint::patch("/api/tenants/{slug}", Access::Administrator, "Renames a tenant.", |request| {
+        Box::pin(tenants::rename_tenant(request))
+    })
+    .takes("ChangeTenant"),
+    Endpoint::delete(
+        "/api/tenants/{slug}",
+        Access::Administrator,
+        "Deletes a tenant that has neither devices nor containers.",
+        |request| Box::pin(tenants::delete_tenant(request)),
+    )
+    .takes("DeleteTenant"),
+    // A tenant's people.
+    Endpoint::get("/api/tenants/{slug}", ALL, "The tenant, and the role of whoever asks.", |request| {
+        Box::pin(tenants::tenant(request))
+    })
+    .answers(200, "TenantView"),
+    Endpoint::get("/api/tenants/{slug}/members", READERS, "The tenant's members.", |request| {
+        Box::pin(members::members(request))
+    })
+    .answers(200, "MemberPage")
+    .by_pages(),
+    Endpoint::patch(
+        "/api/tenants/{slug}/members/{id}",
+        OWNERS,
+        "Changes a member's role; their WAMP sessions in the tenant end.",
+        |request| Box::pin(members::change_member(request)),
+    )
+    .takes("ChangeMember"),
+    Endpoint::delete("/api/tenants/{slug}/members/{id}", OWNERS, "Removes a member.", |request| {
+        Box::pin(members::remove_member(request))
+    }),
+    Endpoint::post("/api/tenants/{slug}/leave", MEMBERS, "Leaves the tenant.", |request| {
+        Box::pin(members::leave(request))
+    }),
+    Endpoint::get("/api/tenants/{slug}/invitations", OWNERS, "Invitations that wait.", |request| {
+        Box::pin(invitations::invitations(request))
+    })
+    .answers(200, "InvitationView[]"),
+    Endpoint::post(
+        "/api/tenants/{slug}/invitations",
+        OWNERS,
+        "Invites somebody; the answer holds the secret.",
+        |request| Box::pin(invitations::invite(request)),
+    )
+    .takes("NewInvitation")
+    .answers(201, "CreatedInvitation"),
+    Endpoint::delete("/api/tenants/{slug}/invitations/{id}", OWNERS, "Withdraws an invitation.", |request| {
+        Box::pin(invitations::withdraw(request))
+    }),
     // A tenant's tokens.
     Endpoint::get("/api/tenants/{slug}/join-tokens", OWNERS, "The tenant's join tokens.", |request| {
         Box::pin(tokens::join_tokens(request))
@@ -305,10 +426,7 @@ mod tests {
     #[test]
     fn paths_are_compared_segment_by_segment() {
         let found = |path: &str| parameters("/api/tenants/{slug}/join-tokens/{id}", path);
-        assert_eq!(
-            found("/api/tenants/acme/join-tokens/x"),
-            Some(vec!["acme".to_owned(), "x".to_owned()])
-        );
+        assert_eq!(found("/api/tenants/acme/join-tokens/x"), Some(vec!["acme".to_owned(), "x".to_owned()]));
         for other in [
             "/api/tenants/acme/join-tokens",
             "/api/tenants/acme/join-tokens/",

@@ -1,18 +1,25 @@
 //! Who is asking, and whether it is really them and not another site in their browser.
 
 use ecep_proto::api::{
+    audit::{Actor, ActorKind, Via, ViaKind},
     http::CSRF_HEADER,
     name::TenantSlug,
     roles::Role,
 };
 use warp::http::{Method, header};
 
-use super::{Refusal, cookie, endpoints::Access, record::Asker, request::Request};
-use crate::{clock::unix_ms, secret::SecretHash, store::Account};
+use super::{Refusal, cookie::Cookie, endpoints::Access, record::Asker, request::Request};
+use crate::{
+    clock::unix_ms,
+    secret::SecretHash,
+    store::{Account, ApiToken},
+};
 
 /// Somebody who is logged in.
 pub(super) struct LoggedIn {
     pub(super) account: Account,
+    /// The hash of the session cookie.
+    pub(super) cookie: SecretHash,
     pub(super) expires_at: u64,
 }
 
@@ -20,7 +27,8 @@ pub(super) struct LoggedIn {
 #[derive(Default)]
 pub(super) struct Caller {
     person: Option<LoggedIn>,
-    tenant: Option<TenantSlug>,
+    /// The tenant of the path, and the role there.
+    tenant: Option<(TenantSlug, Role)>,
 }
 
 impl Request {
@@ -31,7 +39,7 @@ impl Request {
 
     /// The hash of the session cookie, if one was sent.
     pub(super) fn cookie(&self) -> Option<SecretHash> {
-        cookie::find(&self.headers, self.secure()).map(SecretHash::of)
+        Cookie::Session.find(&self.headers, self.secure()).map(SecretHash::of)
     }
 
     /// Refuses changes that another site may have sent by this browser. Such a site can neither set our header nor
@@ -81,6 +89,7 @@ impl Request {
                 self.check_same_site()?;
                 Caller::default()
             }
+            _ if self.headers.contains_key(header::AUTHORIZATION) => self.judge_token(access)?,
             Access::Person => Caller { person: Some(self.logged_in()?), tenant: None },
             Access::Administrator => {
                 let person = self.logged_in()?;
@@ -91,61 +100,131 @@ impl Request {
             }
             Access::Tenant { members, tokens: _ } => {
                 let person = self.logged_in()?;
-                let tenant = self.tenant_of(&person.account, members)?;
-                Caller { person: Some(person), tenant: Some(tenant) }
+                let tenant = self.tenant_of_path().ok_or_else(no_tenant)?;
+                let role = self.app.control.store.role_in(&person.account.id, &tenant)?;
+                let role = role.ok_or_else(no_tenant)?;
+                check_role(role, members)?;
+                Caller { person: Some(person), tenant: Some((tenant, role)) }
             }
         };
         Ok(())
     }
 
-    /// Who is logged in; checks changes for their origin too.
-    fn logged_in(&self) -> Result<LoggedIn, Refusal> {
-        self.check_same_site()?;
-        let cookie = self.cookie().ok_or_else(Refusal::unauthenticated)?;
-        let store = &self.app.control.store;
-        let session = store.session(cookie)?.filter(|session| session.expires_at > unix_ms());
-        let session = session.ok_or_else(Refusal::unauthenticated)?;
-        let account = store.account(&session.account)?.ok_or_else(Refusal::unauthenticated)?;
-        Ok(LoggedIn { account, expires_at: session.expires_at })
+    /// Judges an API token. Cookies are ignored beside one, and since no browser sends one by itself, other sites need not
+    /// be guarded against.
+    fn judge_token(&self, access: Access) -> Result<Caller, Refusal> {
+        let now = unix_ms();
+        let token = self.token(now)?.ok_or_else(Refusal::bad_token)?;
+        let Access::Tenant { tokens, .. } = access else {
+            return Err(not_for_tokens());
+        };
+        self.app.control.store.note_token_use(&token, now, &self.peer.to_string())?;
+        if self.tenant_of_path().as_ref() != Some(&token.tenant) {
+            return Err(no_tenant());
+        }
+        if tokens.is_empty() {
+            return Err(not_for_tokens());
+        }
+        check_role(token.role, tokens)?;
+        Ok(Caller { person: None, tenant: Some((token.tenant, token.role)) })
     }
 
-    /// The tenant of the path, in which this account must have one of these roles.
-    fn tenant_of(&self, account: &Account, roles: &[Role]) -> Result<TenantSlug, Refusal> {
-        let none = || Refusal::not_found("You belong to no such tenant. Check the slug, or ask its owner.");
-        let slug = self.parameters.first().map_or("", String::as_str);
-        let tenant: TenantSlug = slug.parse().map_err(|_| none())?;
-        let role = self.app.control.store.role_in(&account.id, &tenant)?.ok_or_else(none)?;
-        if !roles.contains(&role) {
-            return Err(Refusal::forbidden(format!(
-                "Only an owner of {tenant} may do this; your role there is {}. Ask an owner.",
-                role.as_str()
-            )));
-        }
-        Ok(tenant)
+    /// The API token that the request carries as `Authorization: Bearer <id>.<secret>`, if it is a good one.
+    fn token(&self, now: u64) -> Result<Option<ApiToken>, Refusal> {
+        let store = &self.app.control.store;
+        let (scheme, value) = self
+            .text_header(&header::AUTHORIZATION)
+            .and_then(|text| text.split_once(' '))
+            .unwrap_or_default();
+        let Some((id, secret)) =
+            value.trim().split_once('.').filter(|_| scheme.eq_ignore_ascii_case("bearer"))
+        else {
+            return Ok(None);
+        };
+        let token = store.api_token(id)?;
+        Ok(token.filter(|token| token.secret.matches(secret) && token.expires_at > now))
+    }
+
+    /// Who is logged in; checks changes for their origin too.
+    ///
+    /// # Errors
+    /// 401 or 403.
+    pub(super) fn logged_in(&self) -> Result<LoggedIn, Refusal> {
+        self.check_same_site()?;
+        let cookie = self.cookie().ok_or_else(Refusal::unauthenticated)?;
+        let (store, now) = (&self.app.control.store, unix_ms());
+        let session = store.session(cookie)?.filter(|session| session.expires_at > now);
+        let session = session.ok_or_else(Refusal::unauthenticated)?;
+        let account = store.account(&session.account)?.filter(|account| !account.disabled);
+        let account = account.ok_or_else(Refusal::unauthenticated)?;
+        store.note_session_use(cookie, &session, now)?;
+        Ok(LoggedIn { account, cookie, expires_at: session.expires_at })
+    }
+
+    fn tenant_of_path(&self) -> Option<TenantSlug> {
+        self.parameters.first()?.parse().ok()
     }
 
     /// Who asks, for the audit: also somebody who may not do what they ask for.
-    pub(super) fn asker(&self) -> Asker {
-        let (Ok(person), Some(cookie)) = (self.logged_in(), self.cookie()) else { return Asker::nobody() };
+    pub(super) fn asker(&self, access: Access) -> Asker {
         let store = &self.app.control.store;
-        let tenant = self.parameters.first().and_then(|slug| slug.parse().ok());
-        let tenant = tenant.filter(|slug| store.role_in(&person.account.id, slug).is_ok_and(|role| role.is_some()));
-        Asker { tenant, ..Asker::logged_in(&person.account.id, cookie) }
+        // What administrators do to a tenant concerns the installation.
+        let tenant = self.tenant_of_path().filter(|_| matches!(access, Access::Tenant { .. }));
+        if self.headers.contains_key(header::AUTHORIZATION) {
+            let Ok(Some(token)) = self.token(unix_ms()) else { return Asker::nobody() };
+            return Asker {
+                actor: Actor { authid: token.id.clone(), kind: ActorKind::Token },
+                via: Some(Via { kind: ViaKind::Token, id: token.id }),
+                tenant: tenant.filter(|tenant| *tenant == token.tenant),
+            };
+        }
+        let Ok(person) = self.logged_in() else { return Asker::nobody() };
+        let is_member = |tenant: &TenantSlug| store.role_in(&person.account.id, tenant).is_ok_and(|role| role.is_some());
+        let tenant = tenant.filter(is_member);
+        Asker { tenant, ..Asker::logged_in(&person.account.id, person.cookie) }
     }
 
     /// Who is logged in.
     ///
     /// # Errors
-    /// 401 if the endpoint is not for people.
+    /// 401 if the endpoint is not for people, or an API token asks.
     pub(super) fn person(&self) -> Result<&LoggedIn, Refusal> {
         self.caller.person.as_ref().ok_or_else(Refusal::unauthenticated)
     }
 
-    /// The tenant of the path, whose member or token it is.
+    /// The tenant of the path, whose member or API token asks.
     ///
     /// # Errors
     /// 401 if the endpoint is no tenant's.
     pub(super) fn tenant(&self) -> Result<&TenantSlug, Refusal> {
-        self.caller.tenant.as_ref().ok_or_else(Refusal::unauthenticated)
+        self.caller.tenant.as_ref().map(|(tenant, _)| tenant).ok_or_else(Refusal::unauthenticated)
     }
+
+    /// The role there.
+    ///
+    /// # Errors
+    /// 401 if the endpoint is no tenant's.
+    pub(super) fn role(&self) -> Result<Role, Refusal> {
+        self.caller.tenant.as_ref().map(|(_, role)| *role).ok_or_else(Refusal::unauthenticated)
+    }
+}
+
+fn check_role(role: Role, allowed: &[Role]) -> Result<(), Refusal> {
+    if allowed.contains(&role) {
+        return Ok(());
+    }
+    let allowed: Vec<&str> = allowed.iter().map(|role| role.as_str()).collect();
+    Err(Refusal::forbidden(format!(
+        "This needs the role {} in the tenant, and yours is {}. Ask an owner.",
+        allowed.join(" or "),
+        role.as_str()
+    )))
+}
+
+fn no_tenant() -> Refusal {
+    Refusal::not_found("You belong to no such tenant. Check the slug, or ask its owner.")
+}
+
+fn not_for_tokens() -> Refusal {
+    Refusal::forbidden("An API token cannot do this. A person has to, who is logged in.")
 }

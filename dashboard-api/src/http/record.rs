@@ -18,10 +18,11 @@ use warp::{
 };
 
 use super::{endpoints::Endpoint, request::Request};
-use crate::{clock::unix_ms, secret::SecretHash, store::audit::Draft};
-
-/// Characters of a cookie's hash that tell a login from others.
-const LOGIN_ID: usize = 12;
+use crate::{
+    clock::unix_ms,
+    secret::SecretHash,
+    store::{Store, audit::Draft},
+};
 
 /// Who asks, as far as it is known.
 #[derive(Debug, Clone)]
@@ -44,7 +45,7 @@ impl Asker {
 
     /// The person of an account, by the login with this cookie.
     pub(super) fn logged_in(account: &str, cookie: SecretHash) -> Self {
-        let id = cookie.to_key().chars().take(LOGIN_ID).collect();
+        let id = Store::login_id(cookie);
         Self { via: Some(Via { kind: ViaKind::Login, id }), ..Self::person(account) }
     }
 }
@@ -83,7 +84,7 @@ impl Record {
 pub(super) async fn recorded(mut request: Request, endpoint: &Endpoint) -> Response {
     let (app, record, peer) = (Arc::clone(&request.app), Arc::clone(&request.record), request.peer);
     // Before the handler: a logout ends the login that it is recorded for.
-    let asker = request.asker();
+    let asker = request.asker(endpoint.access);
     let of_path = endpoint.path.ends_with('}').then(|| cut(request.id()));
     let answer = match request.judge(endpoint.access) {
         Ok(()) => (endpoint.handler)(request).await,

@@ -37,6 +37,17 @@ impl Refusal {
         )
     }
 
+    /// The API token is not good.
+    pub fn bad_token() -> Self {
+        let mut refusal = Self::new(
+            StatusCode::UNAUTHORIZED,
+            ErrorKind::Forbidden,
+            "The API token is not good: it was revoked, has expired, or is not of the form `Bearer <id>.<secret>`. An owner of the tenant can make a new one.",
+        );
+        refusal.header = Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+        refusal
+    }
+
     /// Logged in, but not allowed.
     pub fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, ErrorKind::Forbidden, detail)

@@ -3,7 +3,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -17,13 +17,26 @@ use warp::{
     path::FullPath,
 };
 
-use super::{App, Refusal, guard::Caller, record::Record};
-use crate::listener::Peer;
+use super::{App, Refusal, forwarded::client_address, guard::Caller, record::Record};
+use crate::{listener::Peer, naming::invalid};
 
 /// Longest body in bytes; the longest we know, an enrolment with its facts, has a few thousand.
 pub const MAX_BODY: usize = 64 * 1024;
 /// A body must have arrived within this time.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
+
+/// Rows of a page, if no limit is given.
+const DEFAULT_LIMIT: usize = 100;
+/// Most rows of a page.
+const MAX_LIMIT: usize = 500;
+
+/// Which page of a list.
+pub(super) struct Page {
+    /// It begins behind the row of this id; empty for the first.
+    pub(super) after: String,
+    /// It has at most so many rows.
+    pub(super) limit: usize,
+}
 
 type Body = Pin<Box<dyn Stream<Item = Result<Vec<u8>, warp::Error>> + Send>>;
 
@@ -37,11 +50,13 @@ pub(super) struct Request {
     pub(super) parameters: Vec<String>,
     /// Who asks, once judged.
     pub(super) caller: Caller,
+    /// Who asks, as far as a trusted proxy tells.
     pub(super) peer: IpAddr,
     /// What the audit is told of it.
     pub(super) record: Arc<Record>,
     query: String,
-    body: Body,
+    /// Never locked: it makes the request one that handlers may lend across an await.
+    body: Mutex<Body>,
 }
 
 /// Extracts the request.
@@ -53,6 +68,11 @@ pub(super) fn request(app: Arc<App>) -> BoxedFilter<(Request,)> {
         .and(warp::ext::optional::<Peer>())
         .and(warp::body::stream())
         .map(move |method, headers, path: FullPath, query, peer: Option<Peer>, body| Request {
+            peer: client_address(
+                peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(address)| address),
+                &headers,
+                &app.control.config.trusted_proxy,
+            ),
             app: Arc::clone(&app),
             method,
             headers,
@@ -61,8 +81,7 @@ pub(super) fn request(app: Arc<App>) -> BoxedFilter<(Request,)> {
             caller: Caller::default(),
             query,
             record: Arc::default(),
-            peer: peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(address)| address),
-            body: boxed(body),
+            body: Mutex::new(boxed(body)),
         })
         .boxed()
 }
@@ -119,7 +138,8 @@ impl Request {
             return Err(too_long());
         }
         let mut bytes = Vec::with_capacity(announced.unwrap_or(0));
-        while let Some(chunk) = self.body.next().await {
+        let body = self.body.get_mut().unwrap_or_else(PoisonError::into_inner);
+        while let Some(chunk) = body.next().await {
             let chunk = chunk.map_err(|error| {
                 Refusal::new(
                     StatusCode::BAD_REQUEST,
@@ -133,6 +153,27 @@ impl Request {
             bytes.extend_from_slice(&chunk);
         }
         Ok(bytes)
+    }
+
+    /// Which page of a list is wanted: `limit` and `after` of the query. Ids and slugs need no escaping there.
+    ///
+    /// # Errors
+    /// 400 for a limit out of range.
+    pub(super) fn page(&self) -> Result<Page, Refusal> {
+        let mut page = Page { after: String::new(), limit: DEFAULT_LIMIT };
+        for (name, value) in self.query.split('&').filter_map(|pair| pair.split_once('=')) {
+            match name {
+                "after" => value.clone_into(&mut page.after),
+                "limit" => {
+                    let limit = value.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+                    page.limit = limit.ok_or_else(|| {
+                        invalid(format!("The limit must be 1 to {MAX_LIMIT}, not {value}."))
+                    })?;
+                }
+                _ => {}
+            }
+        }
+        Ok(page)
     }
 
     /// The pairs of the query, unescaped.

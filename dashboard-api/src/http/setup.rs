@@ -9,7 +9,9 @@ use warp::{http::StatusCode, reply::Reply};
 use super::{Answer, Refusal, record::Asker, request::Request};
 use crate::{
     clock::unix_ms,
-    naming::{check_email, check_password, check_title, id_from},
+    naming::{check_email, check_title, id_from},
+    password::Who,
+    password_rules::check_password,
     store::{Account, Tenant},
 };
 
@@ -34,24 +36,26 @@ pub(super) async fn first_account(mut request: Request) -> Answer {
             "The first account exists already. Log in with it.",
         ));
     }
-    control.limits.check_address(request.peer).map_err(Refusal::too_often)?;
+    control.limits.check_address(control.clock.now(), request.peer).map_err(Refusal::too_often)?;
     if !app.setup.matches(&wanted.code) {
         return Err(Refusal::forbidden(
             "This is not the setup code. It is in the file setup-code of the control plane's data folder; the log names the path.",
         ));
     }
     let email = check_email(&wanted.email)?;
-    check_password(&wanted.password)?;
+    check_password(&wanted.password, &email)?;
     let name = check_title("The tenant's name", &wanted.tenant_name)?;
-    let password_hash = control.passwords.hash(wanted.password).await.map_err(ApiError::from)?;
+    let password_hash =
+        control.passwords.hash(Who::Stranger, wanted.password).await.map_err(ApiError::from)?;
     let account = Account {
         id: id_from(email.split('@').next().unwrap_or_default(), "account", ACCOUNT_SUFFIX),
         email,
         password_hash,
         admin: true,
         created_at: unix_ms(),
+        disabled: false,
     };
-    let tenant = Tenant { slug: wanted.tenant, name, created_at: unix_ms() };
+    let tenant = Tenant { slug: wanted.tenant, name, created_at: unix_ms(), deleted_at: None };
     control.store.add_first_account(&account, &tenant).await?;
     app.setup.spend();
     request.record.is(Asker::person(&account.id));

@@ -2,7 +2,6 @@
 
 use ecep_proto::api::{
     http::{CreatedToken, NewApiToken, NewJoinToken, TokenView},
-    realm,
     roles::Role,
 };
 use warp::{http::StatusCode, reply::Reply};
@@ -15,8 +14,8 @@ use crate::{
     store::{ApiToken, JoinToken},
 };
 
-/// Shortest life of a token in seconds.
-const MIN_SECONDS: u64 = 60;
+/// Shortest life of a token or an invitation in seconds.
+pub(super) const MIN_SECONDS: u64 = 60;
 /// Longest life of a join token in seconds: 30 days.
 const MAX_JOIN_SECONDS: u64 = 30 * 24 * 60 * 60;
 /// Longest life of an API token in seconds: 400 days, a year and some time to renew it.
@@ -24,7 +23,7 @@ const MAX_API_SECONDS: u64 = 400 * 24 * 60 * 60;
 /// Most uses of a join token.
 const MAX_USES: u32 = 1_000;
 /// Random characters at the end of a token's id.
-const TOKEN_SUFFIX: usize = 8;
+pub(super) const TOKEN_SUFFIX: usize = 8;
 
 /// Lists the join tokens.
 pub(super) async fn join_tokens(request: Request) -> Answer {
@@ -88,6 +87,8 @@ pub(super) async fn make_api_token(mut request: Request) -> Answer {
         role: wanted.role,
         secret: SecretHash::of(&secret),
         expires_at: ends(wanted.valid_seconds),
+        made_by: Some(request.person()?.account.id.clone()),
+        last_used: None,
     };
     request.app.control.store.add_api_token(&token).await?;
     tracing::info!(token = %token.id, tenant = %token.tenant, role = token.role.as_str(), "API token made");
@@ -101,7 +102,7 @@ pub(super) async fn delete_api_token(request: Request) -> Answer {
     if was_there {
         let reason =
             "This API token was deleted. An owner of the tenant can make a new one on the dashboard.";
-        request.app.uplink.end_sessions(id.to_owned(), Some(realm::of_tenant(tenant)), reason);
+        request.app.end_in_tenant(id, tenant, reason);
     }
     deleted(was_there, id)
 }
@@ -125,7 +126,8 @@ fn check_life(seconds: u64, most: u64) -> Result<(), Refusal> {
     Err(invalid(format!("The token may be valid for {MIN_SECONDS} to {most} seconds, not {seconds}.")).into())
 }
 
-fn ends(valid_seconds: u64) -> u64 {
+/// When what begins now and is valid for so long ends.
+pub(super) fn ends(valid_seconds: u64) -> u64 {
     unix_ms().saturating_add(valid_seconds.saturating_mul(1_000))
 }
 
@@ -136,6 +138,8 @@ fn view_of_join(token: JoinToken) -> TokenView {
         role: Role::Device,
         uses_left: Some(token.uses_left),
         expires_at: token.expires_at,
+        made_by: None,
+        last_used: None,
     }
 }
 
@@ -146,5 +150,7 @@ fn view_of_api(token: ApiToken) -> TokenView {
         role: token.role,
         uses_left: None,
         expires_at: token.expires_at,
+        made_by: token.made_by,
+        last_used: token.last_used,
     }
 }

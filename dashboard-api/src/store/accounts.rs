@@ -4,6 +4,7 @@ use ecep_proto::api::{name::TenantSlug, roles::Role};
 use sled::Transactional;
 
 use super::{Account, Store, StoreError, Tenant};
+use crate::secret::SecretHash;
 
 impl Store {
     /// Whether nobody can log in yet.
@@ -20,6 +21,21 @@ impl Store {
         account: &Account,
         memberships: &[(TenantSlug, Role)],
     ) -> Result<(), StoreError> {
+        {
+            let _alone = self.alone();
+            for (tenant, _) in memberships {
+                self.check_room_for_member(tenant)?;
+            }
+            self.add_account_alone(account, memberships)?;
+        }
+        self.flush().await
+    }
+
+    fn add_account_alone(
+        &self,
+        account: &Account,
+        memberships: &[(TenantSlug, Role)],
+    ) -> Result<(), StoreError> {
         let trees =
             (&self.accounts.tree, &self.account_of_email.tree, &self.memberships.tree, &self.tenants.tree);
         trees.transaction(|(accounts, emails, members, tenants)| {
@@ -28,7 +44,12 @@ impl Store {
             })?;
             self.accounts.within(accounts).add(&account.id, account, || "The id is taken.".to_owned())?;
             for (tenant, role) in memberships {
-                if self.tenants.within(tenants).get(tenant.as_str())?.is_none() {
+                if self
+                    .tenants
+                    .within(tenants)
+                    .get(tenant.as_str())?
+                    .is_none_or(|tenant| tenant.deleted_at.is_some())
+                {
                     return Err(super::table::abort(StoreError::Conflict(format!(
                         "There is no tenant {tenant}; make it first."
                     ))));
@@ -37,7 +58,7 @@ impl Store {
             }
             Ok(())
         })?;
-        self.flush().await
+        Ok(())
     }
 
     /// Adds the very first account with the first tenant, which it owns.
@@ -83,6 +104,63 @@ impl Store {
         }
     }
 
+    /// At most `limit` accounts behind the id `after`, by id; and whether there are more.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn accounts(&self, after: &str, limit: usize) -> Result<(Vec<Account>, bool), StoreError> {
+        let (rows, more) = self.accounts.page(after, limit)?;
+        Ok((rows.into_iter().map(|(_, account)| account).collect(), more))
+    }
+
+    /// Lets an account in again, or keeps it out and ends its logins; whether there is one.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn set_disabled(&self, id: &str, disabled: bool) -> Result<bool, StoreError> {
+        let there = {
+            let _alone = self.alone();
+            let changed = self.accounts.change(id, |account| account.disabled = disabled)?;
+            if disabled {
+                self.forget_sessions(id, None)?;
+            }
+            changed.is_some()
+        };
+        self.flush().await?;
+        Ok(there)
+    }
+
+    /// Replaces the password of an account that is still as it was judged, and ends all its logins but one. Whether it
+    /// was.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn set_password(
+        &self,
+        judged: &Account,
+        password_hash: &str,
+        keep: Option<SecretHash>,
+    ) -> Result<bool, StoreError> {
+        let done = {
+            let _alone = self.alone();
+            let is_same = self.is_as_judged(judged)?;
+            if is_same {
+                self.accounts
+                    .change(&judged.id, |account| password_hash.clone_into(&mut account.password_hash))?;
+                self.forget_sessions(&judged.id, keep)?;
+            }
+            is_same
+        };
+        self.flush().await?;
+        Ok(done)
+    }
+
+    /// Whether an account may still come in by the password that was found right.
+    pub(super) fn is_as_judged(&self, judged: &Account) -> Result<bool, StoreError> {
+        let now = self.accounts.get(&judged.id)?;
+        Ok(now.is_some_and(|now| now.password_hash == judged.password_hash && !now.disabled))
+    }
+
     /// The account's role in this tenant.
     ///
     /// # Errors
@@ -99,7 +177,8 @@ impl Store {
         let prefix = format!("{account}/");
         let mut found = Vec::new();
         for (key, role) in self.memberships.rows_under(&prefix)? {
-            if let Some(tenant) = self.tenants.get(&key[prefix.len()..])? {
+            let tenant = self.tenants.get(&key[prefix.len()..])?;
+            if let Some(tenant) = tenant.filter(|tenant| tenant.deleted_at.is_none()) {
                 found.push((tenant, role));
             }
         }

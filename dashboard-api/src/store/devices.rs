@@ -32,7 +32,15 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn enrol(&self, now: u64, token: &str, device: &Device) -> Result<Enrolment, StoreError> {
+        let outcome = self.enrol_alone(now, token, device)?;
+        self.flush().await?;
+        Ok(outcome)
+    }
+
+    fn enrol_alone(&self, now: u64, token: &str, device: &Device) -> Result<Enrolment, StoreError> {
         let trees = (&self.join_tokens.tree, &self.devices.tree, &self.device_of_key.tree);
+        // A tenant that is being deleted counts its devices.
+        let _alone = self.alone();
         let outcome = trees.transaction(|(tokens, devices, keys)| {
             let (tokens, devices, keys) = (
                 self.join_tokens.within(tokens),
@@ -64,7 +72,6 @@ impl Store {
             keys.put(&device.public_key, &device.id.to_string())?;
             Ok(Enrolment::Added(device.clone()))
         })?;
-        self.flush().await?;
         Ok(outcome)
     }
 

@@ -3,6 +3,7 @@
 use ecep_proto::api::{
     device::DeviceFacts,
     fleet::TenantContainer,
+    http::TokenUse,
     name::{DeviceId, TenantSlug},
     roles::Role,
 };
@@ -23,15 +24,30 @@ pub struct Account {
     pub admin: bool,
     /// When it was made.
     pub created_at: u64,
+    /// Cannot log in.
+    #[serde(default)]
+    pub disabled: bool,
 }
 
-/// A login; its key is the hash of its cookie.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A login; its key is the hash of its cookie. What came later is empty in old ones.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     /// Whose.
     pub account: String,
     /// When it ends.
     pub expires_at: u64,
+    /// When it began.
+    #[serde(default)]
+    pub opened_at: u64,
+    /// From which address.
+    #[serde(default)]
+    pub address: String,
+    /// What the browser called itself.
+    #[serde(default)]
+    pub user_agent: String,
+    /// When it was last used, to the minute.
+    #[serde(default)]
+    pub last_seen: u64,
 }
 
 /// An isolated world.
@@ -43,6 +59,28 @@ pub struct Tenant {
     pub name: String,
     /// When it was made.
     pub created_at: u64,
+    /// When it was deleted. The row stays, so that no later tenant gets the slug and finds what is still marked with it.
+    #[serde(default)]
+    pub deleted_at: Option<u64>,
+}
+
+/// Lets somebody become a member of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invitation {
+    /// Its id, the first part of the secret.
+    pub id: String,
+    /// Where to.
+    pub tenant: TenantSlug,
+    /// Who is invited, in lower case.
+    pub email: String,
+    /// The role they will have.
+    pub role: Role,
+    /// The account that made it.
+    pub made_by: String,
+    /// Of the whole secret.
+    pub secret: SecretHash,
+    /// When it ends.
+    pub expires_at: u64,
 }
 
 /// An enrolled device.
@@ -94,6 +132,12 @@ pub struct ApiToken {
     pub secret: SecretHash,
     /// When it ends.
     pub expires_at: u64,
+    /// The account that made it.
+    #[serde(default)]
+    pub made_by: Option<String>,
+    /// When and from where it was last used.
+    #[serde(default)]
+    pub last_used: Option<TokenUse>,
 }
 
 /// What a device last told, kept so that a restart of the control plane forgets no container.

@@ -1,6 +1,6 @@
 //! A typed table: a sled tree whose keys are text and whose values are JSON.
 
-use std::{marker::PhantomData, str};
+use std::{marker::PhantomData, ops::Bound, str};
 
 use serde::{Serialize, de::DeserializeOwned};
 use sled::transaction::{
@@ -47,12 +47,33 @@ impl<T: Serialize + DeserializeOwned> Table<T> {
 
     /// All rows, by key.
     pub(super) fn rows(&self) -> Result<Vec<(String, T)>, StoreError> {
-        self.collect(self.tree.iter())
+        self.decoded(self.tree.iter())
+    }
+
+    /// At most `limit` rows behind the key `after`, by key; and whether there are more.
+    pub(super) fn page(&self, after: &str, limit: usize) -> Result<(Vec<(String, T)>, bool), StoreError> {
+        let behind = (Bound::Excluded(after.as_bytes()), Bound::Unbounded);
+        let mut rows = self.decoded(self.tree.range::<&[u8], _>(behind).take(limit.saturating_add(1)))?;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        Ok((rows, more))
+    }
+
+    /// Changes the row of this key in one step, if there is one; gives the changed one.
+    pub(super) fn change(&self, key: &str, change: impl Fn(&mut T)) -> Result<Option<T>, StoreError> {
+        let changed = self.tree.transaction(|tree| {
+            let within = self.within(tree);
+            let Some(mut row) = within.get(key)? else { return Ok(None) };
+            change(&mut row);
+            within.put(key, &row)?;
+            Ok(Some(row))
+        })?;
+        Ok(changed)
     }
 
     /// The rows whose keys begin so, by key.
     pub(super) fn rows_under(&self, prefix: &str) -> Result<Vec<(String, T)>, StoreError> {
-        self.collect(self.tree.scan_prefix(prefix))
+        self.decoded(self.tree.scan_prefix(prefix))
     }
 
     /// Deletes the rows that are not to be kept.
@@ -65,7 +86,10 @@ impl<T: Serialize + DeserializeOwned> Table<T> {
         Ok(())
     }
 
-    fn collect(&self, rows: sled::Iter) -> Result<Vec<(String, T)>, StoreError> {
+    fn decoded(
+        &self,
+        rows: impl Iterator<Item = sled::Result<(sled::IVec, sled::IVec)>>,
+    ) -> Result<Vec<(String, T)>, StoreError> {
         rows.map(|row| {
             let (key, bytes) = row?;
             let decoded = self.decode(&key, &bytes)?;

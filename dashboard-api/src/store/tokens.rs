@@ -1,8 +1,8 @@
 //! Join tokens and API tokens. Each tenant has a bounded number of each.
 
-use ecep_proto::api::name::TenantSlug;
+use ecep_proto::api::{http::TokenUse, name::TenantSlug};
 
-use super::{ApiToken, JoinToken, Store, StoreError};
+use super::{ApiToken, JoinToken, Store, StoreError, sessions::to_the_minute};
 
 /// Tokens of each kind that a tenant may have, ended ones included until they are swept.
 /// Policy: one more is refused; delete some first.
@@ -14,8 +14,12 @@ impl Store {
     /// # Errors
     /// `Limit` if the tenant has too many; else see [`StoreError`].
     pub async fn add_join_token(&self, token: &JoinToken) -> Result<(), StoreError> {
-        check_room(self.join_tokens(&token.tenant)?.len(), "join")?;
-        self.join_tokens.put(&token.id, token)?;
+        {
+            let _alone = self.alone();
+            self.check_tenant(&token.tenant)?;
+            check_room(self.join_tokens(&token.tenant)?.len(), "join")?;
+            self.join_tokens.put(&token.id, token)?;
+        }
         self.flush().await
     }
 
@@ -24,8 +28,12 @@ impl Store {
     /// # Errors
     /// `Limit` if the tenant has too many; else see [`StoreError`].
     pub async fn add_api_token(&self, token: &ApiToken) -> Result<(), StoreError> {
-        check_room(self.api_tokens(&token.tenant)?.len(), "API")?;
-        self.api_tokens.put(&token.id, token)?;
+        {
+            let _alone = self.alone();
+            self.check_tenant(&token.tenant)?;
+            check_room(self.api_tokens(&token.tenant)?.len(), "API")?;
+            self.api_tokens.put(&token.id, token)?;
+        }
         self.flush().await
     }
 
@@ -61,6 +69,21 @@ impl Store {
     /// See [`StoreError`].
     pub fn api_token(&self, id: &str) -> Result<Option<ApiToken>, StoreError> {
         self.api_tokens.get(id)
+    }
+
+    /// Notes a use of an API token, to the minute: one row a minute is written, however often it is used. Not awaited to
+    /// disk.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn note_token_use(&self, token: &ApiToken, now: u64, address: &str) -> Result<(), StoreError> {
+        let at = to_the_minute(now);
+        if token.last_used.as_ref().is_none_or(|last| last.at != at) {
+            self.api_tokens.change(&token.id, |token| {
+                token.last_used = Some(TokenUse { at, address: address.to_owned() });
+            })?;
+        }
+        Ok(())
     }
 
     /// Deletes the tenant's join token of this id; whether there was one.

@@ -7,8 +7,13 @@ mod support;
 
 mod accounts;
 mod devices;
+mod endpoints;
+mod invitations;
 mod login;
+mod members;
+mod own_account;
 mod pages;
 mod protocol;
 mod setup;
+mod tenants;
 mod tokens;

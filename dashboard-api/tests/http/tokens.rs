@@ -1,8 +1,9 @@
 //! Join tokens and API tokens.
 
+use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{Server, now};
+use crate::support::{Server, answer, bearer, client, now};
 
 /// A secret is shown once, and never again in a list or on the disk.
 #[tokio::test]
@@ -91,4 +92,34 @@ async fn the_number_of_tokens_is_bounded() {
     }
     let body = json!({ "uses": 1, "valid_seconds": 600 });
     assert!(maria.post("/api/tenants/acme/join-tokens", body).await.problem(429).contains("Delete some"));
+}
+
+/// A program reads over HTTP with its token, needs no header against other sites, and its cookie is nothing beside it.
+#[tokio::test]
+async fn an_api_token_reads_over_http_until_it_is_revoked() {
+    let server = Server::start().await;
+    let maria = server.set_up().await;
+    let (id, token) = maria.api_token("acme", "viewer").await;
+    let unused = maria.get("/api/tenants/acme/api-tokens").await.json();
+    assert!(unused[0]["last_used"].is_null() && unused[0]["made_by"].as_str().unwrap().starts_with("maria-"));
+    let get = async |path: &str| bearer(&server, Method::GET, path, &token).await;
+    assert_eq!(get("/api/tenants/acme").await.json()["role"], "viewer");
+    let members = get("/api/tenants/acme/members").await.json();
+    assert!(members["members"][0]["email"].is_null(), "{members}");
+    let used = &maria.get("/api/tenants/acme/api-tokens").await.json()[0]["last_used"];
+    assert_eq!(used["address"], "127.0.0.1");
+    assert_eq!(used["at"].as_u64().unwrap() % 60_000, 0);
+
+    let with_cookie = client()
+        .get(format!("{}/api/tenants/acme/join-tokens", server.base))
+        .header("authorization", format!("Bearer {token}"))
+        .header("cookie", maria.cookie.as_ref().unwrap());
+    answer(with_cookie).await.problem(403);
+    for bad in ["", "x", &format!("{id}.guess"), &id] {
+        let refused = bearer(&server, Method::GET, "/api/tenants/acme", bad).await;
+        refused.problem(401);
+        assert_eq!(refused.header("www-authenticate"), "Bearer");
+    }
+    maria.delete(&format!("/api/tenants/acme/api-tokens/{id}")).await;
+    get("/api/tenants/acme").await.problem(401);
 }

@@ -113,6 +113,8 @@ async fn an_expired_api_token_ends_its_sessions() {
         role: Role::Viewer,
         secret: SecretHash::of("secret"),
         expires_at: now() + 10_000,
+        made_by: None,
+        last_used: None,
     };
     store.add_api_token(&token).await.unwrap();
     drop(store);
@@ -178,6 +180,8 @@ async fn expired_tokens_are_refused_with_their_end() {
         role: Role::Viewer,
         secret: SecretHash::of("api-secret"),
         expires_at: hour_ago,
+        made_by: None,
+        last_used: None,
     };
     store.add_api_token(&api).await.unwrap();
     let join_token = JoinToken {

@@ -68,6 +68,7 @@ impl Server {
             wamp_url: "ws://127.0.0.1:8081/ws".parse().unwrap(),
             device_wamp_url: "ws://10.77.0.1:8081/ws".parse().unwrap(),
             public_url: public_url.map(|url| url.parse().unwrap()),
+            trusted_proxy: vec![],
             address_pool: "10.192.0.0/10".parse().unwrap(),
             channel_listen: vec![],
             device_channel: None,
@@ -206,6 +207,10 @@ impl Person {
         self.send(Method::POST, path, Some(body)).await
     }
 
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::PATCH, path, Some(body)).await
+    }
+
     pub async fn delete(&self, path: &str) -> Answer {
         self.send(Method::DELETE, path, None).await
     }
@@ -217,6 +222,24 @@ impl Person {
         answer
     }
 
+    /// Makes an API token of a tenant; gives it as it is sent over HTTP.
+    pub async fn api_token(&self, tenant: &str, role: &str) -> (String, String) {
+        let wanted = json!({ "name": "x", "role": role, "valid_seconds": 3_600 });
+        let answer = self.post(&format!("/api/tenants/{tenant}/api-tokens"), wanted).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        let created = answer.json();
+        let id = created["id"].as_str().unwrap().to_owned();
+        let bearer = format!("{id}.{}", created["secret"].as_str().unwrap());
+        (id, bearer)
+    }
+
+    /// The id of its account, as its tenant's members see it.
+    pub async fn account(&self, tenant: &str) -> String {
+        let page = self.get(&format!("/api/tenants/{tenant}/members?limit=500")).await.json();
+        let own = page["members"].as_array().unwrap().iter().find(|member| member["is_you"] == true).cloned();
+        own.unwrap()["account"].as_str().unwrap().to_owned()
+    }
+
     /// Makes a join token of `acme`.
     pub async fn join_token(&self, uses: u32) -> (String, String) {
         let answer =
@@ -225,6 +248,12 @@ impl Person {
         let created = answer.json();
         (created["id"].as_str().unwrap().to_owned(), created["secret"].as_str().unwrap().to_owned())
     }
+}
+
+/// Asks with an API token.
+pub async fn bearer(server: &Server, method: Method, path: &str, token: &str) -> Answer {
+    let request = client().request(method, format!("{}{path}", server.base));
+    answer(request.header("authorization", format!("Bearer {token}"))).await
 }
 
 pub async fn answer(request: reqwest::RequestBuilder) -> Answer {

@@ -150,7 +150,8 @@ pub struct NewJoinToken {
 }
 
 /// `POST /api/tenants/{slug}/api-tokens` (owner). Answered with 201 and a [`CreatedToken`];
-/// `DELETE …/{id}` revokes the token. (`DELETE /api/tenants/{slug}/devices/{id}` removes a device.)
+/// `DELETE …/{id}` revokes the token. Its role is all that bounds it. Over HTTP it is sent as
+/// `Authorization: Bearer <id>.<secret>`. (`DELETE /api/tenants/{slug}/devices/{id}` removes a device.)
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
@@ -187,4 +188,17 @@ pub struct TokenView {
     pub uses_left: Option<u32>,
     /// When it ends, in milliseconds since 1970.
     pub expires_at: u64,
+    /// The account that made an API token; `null` where it is not known, and for a join token.
+    pub made_by: Option<String>,
+    /// When an API token was last used; `null` if never, and for a join token.
+    pub last_used: Option<TokenUse>,
+}
+
+/// A use of an API token, over WAMP or HTTP.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct TokenUse {
+    /// In milliseconds since 1970, to the minute.
+    pub at: u64,
+    /// From which address.
+    pub address: String,
 }

@@ -4,7 +4,7 @@ use ts_rs::{Config, TS};
 
 use super::{
     PROCEDURES, Server, TOPICS, audit, checkpoint, container, device, error, fleet, http, image, kept, migration,
-    name, notice, operation, roles, stats,
+    name, notice, operation, people, roles, stats,
 };
 
 /// The whole file.
@@ -124,6 +124,26 @@ pub fn generate() -> String {
         http::NewApiToken,
         http::CreatedToken,
         http::TokenView,
+        http::TokenUse,
+        people::TenantView,
+        people::TenantPage,
+        people::TenantSummary,
+        people::ChangeTenant,
+        people::DeleteTenant,
+        people::MemberPage,
+        people::MemberView,
+        people::ChangeMember,
+        people::NewInvitation,
+        people::CreatedInvitation,
+        people::InvitationView,
+        people::ShowInvitation,
+        people::InvitationOffer,
+        people::AcceptInvitation,
+        people::AccountPage,
+        people::AccountView,
+        people::ChangeAccount,
+        people::ChangePassword,
+        people::LoginView,
         super::reply::Nothing,
     );
     out.push_str(&format!("\nexport const CSRF_HEADER = {:?};\n", http::CSRF_HEADER));

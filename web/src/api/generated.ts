@@ -1263,7 +1263,261 @@ uses_left: number | null,
 /**
  * When it ends, in milliseconds since 1970.
  */
+expires_at: number, 
+/**
+ * The account that made an API token; `null` where it is not known, and for a join token.
+ */
+made_by: string | null, 
+/**
+ * When an API token was last used; `null` if never, and for a join token.
+ */
+last_used: TokenUse | null, };
+export type TokenUse = { 
+/**
+ * In milliseconds since 1970, to the minute.
+ */
+at: number, 
+/**
+ * From which address.
+ */
+address: string, };
+export type TenantView = { 
+/**
+ * Its slug.
+ */
+slug: TenantSlug, 
+/**
+ * Its name for people.
+ */
+name: string, 
+/**
+ * The role of whoever asks.
+ */
+role: Role, };
+export type TenantPage = { 
+/**
+ * The tenants.
+ */
+tenants: Array<TenantSummary>, 
+/**
+ * Where the next page begins.
+ */
+next: string | null, };
+export type TenantSummary = { 
+/**
+ * Its slug.
+ */
+slug: TenantSlug, 
+/**
+ * Its name for people.
+ */
+name: string, 
+/**
+ * When it was made, in milliseconds since 1970.
+ */
+created_at: number, };
+export type ChangeTenant = { 
+/**
+ * Its new name for people.
+ */
+name: string, };
+export type DeleteTenant = { 
+/**
+ * The slug once more, so that no slip deletes a tenant.
+ */
+confirm: string, };
+export type MemberPage = { 
+/**
+ * The members.
+ */
+members: Array<MemberView>, 
+/**
+ * Where the next page begins.
+ */
+next: string | null, };
+export type MemberView = { 
+/**
+ * The account's id, which is its name for the others and its authid.
+ */
+account: string, 
+/**
+ * Its e-mail address; for owners only, and for oneself.
+ */
+email: string | null, 
+/**
+ * `owner`, `operator` or `viewer`.
+ */
+role: Role, 
+/**
+ * Whether it is whoever asks.
+ */
+is_you: boolean, };
+export type ChangeMember = { 
+/**
+ * `owner`, `operator` or `viewer`.
+ */
+role: Role, };
+export type NewInvitation = { 
+/**
+ * Who is invited.
+ */
+email: string, 
+/**
+ * `owner`, `operator` or `viewer`.
+ */
+role: Role, 
+/**
+ * For how many seconds, 60 to 30 days; 7 days if it is left out.
+ */
+valid_seconds?: number, };
+export type CreatedInvitation = { 
+/**
+ * Its id.
+ */
+id: string, 
+/**
+ * The secret.
+ */
+secret: string, 
+/**
+ * The dashboard's page for it, to be handed to whoever is invited. Begins with `/` where the dashboard's own
+ * address is not configured.
+ */
+link: string, 
+/**
+ * When it ends, in milliseconds since 1970.
+ */
 expires_at: number, };
+export type InvitationView = { 
+/**
+ * Its id.
+ */
+id: string, 
+/**
+ * Who is invited.
+ */
+email: string, 
+/**
+ * The role they will have.
+ */
+role: Role, 
+/**
+ * The account that made it.
+ */
+made_by: string, 
+/**
+ * When it ends, in milliseconds since 1970.
+ */
+expires_at: number, };
+export type ShowInvitation = { 
+/**
+ * The invitation's secret.
+ */
+secret: string, };
+export type InvitationOffer = { 
+/**
+ * The tenant.
+ */
+tenant: TenantSlug, 
+/**
+ * Its name for people.
+ */
+tenant_name: string, 
+/**
+ * Who is invited.
+ */
+email: string, 
+/**
+ * The role.
+ */
+role: Role, 
+/**
+ * When it ends, in milliseconds since 1970.
+ */
+expires_at: number, };
+export type AcceptInvitation = { 
+/**
+ * The invitation's secret.
+ */
+secret: string, 
+/**
+ * The password of the invited address's account; where there is none yet, the one that it will have. Left out by
+ * whoever is logged in as that address.
+ */
+password?: string, };
+export type AccountPage = { 
+/**
+ * The accounts.
+ */
+accounts: Array<AccountView>, 
+/**
+ * Where the next page begins.
+ */
+next: string | null, };
+export type AccountView = { 
+/**
+ * Its id, which is its authid.
+ */
+id: string, 
+/**
+ * Its e-mail address.
+ */
+email: string, 
+/**
+ * May make accounts and tenants.
+ */
+admin: boolean, 
+/**
+ * Cannot log in.
+ */
+disabled: boolean, 
+/**
+ * When it was made, in milliseconds since 1970.
+ */
+created_at: number, };
+export type ChangeAccount = { 
+/**
+ * Whether it is kept out.
+ */
+disabled: boolean, };
+export type ChangePassword = { 
+/**
+ * The present password.
+ */
+current: string, 
+/**
+ * The new one, 12 characters or more.
+ */
+new: string, };
+export type LoginView = { 
+/**
+ * Its id.
+ */
+id: string, 
+/**
+ * When it began, in milliseconds since 1970; 0 if it is not known.
+ */
+opened_at: number, 
+/**
+ * From which address.
+ */
+address: string, 
+/**
+ * What the browser called itself.
+ */
+user_agent: string, 
+/**
+ * When it was last used, to the minute.
+ */
+last_seen: number, 
+/**
+ * When it ends.
+ */
+expires_at: number, 
+/**
+ * Whether it is the one that asks.
+ */
+is_this: boolean, };
 export type Nothing = Record<symbol, never>;
 
 export const CSRF_HEADER = "x-ecep-csrf";

@@ -1,0 +1,117 @@
+//! What holds for every endpoint of the table, so that a new one cannot be forgotten.
+
+use ecep_dashboard_api::http::endpoints::{Access, ENDPOINTS, Endpoint};
+use ecep_proto::api::roles::Role;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::{Server, answer, bearer, client};
+
+/// The endpoint's path with something in place of its braces.
+fn path_of(endpoint: &Endpoint, tenant: &str) -> String {
+    let fill = |segment: &str| match segment {
+        "{slug}" => tenant.to_owned(),
+        "{id}" => "x".to_owned(),
+        other => other.to_owned(),
+    };
+    endpoint.path.split('/').map(fill).collect::<Vec<_>>().join("/")
+}
+
+fn method_of(endpoint: &Endpoint) -> Method {
+    endpoint.method.as_str().parse().unwrap()
+}
+
+/// A change that another site sends by a logged-in browser must be refused, and so must one without our header. (Devices
+/// have no cookie.)
+#[tokio::test]
+async fn every_change_is_guarded_against_other_sites() {
+    let server = Server::start().await;
+    let maria = server.set_up().await;
+    let changes = ENDPOINTS.iter().filter(|one| one.method != "GET" && one.access != Access::Device);
+    for endpoint in changes {
+        let request = || {
+            client()
+                .request(method_of(endpoint), format!("{}{}", server.base, path_of(endpoint, "acme")))
+                .header("cookie", maria.cookie.as_ref().unwrap())
+                .json(&json!({}))
+        };
+        let name = format!("{} {}", endpoint.method, endpoint.path);
+        let foreign = request().header("x-ecep-csrf", "1").header("origin", "https://evil.example");
+        assert!(answer(foreign).await.problem(403).contains("another site"), "{name}");
+        assert!(answer(request()).await.problem(403).contains("x-ecep-csrf"), "{name}");
+    }
+    assert_eq!(maria.get("/api/session").await.status, 200);
+}
+
+/// Every endpoint must be closed to everybody whom its row does not name: nobody, a stranger, each role, each token.
+#[tokio::test]
+async fn every_endpoint_is_closed_to_all_others() {
+    let server = Server::start().await;
+    let maria = server.set_up().await;
+    maria.post("/api/tenants", json!({ "slug": "globex", "name": "Globex" })).await;
+    let stranger = json!([{ "tenant": "globex", "role": "owner" }]);
+    let stranger = server.add_person(&maria, "stranger@example.org", stranger).await;
+    let mut members = Vec::new();
+    for role in [Role::Operator, Role::Viewer] {
+        let membership = json!([{ "tenant": "acme", "role": role }]);
+        let person = server.add_person(&maria, &format!("{}@example.org", role.as_str()), membership).await;
+        members.push((role, person));
+    }
+    let mut programs = Vec::new();
+    for role in [Role::Operator, Role::Viewer, Role::Telemetry] {
+        programs.push((role, maria.api_token("acme", role.as_str()).await.1));
+    }
+    let foreign = maria.api_token("globex", "operator").await.1;
+    for endpoint in ENDPOINTS {
+        let (method, path) = (method_of(endpoint), path_of(endpoint, "acme"));
+        let body = (method != Method::GET).then(|| json!({}));
+        let by_token = async |token: &str| bearer(&server, method.clone(), &path, token).await;
+        if matches!(endpoint.access, Access::Anyone | Access::Device) {
+            continue;
+        }
+        server.visitor().send(method.clone(), &path, body.clone()).await.problem(401);
+        by_token("nonsense").await.problem(401);
+        match endpoint.access {
+            Access::Administrator => {
+                stranger.send(method.clone(), &path, body.clone()).await.problem(403);
+                for (_, token) in &programs {
+                    by_token(token).await.problem(403);
+                }
+            }
+            Access::Tenant { members: roles, tokens } => {
+                let hidden = stranger.send(method.clone(), &path, body.clone()).await.problem(404);
+                let nowhere = path_of(endpoint, "nowhere");
+                assert_eq!(hidden, stranger.send(method.clone(), &nowhere, body.clone()).await.problem(404));
+                assert_eq!(hidden, by_token(&foreign).await.problem(404), "{path}");
+                for (_, person) in members.iter().filter(|(role, _)| !roles.contains(role)) {
+                    person.send(method.clone(), &path, body.clone()).await.problem(403);
+                }
+                for (role, token) in &programs {
+                    if tokens.contains(role) {
+                        assert_eq!(by_token(token).await.status.as_u16(), endpoint.status, "{path}");
+                    } else {
+                        by_token(token).await.problem(403);
+                    }
+                }
+            }
+            Access::Person => drop(by_token(&programs[0].1).await.problem(403)),
+            Access::Anyone | Access::Device => {}
+        }
+    }
+}
+
+/// A row must name types that exist, or the documents made from it would be wrong.
+#[test]
+fn every_row_names_types_of_the_catalogue() {
+    /// What only devices send, and what is no type; the web app's list does not have them.
+    const OTHERS: &[&str] = &["Health", "EnrolRequest", "EnrolReply", "SessionRequest", "SessionReply"];
+    let types = ecep_proto::api::typescript::generate();
+    for endpoint in ENDPOINTS {
+        for name in [endpoint.request, endpoint.reply].into_iter().flatten() {
+            let name = name.trim_end_matches("[]");
+            let known = OTHERS.contains(&name) || types.contains(&format!("export type {name} = "));
+            assert!(known, "{} {}: {name}", endpoint.method, endpoint.path);
+        }
+        assert!(endpoint.summary.ends_with('.'), "{}", endpoint.path);
+    }
+}
