@@ -12,7 +12,10 @@ use std::{
 };
 
 use ecep_proto::api::{
-    audit::{Actor, ActorKind, AuditReceipt, AuditReport, DeviceCall, MAX_CALLS_OF_A_REPORT, Outcome, Told, Via, ViaKind},
+    audit::{
+        Actor, ActorKind, AuditReceipt, AuditReport, DeviceCall, MAX_CALLS_OF_A_REPORT, Outcome, Told, Via,
+        ViaKind,
+    },
     error::{ApiError, ErrorKind},
     name::{DeviceId, TenantSlug},
     realm::CONTROL_PLANE_AUTHID,
@@ -97,7 +100,9 @@ impl Audit {
         if calls.len() > MAX_CALLS_OF_A_REPORT || journal.len() > ecep_proto::api::name::MAX_NAME_LENGTH {
             return Err(ApiError::new(
                 ErrorKind::InvalidArgument,
-                format!("A report has at most {MAX_CALLS_OF_A_REPORT} calls, and the id of a journal is short."),
+                format!(
+                    "A report has at most {MAX_CALLS_OF_A_REPORT} calls, and the id of a journal is short."
+                ),
             ));
         }
         let owner = tenants.first();
@@ -120,7 +125,9 @@ impl Audit {
             sequence = call.sequence;
             let DeviceCall { at, tenant, caller, told, .. } = call;
             // A device may speak of its own tenants alone; of what it served for one that has no share any more, to its owner.
-            let Some(tenant) = Some(&tenant).filter(|tenant| tenants.contains(tenant)).or(owner) else { continue };
+            let Some(tenant) = Some(&tenant).filter(|tenant| tenants.contains(tenant)).or(owner) else {
+                continue;
+            };
             let draft = Draft {
                 device: Some(device.clone()),
                 device_at: Some(at),

@@ -19,9 +19,9 @@ use std::{
 
 use ecep_link::{Credentials, CredentialsError, Link, LinkState};
 use ecep_proto::api::{
-    AddressAssign, AddressRelease, AuditList, AuditReport, Authenticate, CheckpointCopy, ContainerMigrate, ContainerPreflight,
-    DeviceList, FleetContainerList, FleetHello, FleetReport, MigrationCancel, MigrationDecide,
-    MigrationHistory, MigrationTell, Procedure,
+    AddressAssign, AddressRelease, AuditList, AuditReport, Authenticate, CheckpointCopy, ContainerMigrate,
+    ContainerPreflight, DeviceList, FleetContainerList, FleetHello, FleetReport, MigrationCancel,
+    MigrationDecide, MigrationHistory, MigrationTell, Procedure,
     auth::EndSessionsRequest,
     migration::{MigrationList, MigrationQuery, MigrationState, MigrationView},
     name::{DeviceId, TenantSlug},

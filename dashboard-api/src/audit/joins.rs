@@ -21,7 +21,8 @@ impl Joins {
             self.peers.clear();
         }
         // The port says nothing to a person.
-        let address = peer.parse().map_or_else(|_| cut(peer), |peer: std::net::SocketAddr| peer.ip().to_string());
+        let address =
+            peer.parse().map_or_else(|_| cut(peer), |peer: std::net::SocketAddr| peer.ip().to_string());
         self.peers.insert(key, address);
     }
 

@@ -47,7 +47,8 @@ impl Repeats {
         let mut draft = draft;
         if self.kinds.len() >= MAX_COUNTED && !self.kinds.contains_key(&kind) {
             kind = Kind { tenant: kind.tenant, actor: Actor::nobody(), address: None, action: String::new() };
-            draft = Draft { actor: Actor::nobody(), via: None, address: None, target: String::new(), ..draft };
+            draft =
+                Draft { actor: Actor::nobody(), via: None, address: None, target: String::new(), ..draft };
             draft.detail.clear();
         }
         match self.kinds.get_mut(&kind) {

@@ -54,7 +54,8 @@ fn export(request: &Request, logs: Vec<Log>, since: u64) -> Answer {
     // What is written meanwhile is not exported, so that it ends.
     let mut wanted = Wanted { to: unix_ms(), limit: ROWS, ..Wanted::default() };
     for (name, value) in request.query()? {
-        let time = || value.parse().map_err(|_| invalid(format!("{name} is {value}; use milliseconds since 1970.")));
+        let time =
+            || value.parse().map_err(|_| invalid(format!("{name} is {value}; use milliseconds since 1970.")));
         match name.as_str() {
             "format" if value == "ndjson" => format = Format::Ndjson,
             "format" if value == "csv" => format = Format::Csv,
@@ -131,8 +132,24 @@ impl Iterator for Rows {
 }
 
 const COLUMNS: &[&str] = &[
-    "id", "at", "tenant", "actor", "actor_kind", "via", "via_id", "address", "device", "action", "target", "outcome",
-    "error", "count", "device_at", "late", "detail", "hash",
+    "id",
+    "at",
+    "tenant",
+    "actor",
+    "actor_kind",
+    "via",
+    "via_id",
+    "address",
+    "device",
+    "action",
+    "target",
+    "outcome",
+    "error",
+    "count",
+    "device_at",
+    "late",
+    "detail",
+    "hash",
 ];
 
 fn csv(line: &mut String, entry: &AuditEntry) {

@@ -9,8 +9,8 @@ use ecep_proto::api::roles::Role;
 use warp::http::Method;
 
 use super::{
-    Answer, accounts, audit, devices, invitations, login, members, own_account, request::Request, session, setup,
-    tenants, tokens,
+    Answer, accounts, audit, devices, invitations, login, members, own_account, request::Request, session,
+    setup, tenants, tokens,
 };
 
 /// Who may call an endpoint.
@@ -85,7 +85,19 @@ impl Endpoint {
         summary: &'static str,
         handler: Handler,
     ) -> Self {
-        Self { method, path, access, summary, request: None, reply: None, query: &[], is_stream: false, status: 204, paged: false, handler }
+        Self {
+            method,
+            path,
+            access,
+            summary,
+            request: None,
+            reply: None,
+            query: &[],
+            is_stream: false,
+            status: 204,
+            paged: false,
+            handler,
+        }
     }
 
     /// Whether it may change something, and so goes into the audit.
@@ -145,8 +157,8 @@ impl Endpoint {
     }
 }
 
-/// Paths whose `POST` changes nothing that is kept: they give tickets for what is told by itself, and far too often to be noted.
-const NO_CHANGES: &[&str] = &["/api/wamp-ticket", "/api/device/session"];
+/// Paths whose `POST` changes nothing that is kept: they show, or give tickets, far too often to be noted.
+const NO_CHANGES: &[&str] = &["/api/wamp-ticket", "/api/device/session", "/api/invitations/show"];
 
 /// All of them.
 pub static ENDPOINTS: &[Endpoint] = &[
@@ -328,9 +340,12 @@ pub static ENDPOINTS: &[Endpoint] = &[
         |request| Box::pin(tokens::delete_api_token(request)),
     ),
     // The audit.
-    Endpoint::get("/api/tenants/{slug}/audit", OWNERS, "Exports who has done what in the tenant.", |request| {
-        Box::pin(audit::of_tenant(request))
-    })
+    Endpoint::get(
+        "/api/tenants/{slug}/audit",
+        OWNERS,
+        "Exports who has done what in the tenant.",
+        |request| Box::pin(audit::of_tenant(request)),
+    )
     .exports("AuditEntry", audit::FILTERS),
     Endpoint::get(
         "/api/audit",

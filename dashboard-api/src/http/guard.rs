@@ -179,7 +179,8 @@ impl Request {
             };
         }
         let Ok(person) = self.logged_in() else { return Asker::nobody() };
-        let is_member = |tenant: &TenantSlug| store.role_in(&person.account.id, tenant).is_ok_and(|role| role.is_some());
+        let is_member =
+            |tenant: &TenantSlug| store.role_in(&person.account.id, tenant).is_ok_and(|role| role.is_some());
         let tenant = tenant.filter(is_member);
         Asker { tenant, ..Asker::logged_in(&person.account.id, person.cookie) }
     }

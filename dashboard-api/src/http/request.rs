@@ -183,13 +183,16 @@ impl Request {
     pub(super) fn query(&self) -> Result<Vec<(String, String)>, Refusal> {
         let unescaped = |text: &str| {
             let text = text.replace('+', " ");
-            percent_encoding::percent_decode_str(&text).decode_utf8().map(std::borrow::Cow::into_owned).map_err(|_| {
-                Refusal::new(
-                    StatusCode::BAD_REQUEST,
-                    ErrorKind::InvalidArgument,
-                    "The query is not UTF-8. Escape it as URLs are.",
-                )
-            })
+            percent_encoding::percent_decode_str(&text)
+                .decode_utf8()
+                .map(std::borrow::Cow::into_owned)
+                .map_err(|_| {
+                    Refusal::new(
+                        StatusCode::BAD_REQUEST,
+                        ErrorKind::InvalidArgument,
+                        "The query is not UTF-8. Escape it as URLs are.",
+                    )
+                })
         };
         let pairs = self.query.split('&').filter(|pair| !pair.is_empty());
         pairs

@@ -96,7 +96,11 @@ pub struct Draft {
 
 impl Draft {
     /// Something that the platform itself did.
-    pub fn of_installation(tenant: Option<TenantSlug>, action: &str, detail: BTreeMap<String, String>) -> Self {
+    pub fn of_installation(
+        tenant: Option<TenantSlug>,
+        action: &str,
+        detail: BTreeMap<String, String>,
+    ) -> Self {
         Self {
             tenant,
             actor: Actor::installation(),
@@ -115,8 +119,21 @@ impl Draft {
     }
 
     fn into_entry(self, id: String, at: u64) -> AuditEntry {
-        let Self { tenant, actor, via, address, device, action, target, outcome, error, detail, count, device_at, late } =
-            self;
+        let Self {
+            tenant,
+            actor,
+            via,
+            address,
+            device,
+            action,
+            target,
+            outcome,
+            error,
+            detail,
+            count,
+            device_at,
+            late,
+        } = self;
         AuditEntry {
             id,
             at,
@@ -198,7 +215,8 @@ pub struct Wanted {
 
 impl Wanted {
     fn matches(&self, entry: &AuditEntry) -> bool {
-        let same = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
+        let same =
+            |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
         same(&self.actor, &entry.actor.authid)
             && same(&self.action, &entry.action)
             && same(&self.target, &entry.target)
@@ -216,7 +234,11 @@ pub struct AuditLog {
 
 impl AuditLog {
     pub(super) fn open(db: &sled::Db) -> Result<Self, StoreError> {
-        Ok(Self { rows: Table::open(db, "audit")?, marks: Table::open(db, "audit_marks")?, heads: Arc::default() })
+        Ok(Self {
+            rows: Table::open(db, "audit")?,
+            marks: Table::open(db, "audit_marks")?,
+            heads: Arc::default(),
+        })
     }
 
     fn head(&self, log: &Log) -> Result<Head, StoreError> {
@@ -284,7 +306,8 @@ impl Store {
             if head.entries >= MAX_ENTRIES_OF_A_LOG {
                 let oldest = MAX_ENTRIES_OF_A_LOG / 100;
                 let prefix = of.prefix();
-                let gone = removed.iter().filter(|key: &&sled::IVec| key.starts_with(prefix.as_bytes())).count();
+                let gone =
+                    removed.iter().filter(|key: &&sled::IVec| key.starts_with(prefix.as_bytes())).count();
                 let keys = log.rows.tree.scan_prefix(prefix).keys().skip(gone).take(oldest);
                 let keys = keys.collect::<Result<Vec<_>, _>>()?;
                 let detail = BTreeMap::from([("entries".to_owned(), keys.len().to_string())]);
@@ -328,7 +351,11 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub fn audit(&self, logs: &[Log], wanted: &Wanted) -> Result<(Vec<AuditEntry>, Option<String>), StoreError> {
+    pub fn audit(
+        &self,
+        logs: &[Log],
+        wanted: &Wanted,
+    ) -> Result<(Vec<AuditEntry>, Option<String>), StoreError> {
         let rows = &self.audit.rows;
         let mut ways = Vec::new();
         for log in logs {
@@ -354,8 +381,10 @@ impl Store {
                 }
             }
             let waiting = ways.iter_mut().map(|(_, _, waiting)| waiting).filter(|waiting| waiting.is_some());
-            let id_of = |waiting: &&mut Option<(Vec<u8>, _, _)>| waiting.as_ref().map(|(id, _, _)| id.clone());
-            let next = if wanted.newest_first { waiting.max_by_key(id_of) } else { waiting.min_by_key(id_of) };
+            let id_of =
+                |waiting: &&mut Option<(Vec<u8>, _, _)>| waiting.as_ref().map(|(id, _, _)| id.clone());
+            let next =
+                if wanted.newest_first { waiting.max_by_key(id_of) } else { waiting.min_by_key(id_of) };
             let Some((id, key, bytes)) = next.and_then(Option::take) else { return Ok((entries, None)) };
             if entries.len() == wanted.limit || looked_at == MAX_LOOKED_AT {
                 return Ok((entries, last));
@@ -410,7 +439,9 @@ impl Store {
                 && log == of_log
                 && *hash != row.before
             {
-                wrong.push(format!("audit entry {name} does not follow the one before it; entries were taken out or put in"));
+                wrong.push(format!(
+                    "audit entry {name} does not follow the one before it; entries were taken out or put in"
+                ));
             }
             before = Some((of_log.to_vec(), row.hash));
         }
@@ -473,7 +504,10 @@ mod tests {
         let logs = [Log::Installation, Log::Strangers];
         for number in 0..20 {
             let log = logs[number % 2].clone();
-            store.add_audit(100 + number as u64 / 4, vec![(log, draft("ann", &number.to_string()))], None).await.unwrap();
+            store
+                .add_audit(100 + number as u64 / 4, vec![(log, draft("ann", &number.to_string()))], None)
+                .await
+                .unwrap();
         }
         store.add_audit(100, vec![(acme(), draft("eve", "another log"))], None).await.unwrap();
         for newest_first in [false, true] {
@@ -557,7 +591,8 @@ mod tests {
         assert!(count <= MAX_ENTRIES_OF_A_LOG, "{count}");
         let dropped = Wanted { action: Some(DROPPED.to_owned()), from: 50, ..all() };
         assert_eq!(store.audit(&[acme()], &dropped).unwrap().0[0].detail["entries"], "500");
-        assert_eq!(targets(&store, &[acme()], &Wanted { limit: 1, ..all() }), ["1-0"]);
+        // Three times a hundredth of the log.
+        assert_eq!(targets(&store, &[acme()], &Wanted { limit: 1, ..all() }), ["1-500"]);
         assert_eq!(targets(&store, &[Log::Installation], &all()), ["kept"]);
         assert_eq!(store.check_audit().unwrap(), [""; 0]);
     }

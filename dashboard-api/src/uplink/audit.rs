@@ -38,7 +38,11 @@ impl Uplink {
     }
 
     /// Takes what a device tells of calls there.
-    pub(super) async fn audit_report(&self, caller: &Caller, report: AuditReport) -> Result<AuditReceipt, ApiError> {
+    pub(super) async fn audit_report(
+        &self,
+        caller: &Caller,
+        report: AuditReport,
+    ) -> Result<AuditReceipt, ApiError> {
         let device = device_of(caller)?;
         let mut tenants = self.tenants_of(&device)?;
         let owner = self.control.view().device(self.control.clock.now(), &device).map(|device| device.owner);

@@ -21,15 +21,15 @@ use crate::{
 };
 
 /// An enrolled device on the control realm, as an agent would be; it leaves when it is dropped.
-struct Agent {
-    id: String,
-    link: Link,
+pub struct Agent {
+    pub id: String,
+    pub link: Link,
     _stop: DropGuard,
 }
 
 impl Agent {
     /// Enrols, and joins the control realm.
-    async fn enrol(router: &TestRouter, server: &Server, owner: &Person) -> Self {
+    pub async fn enrol(router: &TestRouter, server: &Server, owner: &Person) -> Self {
         let (_, token) = owner.join_token(1).await;
         let enrolment = Device::new(1).enrolment(&token, "Edge 1");
         let enrolled = server.visitor().post("/api/device/enrol", enrolment).await.json();

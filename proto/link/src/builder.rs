@@ -49,7 +49,12 @@ impl LinkBuilder {
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Credentials, CredentialsError>> + Send + 'static,
     {
-        Self { name, credentials: Arc::new(move || Box::pin(credentials())), procedures: Vec::new(), witness: Arc::default() }
+        Self {
+            name,
+            credentials: Arc::new(move || Box::pin(credentials())),
+            procedures: Vec::new(),
+            witness: Arc::default(),
+        }
     }
 
     /// Serves a procedure under this URI, on this session and every later one.

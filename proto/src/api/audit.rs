@@ -398,7 +398,11 @@ mod tests {
             "name": "web", "image": "app:1", "environment": {"KEY": "SECRET"}, "password": "SECRET", "token": "SECRET",
             "code": "SECRET", "command": ["SECRET"], "container": {"name": "SECRET"}, "uses": 3, "force": true,
         }));
-        let told = Told::of(ContainerCreate::URI, &request, &Reply::Ok(json!({"container_id": "c1", "state": "done"})));
+        let told = Told::of(
+            ContainerCreate::URI,
+            &request,
+            &Reply::Ok(json!({"container_id": "c1", "state": "done"})),
+        );
         let text = serde_json::to_string(&told).unwrap();
         assert!(!text.contains("SECRET"), "{text}");
         assert_eq!(told.target, "c1");
@@ -413,7 +417,10 @@ mod tests {
     fn an_error_is_told_by_its_kind_alone() {
         let error = ApiError::new(ErrorKind::Conflict, "SECRET");
         let told = Told::of(ContainerCreate::URI, &map(json!({"name": "web"})), &Reply::Error(error));
-        assert_eq!((told.outcome, told.error.as_deref()), (Outcome::Refused, Some(ErrorKind::Conflict.uri())));
+        assert_eq!(
+            (told.outcome, told.error.as_deref()),
+            (Outcome::Refused, Some(ErrorKind::Conflict.uri()))
+        );
         assert!(!serde_json::to_string(&told).unwrap().contains("SECRET"));
     }
 

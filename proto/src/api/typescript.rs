@@ -3,8 +3,8 @@
 use ts_rs::{Config, TS};
 
 use super::{
-    PROCEDURES, Server, TOPICS, audit, checkpoint, container, device, error, fleet, http, image, kept, migration,
-    name, notice, operation, people, roles, stats,
+    PROCEDURES, Server, TOPICS, audit, checkpoint, container, device, error, fleet, http, image, kept,
+    migration, name, notice, operation, people, roles, stats,
 };
 
 /// The whole file.
