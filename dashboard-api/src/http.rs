@@ -66,19 +66,14 @@ async fn answer(mut request: Request) -> Answer {
     match endpoints::find(&request.method, &request.path) {
         Found::Endpoint(endpoint, parameters) => {
             request.parameters = parameters;
-            // In a task of its own: a change is neither given up half-way nor left out of the audit because whoever asked has
-            // hung up, and a panic ends no more than this.
-            let task = tokio::spawn(async move {
+            whole(endpoint.path, async move {
                 if endpoint.is_change() {
                     return Ok(record::recorded(request, endpoint).await);
                 }
                 request.judge(endpoint.access)?;
                 (endpoint.handler)(request).await
-            });
-            task.await.unwrap_or_else(|error| {
-                tracing::error!(path = endpoint.path, %error, "a request was not handled to its end");
-                Err(Refusal::defect())
             })
+            .await
         }
         Found::Methods(methods) => Err(Refusal::method(&methods)),
         Found::Nothing if request.path == "/api" || request.path.starts_with("/api/") => {
@@ -86,6 +81,15 @@ async fn answer(mut request: Request) -> Answer {
         }
         Found::Nothing => assets::serve(&request),
     }
+}
+
+/// Does it in a task of its own: a change is neither given up half-way nor left out of the audit because whoever asked has hung
+/// up, and a panic ends no more than this request.
+async fn whole(path: &'static str, work: impl Future<Output = Answer> + Send + 'static) -> Answer {
+    tokio::spawn(work).await.unwrap_or_else(|error| {
+        tracing::error!(path, %error, "a request was not handled to its end");
+        Err(Refusal::defect())
+    })
 }
 
 /// Only our own scripts, styles and fonts; connections to ourselves and to the router.
@@ -108,4 +112,22 @@ fn with_headers(mut response: Response, policy: &HeaderValue) -> Response {
     // Whatever does not say otherwise is about somebody and now.
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use warp::http::StatusCode;
+
+    use super::*;
+
+    /// A defect must end one request only, as a problem document that tells nothing of it.
+    #[tokio::test]
+    async fn a_panic_is_a_problem_without_details() {
+        let answer = whole("/api/x", async { panic!("a secret of the inside") }).await.into_response();
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/problem+json");
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        assert!(!String::from_utf8_lossy(&body).contains("secret"));
+    }
 }
