@@ -1,5 +1,7 @@
 //! `ecep-dashboard-api run`: starts the control plane and stops it on SIGTERM or SIGINT.
 
+use std::io::Write;
+
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use ecep_dashboard_api::{config::Config, server};
@@ -18,12 +20,20 @@ struct Arguments {
 enum Command {
     /// Runs until SIGTERM or SIGINT.
     Run(Box<Config>),
+    /// Prints the reference of the API, as in `docs/api.md`.
+    Reference,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     ecep_link::start_log().context("RUST_LOG cannot be read")?;
-    let Command::Run(config) = Arguments::parse().command;
+    let config = match Arguments::parse().command {
+        Command::Run(config) => config,
+        Command::Reference => {
+            std::io::stdout().write_all(ecep_dashboard_api::reference::reference().as_bytes())?;
+            return Ok(());
+        }
+    };
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?;

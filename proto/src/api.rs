@@ -28,6 +28,7 @@ pub mod people;
 pub mod realm;
 pub mod reply;
 pub mod roles;
+pub mod schema;
 pub mod stats;
 pub mod typescript;
 
@@ -153,6 +154,14 @@ macro_rules! procedures {
             request: stringify!($request),
             reply: stringify!($reply),
         }),+];
+
+        /// Has the types of all of them described.
+        pub(crate) fn describe_procedures(generator: &mut schemars::SchemaGenerator) {
+            $(
+                generator.subschema_for::<$request>();
+                generator.subschema_for::<$reply>();
+            )+
+        }
     };
 }
 
@@ -176,6 +185,11 @@ macro_rules! topics {
             doc: concat!($($doc, "\n"),+),
             event: stringify!($event),
         }),+];
+
+        /// Has the types of all of them described.
+        pub(crate) fn describe_topics(generator: &mut schemars::SchemaGenerator) {
+            $(generator.subschema_for::<$event>();)+
+        }
     };
 }
 

@@ -39,7 +39,7 @@ enum Command {
         #[arg(long, default_value = "demo")]
         name: String,
     },
-    /// Write what is generated from the catalogue: the web application's TypeScript types.
+    /// Write what is generated from the catalogue: the web application's TypeScript types, and the reference of the API.
     Generate,
     /// Run every test: Rust, web, end to end on real Docker engines, browser, third-party clients.
     Test {

@@ -12,6 +12,7 @@ use super::{
     Answer, accounts, audit, devices, invitations, login, members, own_account, request::Request, session,
     setup, tenants, tokens,
 };
+use crate::openapi::OBJECT;
 
 /// Who may call an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,8 +161,15 @@ impl Endpoint {
 /// Paths whose `POST` changes nothing that is kept: they show, or give tickets, far too often to be noted.
 const NO_CHANGES: &[&str] = &["/api/wamp-ticket", "/api/device/session", "/api/invitations/show"];
 
+/// Where the OpenAPI document is.
+pub const OPENAPI_PATH: &str = "/api/openapi.json";
+
 /// All of them.
 pub static ENDPOINTS: &[Endpoint] = &[
+    Endpoint::get(OPENAPI_PATH, Access::Anyone, "This API as an OpenAPI 3.1 document.", |request| {
+        Box::pin(session::openapi(request))
+    })
+    .answers(200, OBJECT),
     Endpoint::get("/healthz", Access::Anyone, "Whether it runs, and serves every realm.", |request| {
         Box::pin(session::health(request))
     })

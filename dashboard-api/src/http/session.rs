@@ -1,7 +1,7 @@
 //! Who is logged in, the ticket for the router, and whether all is well.
 
 use ecep_proto::api::{
-    http::{Membership, SessionView, TicketReply, TicketRequest},
+    http::{Health, Membership, SessionView, TicketReply, TicketRequest},
     realm,
 };
 use warp::reply::Reply;
@@ -29,13 +29,16 @@ pub(super) async fn wamp_ticket(mut request: Request) -> Answer {
     Ok(warp::reply::json(&TicketReply { wamp_url, realm, authid, ticket }).into_response())
 }
 
+/// This API, described.
+pub(super) async fn openapi(_: Request) -> Answer {
+    Ok(warp::reply::json(&crate::openapi::document()).into_response())
+}
+
 /// It runs; and `joined` once it serves the control realm and every tenant's.
 pub(super) async fn health(request: Request) -> Answer {
-    let health = serde_json::json!({
-        "ok": true,
-        "version": env!("CARGO_PKG_VERSION"),
-        "router": if request.app.uplink.is_joined() { "joined" } else { "connecting" },
-    });
+    let router = if request.app.uplink.is_joined() { "joined" } else { "connecting" };
+    let health =
+        Health { ok: true, version: env!("CARGO_PKG_VERSION").to_owned(), router: router.to_owned() };
     Ok(warp::reply::json(&health).into_response())
 }
 

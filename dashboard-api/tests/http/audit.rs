@@ -93,7 +93,7 @@ async fn no_secret_is_written_down() {
             .map(|field| ((*field).to_owned(), json!(MARK)))
             .collect::<serde_json::Map<_, _>>()
             .into();
-        body["environment"] = json!({ "KEY": MARK });
+        body["env"] = json!({ "KEY": MARK });
         // What somebody types into the wrong field while they are not known.
         let mut typed = body.clone();
         typed["email"] = json!(MARK);

@@ -1,9 +1,12 @@
 //! What holds for every endpoint of the table, so that a new one cannot be forgotten.
 
-use ecep_dashboard_api::http::endpoints::{Access, ENDPOINTS, Endpoint};
+use ecep_dashboard_api::{
+    http::endpoints::{Access, ENDPOINTS, Endpoint},
+    openapi::OBJECT,
+};
 use ecep_proto::api::roles::Role;
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Server, answer, bearer, client};
 
@@ -103,15 +106,98 @@ async fn every_endpoint_is_closed_to_all_others() {
 /// A row must name types that exist, or the documents made from it would be wrong.
 #[test]
 fn every_row_names_types_of_the_catalogue() {
-    /// What only devices send, and what is no type; the web app's list does not have them.
-    const OTHERS: &[&str] = &["Health", "EnrolRequest", "EnrolReply", "SessionRequest", "SessionReply"];
-    let types = ecep_proto::api::typescript::generate();
+    let types = ecep_proto::api::schema::schemas();
     for endpoint in ENDPOINTS {
         for name in [endpoint.request, endpoint.reply].into_iter().flatten() {
             let name = name.trim_end_matches("[]");
-            let known = OTHERS.contains(&name) || types.contains(&format!("export type {name} = "));
-            assert!(known, "{} {}: {name}", endpoint.method, endpoint.path);
+            assert!(
+                name == OBJECT || types.contains_key(name),
+                "{} {}: {name}",
+                endpoint.method,
+                endpoint.path
+            );
         }
         assert!(endpoint.summary.ends_with('.'), "{}", endpoint.path);
+    }
+}
+
+/// Whatever is wrong with a request is told as a problem document, at every endpoint: the method, the media type, the length, the
+/// form with its place.
+#[tokio::test]
+async fn every_endpoint_tells_what_is_wrong() {
+    let server = Server::start().await;
+    let maria = server.set_up().await;
+    for endpoint in ENDPOINTS {
+        let (method, path) = (method_of(endpoint), path_of(endpoint, "acme"));
+        let name = format!("{method} {path}");
+        let wrong = maria.send(Method::PUT, &path, Some(json!({}))).await;
+        wrong.problem(405);
+        let allowed =
+            ENDPOINTS.iter().filter(|other| other.path == endpoint.path).map(|other| other.method.as_str());
+        assert_eq!(wrong.header("allow"), allowed.collect::<Vec<_>>().join(", "), "{name}");
+        // What is not below /api is the web app's.
+        if path.starts_with("/api/") {
+            maria.send(method.clone(), &format!("{path}/more/of/it"), None).await.problem(404);
+        }
+        if endpoint.request.is_none() {
+            continue;
+        }
+        let send = async |kind: &str, body: String| {
+            let request = client()
+                .request(method.clone(), format!("{}{path}", server.base))
+                .header("content-type", kind);
+            answer(
+                request
+                    .header("cookie", maria.cookie.as_ref().unwrap())
+                    .header("x-ecep-csrf", "1")
+                    .body(body),
+            )
+            .await
+        };
+        send("text/plain", "{}".to_owned()).await.problem(415);
+        send("application/json", " ".repeat(70_000)).await.problem(413);
+        let malformed = send("application/json", "{\n\"a\": [".to_owned()).await.problem(400);
+        assert!(malformed.contains("line 2"), "{name}: {malformed}");
+        let unknown = send("application/json", "{\"no_such_field\": 1}".to_owned()).await.problem(400);
+        assert!(unknown.contains("no_such_field"), "{name}: {unknown}");
+    }
+}
+
+/// The committed reference must be about this API, not an older one.
+#[test]
+fn the_reference_is_fresh() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/api.md");
+    let on_disk = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        on_disk == ecep_dashboard_api::reference::reference(),
+        "docs/api.md is old; run `cargo xtask generate`"
+    );
+}
+
+/// The OpenAPI document names every endpoint, and leads nowhere that is not there.
+#[tokio::test]
+async fn the_openapi_document_is_whole() {
+    let server = Server::start().await;
+    let served = server.visitor().get("/api/openapi.json").await.json();
+    assert_eq!(
+        (served["openapi"].as_str(), &served),
+        (Some("3.1.0"), &ecep_dashboard_api::openapi::document())
+    );
+    let mut ids = std::collections::HashSet::new();
+    for endpoint in ENDPOINTS {
+        let operation = &served["paths"][endpoint.path][endpoint.method.as_str().to_lowercase()];
+        assert!(operation["responses"][endpoint.status.to_string()].is_object(), "{}", endpoint.path);
+        assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{operation}");
+    }
+    let mut ways = vec![&served];
+    while let Some(value) = ways.pop() {
+        if let Some(to) = value.get("$ref").and_then(Value::as_str) {
+            assert!(served.pointer(to.trim_start_matches('#')).is_some(), "{to} is not there");
+        }
+        match value {
+            Value::Array(items) => ways.extend(items),
+            Value::Object(fields) => ways.extend(fields.values()),
+            _ => {}
+        }
     }
 }

@@ -73,7 +73,7 @@ async fn no_secret_of_a_call_is_written_down() {
     let changing: Vec<_> = PROCEDURES.iter().filter(served).collect();
     assert!(!changing.is_empty() && changing.iter().all(|one| one.home == Home::Tenant));
     for procedure in &changing {
-        let sent = json!({ "password": MARK, "token": MARK, "secret": MARK, "environment": { "KEY": MARK }, "container": { "x": MARK } });
+        let sent = json!({ "password": MARK, "token": MARK, "secret": MARK, "env": { "KEY": MARK }, "container": { "x": MARK } });
         owner.call(procedure.uri, sent).await.unwrap_err();
     }
     let text = serde_json::to_string(&list(&mut owner, json!({})).await).unwrap();

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use ts_rs::TS;
@@ -55,7 +56,7 @@ const NAMED: &[&str] = &[
 const TARGETS: &[&str] = &["container", "migration", "image", "slug", "tenant", "name", "email"];
 
 /// What kind of actor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum ActorKind {
     /// Somebody who is logged in.
@@ -84,7 +85,7 @@ impl ActorKind {
 }
 
 /// Who did it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Actor {
     /// The id of the account, the token or the device; empty for somebody who is not known.
     pub authid: String,
@@ -105,7 +106,7 @@ impl Actor {
 }
 
 /// By which kind of right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum ViaKind {
     /// A login; the id is the beginning of its cookie's hash.
@@ -131,7 +132,7 @@ impl ViaKind {
 }
 
 /// By which right.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Via {
     /// What kind.
     pub kind: ViaKind,
@@ -140,7 +141,7 @@ pub struct Via {
 }
 
 /// What came of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It was done.
@@ -179,7 +180,7 @@ impl Outcome {
 }
 
 /// One thing that was done, or tried.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct AuditEntry {
     /// Its id.
     pub id: String,
@@ -217,7 +218,7 @@ pub struct AuditEntry {
 }
 
 /// Which entries.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct AuditQuery {
@@ -245,7 +246,7 @@ pub struct AuditQuery {
 }
 
 /// Some of the entries.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct AuditPage {
     /// The newest first. May be fewer than asked for, even none, while `next` goes on.
     pub entries: Vec<AuditEntry>,
@@ -254,7 +255,7 @@ pub struct AuditPage {
 }
 
 /// What somebody called on a device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeviceCall {
     /// Its number in the journal, from 1 without gaps.
     pub sequence: u64,
@@ -270,7 +271,7 @@ pub struct DeviceCall {
 }
 
 /// What a call was about and came to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Told {
     /// The procedure's URI, with the placeholder for the device.
     pub action: String,
@@ -323,7 +324,7 @@ impl Told {
 }
 
 /// What a device tells of calls that it has served, in order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuditReport {
     /// The journal's id; a device that has lost its journal begins another, and counts from 1 again.
@@ -335,7 +336,7 @@ pub struct AuditReport {
 }
 
 /// What has been written down.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditReceipt {
     /// The number of the last call of that journal that is on disk; the device need not tell it and those before again.
     pub sequence: u64,
@@ -395,7 +396,7 @@ mod tests {
     #[test]
     fn only_named_fields_are_told() {
         let request = map(json!({
-            "name": "web", "image": "app:1", "environment": {"KEY": "SECRET"}, "password": "SECRET", "token": "SECRET",
+            "name": "web", "image": "app:1", "env": {"KEY": "SECRET"}, "password": "SECRET", "token": "SECRET",
             "code": "SECRET", "command": ["SECRET"], "container": {"name": "SECRET"}, "uses": 3, "force": true,
         }));
         let told = Told::of(

@@ -1,12 +1,13 @@
 //! Devices: what they are, and how they are.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use super::name::{DeviceId, TenantSlug};
 
 /// What an agent knows of its device.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct DeviceFacts {
     /// The agent's version.
     pub agent_version: String,
@@ -35,7 +36,7 @@ pub struct DeviceFacts {
 }
 
 /// Whether containers of a device can be moved with their memory; it was tried out on a container of the agent's own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct MigrationFacts {
     /// They can.
     pub live: bool,
@@ -46,7 +47,7 @@ pub struct MigrationFacts {
 }
 
 /// The engine, as the agent sees it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct EngineFacts {
     /// `docker` or `sim`.
     pub kind: String,
@@ -63,7 +64,7 @@ pub struct EngineFacts {
 }
 
 /// How a device is, as the control plane judges it by the age of its last report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum Liveness {
     /// Reports arrive, and nothing is wrong.
@@ -79,7 +80,7 @@ pub enum Liveness {
 }
 
 /// A device in a list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct DeviceView {
     /// Its id.
     pub id: DeviceId,
@@ -102,7 +103,7 @@ pub struct DeviceView {
 }
 
 /// The devices of a tenant.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct DeviceList {
     /// By name.
     pub devices: Vec<DeviceView>,

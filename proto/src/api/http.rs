@@ -1,5 +1,6 @@
 //! The bodies of the control plane's HTTP endpoints for people. Errors are [`Problem`]s.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -9,7 +10,7 @@ use super::{name::TenantSlug, roles::Role};
 pub const CSRF_HEADER: &str = "x-ecep-csrf";
 
 /// An error body (`application/problem+json`, RFC 9457).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Problem {
     /// The HTTP status.
     pub status: u16,
@@ -20,15 +21,26 @@ pub struct Problem {
     pub detail: String,
 }
 
+/// `GET /healthz`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
+pub struct Health {
+    /// It runs.
+    pub ok: bool,
+    /// The control plane's version.
+    pub version: String,
+    /// `joined` once it serves the control realm and every tenant's, else `connecting`.
+    pub router: String,
+}
+
 /// `GET /api/setup`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct SetupState {
     /// True while there is no account yet.
     pub needed: bool,
 }
 
 /// `POST /api/setup`: the first account and the first tenant. Answered with 201, without a body; log in then.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct SetupRequest {
@@ -45,7 +57,7 @@ pub struct SetupRequest {
 }
 
 /// `POST /api/login`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct LoginRequest {
@@ -56,7 +68,7 @@ pub struct LoginRequest {
 }
 
 /// `GET /api/session`, and the answer to a login: who is logged in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct SessionView {
     /// The account.
     pub email: String,
@@ -69,7 +81,7 @@ pub struct SessionView {
 }
 
 /// An account's role in a tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Membership {
     /// The tenant.
     pub tenant: TenantSlug,
@@ -80,7 +92,7 @@ pub struct Membership {
 }
 
 /// `POST /api/wamp-ticket`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct TicketRequest {
@@ -89,7 +101,7 @@ pub struct TicketRequest {
 }
 
 /// The answer: all that a browser needs to join.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct TicketReply {
     /// The WAMP router's address for browsers.
     pub wamp_url: String,
@@ -102,7 +114,7 @@ pub struct TicketReply {
 }
 
 /// `POST /api/accounts` (admin): a new account. Answered with 201, without a body.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct NewAccount {
@@ -115,7 +127,7 @@ pub struct NewAccount {
 }
 
 /// A role in a tenant that exists.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct NewMembership {
@@ -127,7 +139,7 @@ pub struct NewMembership {
 
 /// `POST /api/tenants` (admin): a new tenant; whoever makes it becomes its owner. Answered with 201 and the
 /// [`Membership`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct NewTenant {
@@ -139,7 +151,7 @@ pub struct NewTenant {
 
 /// `POST /api/tenants/{slug}/join-tokens` (owner). Answered with 201 and a [`CreatedToken`];
 /// `DELETE …/{id}` deletes the token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct NewJoinToken {
@@ -152,7 +164,7 @@ pub struct NewJoinToken {
 /// `POST /api/tenants/{slug}/api-tokens` (owner). Answered with 201 and a [`CreatedToken`];
 /// `DELETE …/{id}` revokes the token. Its role is all that bounds it. Over HTTP it is sent as
 /// `Authorization: Bearer <id>.<secret>`. (`DELETE /api/tenants/{slug}/devices/{id}` removes a device.)
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct NewApiToken {
@@ -165,7 +177,7 @@ pub struct NewApiToken {
 }
 
 /// A token just made: its secret is shown this once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct CreatedToken {
     /// The token's id; for an API token also the authid to join with.
     pub id: String,
@@ -176,7 +188,7 @@ pub struct CreatedToken {
 }
 
 /// `GET /api/tenants/{slug}/join-tokens` and `…/api-tokens` (owner): a token without its secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct TokenView {
     /// Its id.
     pub id: String,
@@ -195,7 +207,7 @@ pub struct TokenView {
 }
 
 /// A use of an API token, over WAMP or HTTP.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct TokenUse {
     /// In milliseconds since 1970, to the minute.
     pub at: u64,

@@ -110,6 +110,7 @@ pub fn generate() -> String {
         fleet::PlacedContainer,
         fleet::FleetContainers,
         http::Problem,
+        http::Health,
         http::SetupState,
         http::SetupRequest,
         http::LoginRequest,
