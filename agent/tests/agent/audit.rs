@@ -19,7 +19,7 @@ use crate::{
 async fn calls_are_told_in_order_and_once() {
     let mut scene = Scene::start(SimEngine::default(), &["acme"]).await;
     let mut ann = scene.cloud.operator("acme").await;
-    let order = json!({"name": "web", "image": "app:1", "environment": {"KEY": "marked-secret"}});
+    let order = json!({"name": "web", "image": "app:1", "env": {"KEY": "marked-secret"}});
     let web =
         ask::<ContainerCreate>(&mut ann, order).await.expect("it is created").container_id.expect("its id");
     ask::<ContainerList>(&mut ann, json!({})).await.expect("a list");
@@ -73,7 +73,8 @@ async fn no_secret_of_a_call_is_told() {
     assert!(!changing.is_empty());
     for procedure in &changing {
         let uri = procedure.uri.replace(ecep_proto::api::DEVICE_PLACEHOLDER, device().as_str());
-        let sent = json!({"environment": {"KEY": MARK}, "password": MARK, "command": [MARK], "container": {"x": MARK}});
+        let sent =
+            json!({"env": {"KEY": MARK}, "password": MARK, "command": [MARK], "container": {"x": MARK}});
         ann.call_with(&uri, sent).await.expect_err("it is malformed");
     }
     let told = scene.cloud.audit(changing.len()).await;
