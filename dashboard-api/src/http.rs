@@ -15,6 +15,7 @@ mod guard;
 mod invitations;
 mod login;
 mod members;
+mod once;
 mod own_account;
 mod record;
 mod refusal;
@@ -34,6 +35,7 @@ use warp::{
 };
 
 use endpoints::Found;
+pub use once::AtWork;
 pub use refusal::Refusal;
 use request::{Request, request};
 
@@ -47,6 +49,8 @@ pub struct App {
     pub uplink: Arc<Uplink>,
     /// The code of the first run.
     pub setup: SetupCode,
+    /// Orders with keys that are at work.
+    pub at_work: AtWork,
 }
 
 type Answer = Result<Response, Refusal>;

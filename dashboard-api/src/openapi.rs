@@ -1,7 +1,7 @@
 //! The HTTP API as an OpenAPI 3.1 document, made from the table of endpoints and the payload types.
 
 use ecep_proto::api::{
-    http::CSRF_HEADER,
+    http::{CSRF_HEADER, IDEMPOTENCY_HEADER},
     schema::{REFERENCE, schemas},
 };
 use serde_json::{Map, Value, json};
@@ -72,6 +72,12 @@ fn operation(endpoint: &Endpoint) -> Value {
         parameters.push(json!({
             "name": CSRF_HEADER, "in": "header", "schema": { "const": "1" },
             "description": "Needed beside a login's cookie.",
+        }));
+    }
+    if endpoint.takes_key() {
+        parameters.push(json!({
+            "name": IDEMPOTENCY_HEADER, "in": "header", "schema": { "type": "string", "minLength": 1, "maxLength": 255 },
+            "description": "The same order again within a day, with the same value, is not done again and gets the same answer; where that held a secret, 409 and what was made.",
         }));
     }
     let mut operation = json!({

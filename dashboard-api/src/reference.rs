@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use ecep_proto::api::{
     Home, PROCEDURES, Server, TOPICS,
     audit::is_audited,
-    http::CSRF_HEADER,
+    http::{CSRF_HEADER, IDEMPOTENCY_HEADER},
     roles::Role,
     schema::{REFERENCE, schemas},
 };
@@ -23,7 +23,9 @@ pub fn reference() -> String {
          `dashboard-api/src/http/endpoints.rs`. [clients.md](clients.md) says how to begin.\n\n\
          A **call** sends the fields of the request's type as keyword arguments; the result is one positional argument. An \
          **event** carries the fields of its type as keyword arguments. An **HTTP** request and its answer are JSON, and an error is a \
-         `Problem` (`application/problem+json`). Changes by a logged-in browser carry the header `{CSRF_HEADER}: 1`. The same \
+         `Problem` (`application/problem+json`). Changes by a logged-in browser carry the header `{CSRF_HEADER}: 1`. An order that makes something (201) may carry \
+         `{IDEMPOTENCY_HEADER}: <your own key>`: sent again within a day by the same actor it is not done again, and gets the same answer, or \
+         409 and what was made where the answer held a secret. Another order with the same key is refused with 422. The same \
          endpoints as OpenAPI 3.1: `GET {}`.\n\n\
          Times are in milliseconds since 1970. Ids and slugs have 1 to 63 of `a-z`, `0-9` and `-`. `{{device}}` stands for a device's id.\n",
         crate::http::endpoints::OPENAPI_PATH

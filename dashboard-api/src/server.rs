@@ -10,11 +10,11 @@ use crate::{
     clock::unix_ms,
     config::Config,
     control::ControlPlane,
-    http::{self, App},
+    http::{self, App, AtWork},
     listener,
     password::{PasswordError, Passwords},
     setup::SetupCode,
-    store::{Store, StoreError, audit::KEEP_ENTRIES_MS},
+    store::{Store, StoreError, audit::KEEP_ENTRIES_MS, orders::KEEP_ORDERS_MS},
     uplink::Uplink,
 };
 
@@ -70,8 +70,12 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
     let setup = SetupCode::prepare(&config.data, store.has_no_account()).map_err(StartError::SetupCode)?;
     let control = Arc::new(ControlPlane::load(config, store, Passwords::new()?)?);
     let uplink = Uplink::start(Arc::clone(&control), stop.clone())?;
-    let routes =
-        http::routes(Arc::new(App { control: Arc::clone(&control), uplink: Arc::clone(&uplink), setup }));
+    let routes = http::routes(Arc::new(App {
+        control: Arc::clone(&control),
+        uplink: Arc::clone(&uplink),
+        setup,
+        at_work: AtWork::default(),
+    }));
     let mut tasks = JoinSet::new();
     tasks.spawn(sweep(control.store.clone(), stop.clone()));
     tasks.spawn(write_repeats(Arc::clone(&control), stop.clone()));
@@ -130,6 +134,9 @@ async fn sweep(store: Store, stop: CancellationToken) {
         let now = unix_ms();
         if let Err(error) = store.sweep(now, now.saturating_sub(KEEP_ENDED_TOKENS_MS)).await {
             tracing::error!(%error, "what has ended could not be deleted from the store");
+        }
+        if let Err(error) = store.sweep_orders(now.saturating_sub(KEEP_ORDERS_MS)).await {
+            tracing::error!(%error, "old orders could not be forgotten");
         }
         if let Err(error) = store.sweep_audit(now.saturating_sub(KEEP_ENTRIES_MS)).await {
             tracing::error!(%error, "old entries of the audit could not be deleted");

@@ -12,6 +12,7 @@ pub mod audit;
 mod devices;
 mod invitations;
 mod members;
+pub mod orders;
 mod placements;
 mod records;
 mod sessions;
@@ -107,6 +108,7 @@ pub struct Store {
     gone: Table<Gone>,
     keys: Table<String>,
     audit: audit::AuditLog,
+    orders: orders::Orders,
     invitations: Table<Invitation>,
     alone: Arc<Mutex<()>>,
 }
@@ -153,6 +155,7 @@ impl Store {
             gone: Table::open(&db, "gone")?,
             keys: Table::open(&db, "keys")?,
             audit: audit::AuditLog::open(&db)?,
+            orders: Table::open(&db, "orders")?,
             invitations: Table::open(&db, "invitations")?,
             alone: Arc::default(),
             meta,

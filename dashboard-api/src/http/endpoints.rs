@@ -106,6 +106,13 @@ impl Endpoint {
         self.method != Method::GET && !NO_CHANGES.contains(&self.path)
     }
 
+    /// Whether it makes something, and so can be told by a key to do it once.
+    pub fn takes_key(&self) -> bool {
+        self.method == Method::POST
+            && self.status == 201
+            && !matches!(self.access, Access::Anyone | Access::Device)
+    }
+
     /// What it is called in the audit.
     pub fn action(&self) -> String {
         format!("{} {}", self.method, self.path)

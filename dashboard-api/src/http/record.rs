@@ -17,7 +17,7 @@ use warp::{
     reply::{Reply, Response},
 };
 
-use super::{endpoints::Endpoint, request::Request};
+use super::{endpoints::Endpoint, once, request::Request};
 use crate::{
     clock::unix_ms,
     secret::SecretHash,
@@ -60,6 +60,7 @@ pub(super) struct Record {
 struct Noted {
     detail: BTreeMap<String, String>,
     asker: Option<Asker>,
+    is_replay: bool,
 }
 
 impl Record {
@@ -75,6 +76,11 @@ impl Record {
         self.lock().asker = Some(asker);
     }
 
+    /// Notes that an earlier answer is given again, which is no deed.
+    pub(super) fn is_replay(&self) {
+        self.lock().is_replay = true;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Noted> {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -87,11 +93,14 @@ pub(super) async fn recorded(mut request: Request, endpoint: &Endpoint) -> Respo
     let asker = request.asker(endpoint.access);
     let of_path = endpoint.path.ends_with('}').then(|| cut(request.id()));
     let answer = match request.judge(endpoint.access) {
-        Ok(()) => (endpoint.handler)(request).await,
+        Ok(()) => once::done(request, endpoint, &asker.actor).await,
         Err(refusal) => Err(refusal),
     };
     let (answer, made) = with_made(answer.into_response()).await;
-    let Noted { mut detail, asker: told } = std::mem::take(&mut *record.lock());
+    let Noted { mut detail, asker: told, is_replay } = std::mem::take(&mut *record.lock());
+    if is_replay {
+        return answer;
+    }
     let status = answer.status();
     let outcome = outcome(status);
     let asker = told.unwrap_or(asker);

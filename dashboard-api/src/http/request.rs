@@ -111,16 +111,7 @@ impl Request {
                 "The body must be JSON; send the header content-type: application/json.",
             ));
         }
-        let bytes = match tokio::time::timeout(BODY_WITHIN, self.bytes()).await {
-            Ok(bytes) => bytes?,
-            Err(_) => {
-                return Err(Refusal::new(
-                    StatusCode::REQUEST_TIMEOUT,
-                    ErrorKind::Unavailable,
-                    format!("The body did not arrive within {} s. Send it again.", BODY_WITHIN.as_secs()),
-                ));
-            }
-        };
+        let bytes = self.bytes_in_time().await?;
         self.record.body(&bytes);
         serde_json::from_slice(&bytes).map_err(|error| {
             Refusal::new(
@@ -129,6 +120,28 @@ impl Request {
                 format!("The body is not JSON of the expected form: {error}."),
             )
         })
+    }
+
+    /// Reads the body, and puts it back for the handler.
+    ///
+    /// # Errors
+    /// 413, 408 or 400.
+    pub(super) async fn buffer(&mut self) -> Result<Vec<u8>, Refusal> {
+        let bytes = self.bytes_in_time().await?;
+        let chunk = Ok(bytes.clone());
+        self.body = Mutex::new(Box::pin(futures_util::stream::once(async { chunk })));
+        Ok(bytes)
+    }
+
+    async fn bytes_in_time(&mut self) -> Result<Vec<u8>, Refusal> {
+        match tokio::time::timeout(BODY_WITHIN, self.bytes()).await {
+            Ok(bytes) => bytes,
+            Err(_) => Err(Refusal::new(
+                StatusCode::REQUEST_TIMEOUT,
+                ErrorKind::Unavailable,
+                format!("The body did not arrive within {} s. Send it again.", BODY_WITHIN.as_secs()),
+            )),
+        }
     }
 
     async fn bytes(&mut self) -> Result<Vec<u8>, Refusal> {

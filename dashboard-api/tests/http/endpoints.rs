@@ -201,3 +201,87 @@ async fn the_openapi_document_is_whole() {
         }
     }
 }
+
+/// What a value has that its schema does not say, or lacks of it. Knows what the document uses.
+fn differs(document: &Value, schema: &Value, value: &Value, place: &str) -> Option<String> {
+    if let Some(to) = schema.get("$ref").and_then(Value::as_str) {
+        let Some(schema) = document.pointer(to.trim_start_matches('#')) else {
+            return Some(format!("{to} is not there"));
+        };
+        return differs(document, schema, value, place);
+    }
+    for choice in ["anyOf", "oneOf"] {
+        if let Some(all) = schema.get(choice).and_then(Value::as_array) {
+            let each: Option<Vec<String>> =
+                all.iter().map(|one| differs(document, one, value, place)).collect();
+            return each.map(|each| each.join(", or "));
+        }
+    }
+    if let Some(constant) = schema.get("const") {
+        return (constant != value).then(|| format!("{place} is {value}, not {constant}"));
+    }
+    if let Some(values) = schema.get("enum").and_then(Value::as_array) {
+        return (!values.contains(value)).then(|| format!("{place} is {value}"));
+    }
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        // A whole number is a number, too.
+        Value::Number(number) if number.is_f64() || schema["type"] == "number" => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let allowed = &schema["type"];
+    if allowed != kind && !allowed.as_array().is_some_and(|kinds| kinds.iter().any(|one| one == kind)) {
+        return Some(format!("{place} is {kind}, not {allowed}"));
+    }
+    match value {
+        Value::Array(items) => {
+            items.iter().find_map(|item| differs(document, &schema["items"], item, &format!("{place}[]")))
+        }
+        Value::Object(fields) if schema.get("properties").is_some() => {
+            let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            let missing = required.into_iter().find(|name| !fields.contains_key(*name));
+            missing.map(|name| format!("{place} lacks {name}")).or_else(|| {
+                fields.iter().find_map(|(name, value)| match schema["properties"].get(name) {
+                    Some(schema) => differs(document, schema, value, &format!("{place}.{name}")),
+                    None => Some(format!("{place}.{name} is not documented")),
+                })
+            })
+        }
+        _ => None,
+    }
+}
+
+/// What the endpoints answer must be what the document says.
+#[tokio::test]
+async fn what_is_read_is_as_documented() {
+    let server = Server::start().await;
+    let maria = server.set_up().await;
+    maria.join_token(2).await;
+    maria.api_token("acme", "viewer").await;
+    maria
+        .post("/api/tenants/acme/invitations", json!({ "email": "new@example.org", "role": "viewer" }))
+        .await;
+    let document = ecep_dashboard_api::openapi::document();
+    let mut compared = 0;
+    for endpoint in ENDPOINTS.iter().filter(|endpoint| endpoint.method == "GET") {
+        let read = maria.get(&path_of(endpoint, "acme")).await;
+        if read.status == 404 && endpoint.path.ends_with("{id}") {
+            continue;
+        }
+        assert_eq!(read.status.as_u16(), endpoint.status, "{}: {read:?}", endpoint.path);
+        let kind = if endpoint.is_stream { "application/x-ndjson" } else { "application/json" };
+        let answer = &document["paths"][endpoint.path]["get"]["responses"][endpoint.status.to_string()];
+        let schema = &answer["content"][kind]["schema"];
+        let lines = if endpoint.is_stream { read.text.lines().collect() } else { vec![read.text.as_str()] };
+        for line in lines {
+            let value: Value = serde_json::from_str(line).unwrap();
+            assert_eq!(differs(&document, schema, &value, endpoint.path), None, "{line}");
+        }
+        compared += 1;
+    }
+    assert!(compared > 10, "only {compared} were compared");
+}

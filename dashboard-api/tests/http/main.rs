@@ -12,6 +12,7 @@ mod endpoints;
 mod invitations;
 mod login;
 mod members;
+mod once;
 mod own_account;
 mod pages;
 mod protocol;

@@ -9,6 +9,10 @@ use super::{name::TenantSlug, roles::Role};
 /// The header that every changing request from a browser carries: a page of another origin cannot send it.
 pub const CSRF_HEADER: &str = "x-ecep-csrf";
 
+/// The header by which an order that makes something is done once: the same order again within a day, with the same value, gets the same
+/// answer; another order with it is refused.
+pub const IDEMPOTENCY_HEADER: &str = "idempotency-key";
+
 /// An error body (`application/problem+json`, RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Problem {
