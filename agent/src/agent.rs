@@ -29,7 +29,7 @@ use crate::{
     clock, cloud, control_procedures,
     engine::Engine,
     facts,
-    identity::Identity,
+    identity::{self, Identity},
     inventory::Inventory,
     migration::{Capability, Migrations, Parts},
     moving::Moving,
@@ -37,7 +37,9 @@ use crate::{
     orders::Orders,
     outbox::Outbox,
     procedures,
-    stats::Sampler,
+    quotas::MEASURE_EVERY,
+    rotation,
+    stats::{Sampler, Summaries},
 };
 
 /// Statistics are published this often.
@@ -55,6 +57,7 @@ const FALLBACK_STORAGE: &str = "/";
 
 /// Everything that runs.
 struct Agent<E> {
+    data: PathBuf,
     identity: Identity,
     engine: Arc<E>,
     inventory: Arc<Inventory<E>>,
@@ -70,6 +73,9 @@ struct Agent<E> {
     channel_port: OnceLock<u16>,
     facts: watch::Sender<DeviceFacts>,
     storage: watch::Sender<PathBuf>,
+    /// Statistics that the control plane lacks, by the clock that began with `started`.
+    summaries: Mutex<Summaries>,
+    started: Instant,
     /// Tickets for tenant realms that came with the last hello and were not used yet.
     tickets: Mutex<HashMap<TenantSlug, (Credentials, Instant)>>,
     /// Each tenant's link, and what ends it.
@@ -78,6 +84,8 @@ struct Agent<E> {
     router: Mutex<String>,
     /// One hello at a time: it brings tickets for all tenants, so whoever waited finds its own already there.
     greeting: tokio::sync::Mutex<()>,
+    /// One change of the key at a time: two would make two keys.
+    rotating: tokio::sync::Mutex<()>,
 }
 
 /// What the control plane was told last, and has taken.
@@ -140,7 +148,7 @@ pub async fn run<E: Engine>(
         Arc::clone(&moving),
     ));
     let networks = Arc::new(Networks::new(device.clone(), Arc::clone(&inventory)));
-    let (channels, arrivals) = Channels::new(data, identity.key.signing_key().clone(), stop.clone());
+    let (channels, arrivals) = Channels::new(data, identity.key.signing_key(), stop.clone());
     let capability = Arc::new(Capability::new(settings.runtime.clone(), data));
     let migrations: Arc<OnceLock<Arc<Migrations<E>>>> = Arc::default();
     let orders = Arc::new(Orders::new(
@@ -156,6 +164,7 @@ pub async fn run<E: Engine>(
     let (facts, _) = watch::channel(facts::gather(engine_facts));
     let (storage, _) = watch::channel(engine.storage().await.unwrap_or_else(|| FALLBACK_STORAGE.into()));
     let agent = Arc::new(Agent {
+        data: settings.data.clone(),
         identity,
         engine,
         inventory,
@@ -170,21 +179,29 @@ pub async fn run<E: Engine>(
         channel_port: OnceLock::new(),
         facts,
         storage,
+        summaries: Mutex::default(),
+        started: Instant::now(),
         tickets: Mutex::default(),
         tenants: Mutex::default(),
         router: Mutex::default(),
         greeting: tokio::sync::Mutex::default(),
+        rotating: tokio::sync::Mutex::default(),
     });
     let credentials_of = Arc::clone(&agent);
     let builder = Link::builder("control", move || {
         let agent = Arc::clone(&credentials_of);
         async move {
+            // What cannot be ended now is tried again with the next session.
+            {
+                let _one_at_a_time = agent.rotating.lock().await;
+                rotation::resume(&agent.data, &agent.identity, &agent.channels).await;
+            }
             let credentials = cloud::credentials(&agent.identity).await?;
             lock(&agent.router).clone_from(&credentials.url);
             Ok(credentials)
         }
     });
-    let control = control_procedures::serve(builder, &device, &migrations).spawn(stop.clone());
+    let control = control_procedures::serve(builder, &device, &agent.orders, &migrations).spawn(stop.clone());
     agent.orders.addresses.ask_over(control.clone());
     agent.set_up_moves(&control, &migrations, arrivals, &settings, &stop).await?;
 
@@ -194,6 +211,7 @@ pub async fn run<E: Engine>(
             agent.keep_facts(),
             agent.keep_networks(),
             agent.keep_stats(),
+            agent.keep_measured(),
             agent.keep_reporting(&control, &stop),
             audit::keep_telling(Arc::clone(&agent.audit), control.clone())
         )
@@ -319,6 +337,7 @@ impl<E: Engine> Agent<E> {
             }
             let storage = self.storage.borrow().clone();
             let tick = sampler.tick(clock::now_ms(), &self.inventory.containers(), &storage);
+            lock(&self.summaries).add(self.steady_ms(), &tick);
             self.outbox.send_stats(is_base, |tenant| StatsEvent {
                 device: device.clone(),
                 sequence: tick.sequence,
@@ -331,6 +350,21 @@ impl<E: Engine> Agent<E> {
                     .map(|(_, stats)| stats.clone())
                     .collect(),
             });
+        }
+    }
+
+    /// A clock that is never set.
+    fn steady_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Tenants with a quota of the disk are told when they are over it.
+    async fn keep_measured(&self) {
+        let mut ticks = tokio::time::interval(MEASURE_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.orders.quotas.measure().await;
         }
     }
 
@@ -390,6 +424,7 @@ impl<E: Engine> Agent<E> {
             tenant: container.tenant.clone(),
             container: container.detail.container,
         });
+        let stats = lock(&self.summaries).next(self.steady_ms());
         let report = Report {
             at: clock::now_ms(),
             problems,
@@ -398,8 +433,13 @@ impl<E: Engine> Agent<E> {
             is_complete: self.inventory.is_complete(),
             migrations: self.moving.migrations(),
             network_revision: self.networks.revision(),
+            stats,
+            shares: self.orders.quotas.report(),
         };
         let reply = control.call::<FleetReport>(FleetReport::URI, &report).await?;
+        if let Some(stats) = &report.stats {
+            lock(&self.summaries).taken(stats);
+        }
         told.facts = Some(facts);
         if let Some(table) = reply.network {
             self.networks.apply(table).await;
@@ -407,7 +447,18 @@ impl<E: Engine> Agent<E> {
         if told.hello.is_some_and(|(_, revision)| revision != reply.grants_revision) {
             told.hello = None;
         }
+        if reply.rotate_key || identity::has_next_key(&self.data) {
+            self.rotate_key().await;
+        }
         Ok(())
+    }
+
+    /// Changes the device's key, as its owner has ordered.
+    async fn rotate_key(&self) {
+        let _one_at_a_time = self.rotating.lock().await;
+        if let Err(error) = rotation::rotate(&self.data, &self.identity, &self.channels).await {
+            tracing::warn!(%error, "the device's key was not changed; trying again");
+        }
     }
 
     /// Says hello; the tickets that come back are kept for the tenants' links.
@@ -422,7 +473,9 @@ impl<E: Engine> Agent<E> {
         let url = lock(&self.router).clone();
         let mut tickets = lock(&self.tickets);
         tickets.clear();
-        for TenantGrant { tenant, realm, ticket } in &grants.tenants {
+        // Before the tickets: who joins with one is bound by the terms that came with it.
+        self.orders.quotas.follow(&grants);
+        for TenantGrant { tenant, realm, ticket, .. } in &grants.tenants {
             let credentials = Credentials {
                 url: url.clone(),
                 realm: realm.clone(),

@@ -98,7 +98,7 @@ struct Extra {
 /// All channels of this device.
 pub struct Channels {
     data: PathBuf,
-    key: SigningKey,
+    key: Mutex<SigningKey>,
     current: Mutex<Option<Current>>,
     cloud: Mutex<Option<(String, Dialer)>>,
     arrivals: mpsc::Sender<Arrival>,
@@ -115,7 +115,7 @@ impl Channels {
         let (arrivals, arrived) = mpsc::channel(ARRIVALS);
         let channels = Arc::new(Self {
             data: data.to_owned(),
-            key,
+            key: Mutex::new(key),
             current: Mutex::default(),
             cloud: Mutex::default(),
             arrivals,
@@ -135,6 +135,16 @@ impl Channels {
     /// No papers yet.
     pub fn grant_key(&self) -> Result<VerifyingKey, ReachError> {
         Ok(self.current()?.grant_key)
+    }
+
+    /// The device has another key: the papers on disk are for it, or new ones come with the next hello.
+    pub(crate) fn change_key(&self, key: SigningKey) {
+        *lock(&self.key) = key;
+        if self.data.join(EXTRA_FILE).exists()
+            && let Err(error) = self.load()
+        {
+            tracing::info!(%error, "the device's papers are not for its new key; the control plane gives others");
+        }
     }
 
     /// Takes over new papers, and keeps them.
@@ -205,7 +215,7 @@ impl Channels {
         let extra: Extra = serde_json::from_slice(&text).map_err(|_| ReachError::GrantKey)?;
         let bytes = STANDARD_NO_PAD.decode(&extra.grant_key).ok().and_then(|bytes| bytes.try_into().ok());
         let grant_key = bytes.and_then(|bytes| VerifyingKey::from_bytes(&bytes).ok());
-        let tls = Tls::new(&Papers::load_device(&self.data, &self.key)?)?;
+        let tls = Tls::new(&Papers::load_device(&self.data, &lock(&self.key).clone())?)?;
         let current = Current { tls, grant_key: grant_key.ok_or(ReachError::GrantKey)?, cloud: extra.cloud };
         *lock(&self.current) = Some(current);
         Ok(())

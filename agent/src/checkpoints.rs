@@ -8,12 +8,17 @@ mod recovery;
 mod restore;
 mod save;
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
+use ecep_fleet::quota::Action;
 use ecep_proto::api::{
     checkpoint::{CheckpointContainer, CheckpointList, CheckpointQuery, DeleteCheckpoint, RestoreContainer},
     error::{ApiError, ErrorKind},
-    name::{CheckpointName, ContainerId, TenantSlug},
+    name::{CheckpointName, ContainerId, DeviceId, TenantSlug},
 };
 use tokio::task::spawn_blocking;
 
@@ -23,6 +28,7 @@ use crate::{
     engine::{Engine, EngineContainer, docker::mobility::Mobility},
     operations::What,
     orders::{Accepted, Orders},
+    policy::Policy,
 };
 
 /// The folder of checkpoints, in the agent's data folder.
@@ -40,12 +46,14 @@ impl<E: Engine> Orders<E> {
         tenant: &TenantSlug,
         order: CheckpointContainer,
     ) -> Result<Accepted, ApiError> {
+        self.quotas.allow(tenant, Action::Checkpoint)?;
         let what = What::new("container.checkpoint", &order);
         let (operation, container) = (order.operation.clone(), order.container.clone());
         let place = self.place(tenant, order.directory.as_ref(), &order.container, &order.name)?;
         let (this, tenant_of) = (Arc::clone(self), tenant.clone());
         self.with_container(tenant, operation, what, container, move |engine, found, report| {
             Box::pin(async move {
+                this.quotas.allow_on_disk(&tenant_of, Action::Checkpoint, 0).await?;
                 let places = (place.as_path(), this.policy_folder.as_path());
                 let saved = save::save(&*engine, &tenant_of, &found, places, &order, &report).await;
                 if saved.is_err() {
@@ -65,12 +73,14 @@ impl<E: Engine> Orders<E> {
         tenant: &TenantSlug,
         order: RestoreContainer,
     ) -> Result<Accepted, ApiError> {
+        self.quotas.allow(tenant, Action::Restore)?;
         let what = What::new("container.restore", &order);
         let place = self.place(tenant, order.directory.as_ref(), &order.container, &order.name)?;
         let target = order.into.clone().unwrap_or_else(|| order.container.clone());
         let (this, tenant_of) = (Arc::clone(self), tenant.clone());
         self.with_container(tenant, order.operation, what, target, move |engine, found, report| {
             Box::pin(async move {
+                this.quotas.allow_on_disk(&tenant_of, Action::Restore, 0).await?;
                 let places = (place.as_path(), this.policy_folder.as_path());
                 let restored = restore::restore(&*engine, &tenant_of, &found, places, &report).await;
                 if restored.is_err() {
@@ -146,6 +156,20 @@ impl<E: Engine> Orders<E> {
         let named = policy.checkpoint_directories().map(|root| root.join(self.device.as_str()));
         Ok(std::iter::once(own).chain(named).collect())
     }
+}
+
+/// Bytes of all checkpoints of a tenant, in the agent's folder and in those that the device's owner has named in the policy there.
+///
+/// # Errors
+/// The disk refuses.
+pub(crate) async fn bytes_of(data: &Path, device: &DeviceId, tenant: &TenantSlug) -> Result<u64, ApiError> {
+    let policy =
+        Policy::load(data).map_err(|error| ApiError::new(ErrorKind::Unavailable, error.to_string()))?;
+    let named = policy.checkpoint_directories().map(|root| root.join(device.as_str()));
+    let roots: Vec<PathBuf> = std::iter::once(data.join(FOLDER)).chain(named).collect();
+    let tenant = tenant.clone();
+    let listed = blocking(move || disk::list(&roots, &tenant)).await?;
+    Ok(listed.iter().map(|view| view.bytes).sum())
 }
 
 fn mobility<E: Engine>(engine: &E) -> Result<Mobility, ApiError> {

@@ -6,7 +6,10 @@ use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use ecep_link::{Credentials, CredentialsError};
 use ecep_proto::api::{
     device::DeviceFacts,
-    enrol::{EnrolReply, EnrolRequest, SessionReply, SessionRequest, enrol_text, session_text},
+    enrol::{
+        EnrolReply, EnrolRequest, RotateReply, RotateRequest, SessionReply, SessionRequest, enrol_text,
+        rotate_text, session_text,
+    },
     http::Problem,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -78,18 +81,42 @@ pub async fn enrol(
 /// # Errors
 /// See [`CloudError`].
 pub async fn credentials(identity: &Identity) -> Result<Credentials, CredentialsError> {
-    let device = identity.enrolled.device.clone();
-    let at = clock::now_ms();
-    let nonce = STANDARD_NO_PAD.encode(rand::random::<[u8; 16]>());
-    let signature = identity.key.sign(&session_text(&device, at, &nonce));
-    let request = SessionRequest { device: device.clone(), at, nonce, signature };
-    let reply: SessionReply = post(&identity.enrolled.cloud, "/api/device/session", &request).await?;
+    let reply = session(identity, &identity.key).await?;
     Ok(Credentials {
         url: reply.wamp_url,
         realm: reply.realm,
-        authid: device.to_string(),
+        authid: identity.enrolled.device.to_string(),
         ticket: reply.ticket,
     })
+}
+
+/// A session for whoever holds this key.
+///
+/// # Errors
+/// See [`CloudError`].
+pub(crate) async fn session(identity: &Identity, key: &DeviceKey) -> Result<SessionReply, CloudError> {
+    let device = identity.enrolled.device.clone();
+    let (at, nonce) = (clock::now_ms(), nonce());
+    let signature = key.sign(&session_text(&device, at, &nonce));
+    post(&identity.enrolled.cloud, "/api/device/session", &SessionRequest { device, at, nonce, signature })
+        .await
+}
+
+/// Tells the control plane of the device's next key.
+///
+/// # Errors
+/// See [`CloudError`].
+pub(crate) async fn rotate(identity: &Identity, next: &DeviceKey) -> Result<RotateReply, CloudError> {
+    let device = identity.enrolled.device.clone();
+    let (at, nonce, public_key) = (clock::now_ms(), nonce(), next.public());
+    let text = rotate_text(&device, &public_key, at, &nonce);
+    let (signature, new_signature) = (identity.key.sign(&text), next.sign(&text));
+    let request = RotateRequest { device, public_key, at, nonce, signature, new_signature };
+    post(&identity.enrolled.cloud, "/api/device/rotate-key", &request).await
+}
+
+fn nonce() -> String {
+    STANDARD_NO_PAD.encode(rand::random::<[u8; 16]>())
 }
 
 async fn post<T: DeserializeOwned>(cloud: &str, path: &str, body: &impl Serialize) -> Result<T, CloudError> {

@@ -1,22 +1,23 @@
-//! The procedures that this device serves to the control plane alone: those of moves and of copies. Thin: each checks, asks, and answers.
+//! The procedures that this device serves to the control plane alone: those of moves, of copies and of shares that end. Thin: each checks, asks, and answers.
 
 use std::sync::{Arc, OnceLock};
 
 use ecep_link::LinkBuilder;
 use ecep_proto::api::{
     CheckpointExpect, CheckpointSend, MigrationCheck, MigrationExpect, MigrationStart, MigrationStop,
-    MigrationSurvey, Procedure,
+    MigrationSurvey, Procedure, ShareEvict,
     error::{ApiError, ErrorKind},
     name::DeviceId,
     reply::Caller,
 };
 
-use crate::{engine::Engine, migration::Migrations};
+use crate::{engine::Engine, migration::Migrations, orders::Orders};
 
 /// Registers all of them on the link to the control plane. `migrations` is set once there are any.
 pub fn serve<E: Engine>(
     mut link: LinkBuilder,
     device: &DeviceId,
+    orders: &Arc<Orders<E>>,
     migrations: &Arc<OnceLock<Arc<Migrations<E>>>>,
 ) -> LinkBuilder {
     macro_rules! procedures {
@@ -43,7 +44,11 @@ pub fn serve<E: Engine>(
         CheckpointSend => |moves, request| moves.send_checkpoint(request);
         MigrationStop => |moves, request| moves.stop(&request);
     }
-    link
+    let orders = Arc::clone(orders);
+    link.procedure::<ShareEvict, _, _>(ShareEvict::on(device), move |_: Caller, request| {
+        let orders = Arc::clone(&orders);
+        async move { orders.evict(request).await }
+    })
 }
 
 fn none() -> ApiError {

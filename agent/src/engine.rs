@@ -187,6 +187,8 @@ pub trait Engine: Send + Sync + 'static {
         tty: bool,
         window: LogWindow,
     ) -> impl Future<Output = Result<LogLines, EngineError>> + Send;
+    /// Bytes of a tenant's writable layers and volumes.
+    fn disk_used(&self, tenant: &TenantSlug) -> impl Future<Output = Result<u64, EngineError>> + Send;
     /// All images.
     fn images(&self) -> impl Future<Output = Result<Vec<ImageView>, EngineError>> + Send;
     /// Whether it has this image.

@@ -8,6 +8,7 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
@@ -18,6 +19,8 @@ use serde::{Deserialize, Serialize};
 use crate::durable;
 
 const KEY_FILE: &str = "device.key";
+/// The key that the device is changing to. (Not `.new`: so a file is called while it is written.)
+const NEXT_KEY_FILE: &str = "device.next-key";
 const IDENTITY_FILE: &str = "identity.json";
 const LOCK_FILE: &str = "agent.lock";
 
@@ -81,8 +84,8 @@ pub struct Enrolled {
     pub engine: String,
 }
 
-/// The device's key.
-pub struct DeviceKey(SigningKey);
+/// The device's key. It may be changed while the agent runs.
+pub struct DeviceKey(Mutex<SigningKey>);
 
 impl DeviceKey {
     /// The key in this data folder; made, and written to disk, if there is none.
@@ -90,14 +93,18 @@ impl DeviceKey {
     /// # Errors
     /// The disk says no, or the file is damaged.
     pub fn load_or_create(data: &Path) -> Result<Self, IdentityError> {
-        let path = data.join(KEY_FILE);
+        Self::load_or_create_in(data, KEY_FILE)
+    }
+
+    fn load_or_create_in(data: &Path, file: &str) -> Result<Self, IdentityError> {
+        let path = data.join(file);
         match fs::read_to_string(&path) {
             Ok(text) => Self::parse(&path, &text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 make_folder(data)?;
                 let key = SigningKey::from_bytes(&rand::random());
                 write_whole(&path, STANDARD_NO_PAD.encode(key.to_bytes()).as_bytes())?;
-                Ok(Self(key))
+                Ok(Self::of(key))
             }
             Err(source) => Err(IdentityError::Disk { what: "cannot read", path, source }),
         }
@@ -116,22 +123,36 @@ impl DeviceKey {
     fn parse(path: &Path, text: &str) -> Result<Self, IdentityError> {
         let bytes = STANDARD_NO_PAD.decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok());
         let damaged = || IdentityError::Damaged { path: path.to_owned(), reason: "not a key".to_owned() };
-        Ok(Self(SigningKey::from_bytes(&bytes.ok_or_else(damaged)?)))
+        Ok(Self::of(SigningKey::from_bytes(&bytes.ok_or_else(damaged)?)))
+    }
+
+    fn of(key: SigningKey) -> Self {
+        Self(Mutex::new(key))
     }
 
     /// The key itself, for TLS.
-    pub fn signing_key(&self) -> &SigningKey {
-        &self.0
+    pub fn signing_key(&self) -> SigningKey {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The key as it is now, whatever becomes of this one.
+    pub(crate) fn current(&self) -> Self {
+        Self::of(self.signing_key())
+    }
+
+    /// Another key takes its place.
+    pub(crate) fn replace(&self, next: Self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = next.signing_key();
     }
 
     /// The public half, as the wire has it.
     pub fn public(&self) -> String {
-        STANDARD_NO_PAD.encode(self.0.verifying_key().to_bytes())
+        STANDARD_NO_PAD.encode(self.signing_key().verifying_key().to_bytes())
     }
 
     /// A signature over this text, as the wire has it.
     pub fn sign(&self, text: &str) -> String {
-        STANDARD_NO_PAD.encode(self.0.sign(text.as_bytes()).to_bytes())
+        STANDARD_NO_PAD.encode(self.signing_key().sign(text.as_bytes()).to_bytes())
     }
 }
 
@@ -190,6 +211,29 @@ pub fn must_be_new(data: &Path) -> Result<(), IdentityError> {
             Err(IdentityError::AlreadyEnrolled { device, cloud, path: data.join(IDENTITY_FILE) })
         }
     }
+}
+
+/// The key that the device is changing to; made, and written to disk, if there is none.
+///
+/// # Errors
+/// The disk says no, or the file is damaged.
+pub(crate) fn next_key(data: &Path) -> Result<DeviceKey, IdentityError> {
+    DeviceKey::load_or_create_in(data, NEXT_KEY_FILE)
+}
+
+/// Whether a change of the key is under way.
+pub(crate) fn has_next_key(data: &Path) -> bool {
+    data.join(NEXT_KEY_FILE).exists()
+}
+
+/// The next key becomes the device's key, in one step on disk.
+///
+/// # Errors
+/// The disk says no.
+pub(crate) fn adopt_next_key(data: &Path) -> Result<(), IdentityError> {
+    let path = data.join(NEXT_KEY_FILE);
+    let adopted = fs::rename(&path, data.join(KEY_FILE)).and_then(|()| durable::flush_folder(data));
+    adopted.map_err(|source| IdentityError::Disk { what: "cannot put in place", path, source })
 }
 
 /// Writes down what the control plane said.

@@ -10,6 +10,7 @@ use std::{
 };
 
 use bollard::models::ContainerCreateBody;
+use ecep_fleet::quota::{Action, Demand};
 use ecep_proto::api::{
     container::{ContainerOrder, ContainerState, CreateContainer, DeleteContainer, StopContainer},
     error::{ApiError, ErrorKind},
@@ -36,6 +37,7 @@ use crate::{
     outbox::Outbox,
     policy::{AllowedBody, Policy},
     pulls::Pulls,
+    quotas::Quotas,
     random,
     reporter::{Ended, Reporter},
 };
@@ -62,6 +64,8 @@ pub struct Orders<E> {
     /// Which containers nobody else may touch.
     pub(crate) moving: Arc<Moving>,
     pub(crate) locks: Locks,
+    /// What each tenant may begin.
+    pub(crate) quotas: Arc<Quotas<E>>,
     at_work: Semaphore,
     pulls: Pulls,
 }
@@ -105,6 +109,7 @@ impl<E: Engine> Orders<E> {
         moving: Arc<Moving>,
         policy_folder: PathBuf,
     ) -> Self {
+        let quotas = Arc::new(Quotas::new(device.clone(), Arc::clone(&engine), &policy_folder));
         Self {
             device,
             engine,
@@ -115,6 +120,7 @@ impl<E: Engine> Orders<E> {
             addresses: Arc::default(),
             moving,
             locks: Locks::default(),
+            quotas,
             at_work: Semaphore::new(MAX_AT_WORK),
             pulls: Pulls::default(),
         }
@@ -141,6 +147,7 @@ impl<E: Engine> Orders<E> {
     /// # Errors
     /// Why it cannot be accepted.
     pub fn start(self: &Arc<Self>, tenant: &TenantSlug, order: ContainerOrder) -> Result<Accepted, ApiError> {
+        self.quotas.allow(tenant, Action::Start)?;
         let what = What::new("container.start", &order);
         let ContainerOrder { container, operation } = order;
         self.with_container(tenant, operation, what, container, |engine, found, report| {
@@ -176,6 +183,7 @@ impl<E: Engine> Orders<E> {
         tenant: &TenantSlug,
         order: StopContainer,
     ) -> Result<Accepted, ApiError> {
+        self.quotas.allow(tenant, Action::Start)?;
         let what = What::new("container.restart", &order);
         let StopContainer { container, grace_seconds, operation } = order;
         let grace = grace(grace_seconds)?;
@@ -226,8 +234,9 @@ impl<E: Engine> Orders<E> {
     pub fn pull(self: &Arc<Self>, tenant: &TenantSlug, order: PullImage) -> Result<Accepted, ApiError> {
         let image: ImageReference = order.image.parse()?;
         let what = What::new("image.pull", &order);
-        self.accept(tenant, order.operation, what, |orders, _, report| {
+        self.accept(tenant, order.operation, what, |orders, tenant, report| {
             Box::pin(async move {
+                orders.quotas.allow_on_disk(&tenant, Action::Pull, 0).await?;
                 orders.do_pull(&image, None, &report).await?;
                 Ok((None, None))
             })
@@ -244,6 +253,12 @@ impl<E: Engine> Orders<E> {
         order: DeleteImage,
     ) -> Result<Accepted, ApiError> {
         let image: ImageReference = order.image.parse()?;
+        if self.quotas.is_guest(tenant) {
+            return Err(ApiError::new(
+                ErrorKind::Forbidden,
+                "images belong to the device; ask its owner to delete this one",
+            ));
+        }
         let what = What::new("image.delete", &order);
         self.accept(tenant, order.operation, what, |orders, _, _| {
             Box::pin(async move {
@@ -400,9 +415,11 @@ impl<E: Engine> Orders<E> {
         let id = random::container_id()
             .map_err(|error| ApiError::new(ErrorKind::Unavailable, error.to_string()))?;
         let mut body = creation::body(&tenant, &id, &report.operation, &image, &order)?;
-        let policy = self.policy()?;
+        let policy = self.policy_for(&tenant)?;
         // Judged before anything is pulled, and once more when the request is complete.
         policy.check(&tenant, body.clone())?;
+        let action = Action::Create { publishes: !order.ports.is_empty() };
+        let _admitted = self.quotas.admit(&tenant, &id, action, Demand::of(&order.limits), 0).await?;
 
         if !self.engine.has_image(image.as_str()).await.map_err(EngineError::into_api)? {
             self.do_pull(&image, Some(&id), &report).await?;

@@ -157,6 +157,12 @@ impl Policy {
         })
     }
 
+    /// The same without what its owner allows itself beyond ordinary containers.
+    #[must_use]
+    pub fn without_settings(self) -> Self {
+        Self { allowed: BTreeSet::new(), ..self }
+    }
+
     /// Where checkpoints of this directory's name go; none where the owner has named none so.
     pub fn checkpoint_directory(&self, name: &str) -> Option<&Path> {
         self.checkpoint_directories.get(name).map(PathBuf::as_path)

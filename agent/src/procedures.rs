@@ -94,7 +94,8 @@ pub fn serve<E: Engine>(
 impl<E: Engine> Share<E> {
     async fn info(self, _: Caller, _: Nothing) -> Result<DeviceFacts, ApiError> {
         let engine = self.orders.engine.facts().await;
-        Ok(DeviceFacts { engine, ..self.facts.borrow().clone() })
+        let facts = DeviceFacts { engine, ..self.facts.borrow().clone() };
+        Ok(if self.orders.quotas.is_guest(&self.tenant) { facts.for_guest() } else { facts })
     }
 
     async fn list(self, _: Caller, _: Nothing) -> Result<Containers, ApiError> {
@@ -128,6 +129,17 @@ impl<E: Engine> Share<E> {
 
     async fn images(self, _: Caller, _: Nothing) -> Result<Images, ApiError> {
         let mut images = self.orders.engine.images().await.map_err(EngineError::into_api)?;
+        if self.orders.quotas.is_guest(&self.tenant) {
+            // What the others run is none of its business.
+            let listed = self.orders.engine.list().await.map_err(EngineError::into_api)?;
+            let own: Vec<&str> = listed
+                .iter()
+                .filter(|container| container.tenant == self.tenant)
+                .map(|container| container.view().image.as_str())
+                .collect();
+            images.iter_mut().for_each(|image| image.tags.retain(|tag| own.contains(&tag.as_str())));
+            images.retain(|image| !image.tags.is_empty() || own.contains(&image.id.as_str()));
+        }
         images.sort_by(|a, b| (&a.tags, &a.id).cmp(&(&b.tags, &b.id)));
         Ok(Images { images })
     }

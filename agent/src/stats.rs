@@ -6,6 +6,7 @@
 mod cgroup;
 mod host;
 mod meter;
+mod summary;
 
 use std::{
     collections::HashMap,
@@ -27,6 +28,7 @@ use self::{
 use crate::engine::EngineContainer;
 
 pub(crate) use self::host::memory_total;
+pub use self::summary::Summaries;
 
 /// One tick: everything, for all tenants. Each tenant's event takes its own containers out of it.
 #[derive(Debug, Clone, PartialEq)]

@@ -21,6 +21,7 @@ impl ControlPlane {
     /// `Forbidden` with a sentence for the client; `Unavailable` if the store fails.
     pub fn authenticate(&self, request: &AuthenticateRequest) -> Result<AuthenticateReply, ApiError> {
         let verdict = self.decide(request);
+        self.metrics.joined(verdict.is_ok());
         if let Err(refusal) = &verdict {
             tracing::info!(
                 realm = ?start_of(&request.realm),

@@ -92,6 +92,13 @@ impl Authority {
         self.known().placements.get(container).is_none_or(|placement| placement.holding.holder == *device)
     }
 
+    /// Whether the device has a container of the tenant, or one is on its way there.
+    pub fn is_on(&self, tenant: &TenantSlug, device: &DeviceId) -> bool {
+        let known = self.known();
+        let mut own = known.placements.values().filter(|placement| placement.tenant == *tenant);
+        own.any(|placement| is_end_of(&placement.holding, device))
+    }
+
     /// Gives a container that is about to be created on this device an address.
     ///
     /// # Errors
@@ -280,17 +287,23 @@ impl Authority {
         Ok(decided)
     }
 
-    /// A device was removed: what it had is gone with it.
+    /// Removes the tenant's device, and what it had with it; whether there was such a device.
     ///
     /// # Errors
     /// `Unavailable` if the store fails.
-    pub async fn remove_device(&self, device: &DeviceId) -> Result<(), ApiError> {
+    pub async fn remove_device(&self, tenant: &TenantSlug, device: &DeviceId) -> Result<bool, ApiError> {
         let _one = self.changing.lock().await;
-        let known = self.known().placements.values().cloned().collect::<Vec<_>>();
-        for placement in known.into_iter().filter(|placement| placement.holding.holder == *device) {
-            self.forget(&placement).await?;
+        let mut placed = self.known().placements.values().cloned().collect::<Vec<_>>();
+        placed.retain(|placement| placement.holding.holder == *device);
+        if !self.store.remove_device(tenant, device, &placed, unix_ms()).await? {
+            return Ok(false);
         }
-        Ok(())
+        let mut known = self.known();
+        for placement in placed {
+            self.bump(&mut known, &placement.tenant);
+            known.placements.remove(&placement.container);
+        }
+        Ok(true)
     }
 
     /// What decides whether a device's table is old.

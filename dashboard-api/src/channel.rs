@@ -23,7 +23,7 @@ use ed25519_dalek::{SigningKey, VerifyingKey};
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{Store, StoreError};
+use crate::store::{Device, Store, StoreError};
 
 /// The name under which the store keeps the key that signs grants.
 const GRANT_KEY: &str = "grant";
@@ -146,13 +146,13 @@ impl Channels {
             Ok((channel, incoming)) => {
                 let device = channel.peer().device()?.clone();
                 match self.store.device(&device) {
-                    Ok(Some(_)) => {
+                    Ok(Some(row)) if is_key_of(&row, channel.peer_key()) => {
                         tracing::info!(%device, %from, "channel is up");
                         Some((channel, incoming))
                     }
-                    // Removed: its certificate still holds, but it is nobody here.
-                    Ok(None) => {
-                        tracing::info!(%device, %from, "channel refused: the device is not enrolled any more");
+                    // Removed, or another key: its certificate still holds, but it is nobody here.
+                    Ok(_) => {
+                        tracing::info!(%device, %from, "channel refused: the device is not enrolled any more, or has another key");
                         channel.close().await;
                         None
                     }
@@ -197,4 +197,9 @@ impl Channels {
         }
         Ok(tls.clone())
     }
+}
+
+fn is_key_of(row: &Device, key: Option<&[u8]>) -> bool {
+    let key = key.map(|key| STANDARD_NO_PAD.encode(key));
+    key.is_some_and(|key| row.public_key == key || row.old_key.as_ref() == Some(&key))
 }

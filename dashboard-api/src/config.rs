@@ -49,6 +49,9 @@ pub struct Config {
     /// Where devices reach that, as host:port.
     #[arg(long, env = "ECEP_API_DEVICE_CHANNEL", value_name = "HOST:PORT")]
     pub device_channel: Option<String>,
+    /// An address and port for Prometheus: `/metrics` is served there to whoever asks. Without it there is none.
+    #[arg(long, env = "ECEP_API_METRICS_LISTEN", value_name = "ADDR")]
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 /// Why an address was refused.

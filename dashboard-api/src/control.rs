@@ -12,19 +12,23 @@ use ecep_proto::api::{
 };
 
 use crate::{
+    alerts::AlertBook,
     audit::Audit,
     authority::Authority,
     channel::{ChannelStartError, Channels},
     clock::SteadyClock,
     config::Config,
     fleet_view::FleetView,
+    history::History,
     known_browsers::KnownBrowsers,
     limits::LoginLimits,
+    metrics::Metrics,
     moves::Moves,
     nonces::Nonces,
     password::{PasswordError, Passwords},
     secret::random_secret,
     store::{Store, StoreError},
+    telemetry::Pages,
     tickets::{BROWSER_TICKET_MS, Opens, Tickets, TooManyTickets},
 };
 
@@ -50,6 +54,14 @@ pub struct ControlPlane {
     pub moves: Moves,
     /// The agents' channels for bulk bytes.
     pub channels: std::sync::Arc<Channels>,
+    /// Statistics over time.
+    pub history: std::sync::Arc<History>,
+    /// What is or was wrong.
+    pub alerts: AlertBook,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The tenants' figures for Prometheus.
+    pub telemetry: Pages,
     tickets: Mutex<Tickets>,
     nonces: Mutex<Nonces>,
     view: Mutex<FleetView>,
@@ -68,12 +80,19 @@ impl ControlPlane {
             view.add(clock.now(), device, last);
         }
         let known_browsers = KnownBrowsers::new(&store.key("known-browsers", random_secret)?);
+        let folder = config.data.join("stats");
+        let history = History::open(folder.clone(), clock.now())
+            .map_err(|error| StoreError::Folder { folder, error })?;
         let channels = Channels::load(&config.data, store.clone(), config.device_channel.clone())?;
         Ok(Self {
             authority: Authority::load(store.clone(), config.address_pool)?,
             moves: Moves::load(store.clone())?,
             channels: std::sync::Arc::new(channels),
             audit: Audit::new(store.clone()),
+            history: std::sync::Arc::new(history),
+            alerts: AlertBook::load(store.clone(), clock.now())?,
+            metrics: Metrics::default(),
+            telemetry: Pages::default(),
             config,
             store,
             passwords,
@@ -142,11 +161,12 @@ impl ControlPlane {
     /// # Errors
     /// `Unavailable` if the store fails.
     pub async fn remove_device(&self, tenant: &TenantSlug, device: &DeviceId) -> Result<bool, ApiError> {
-        let removed = self.store.remove_device(tenant, device).await?;
+        let removed = self.authority.remove_device(tenant, device).await?;
         if removed {
             self.view().remove(device);
+            self.history.remove_device(device);
+            self.alerts.remove_device(self.clock.now(), device);
             self.tickets().revoke(device.as_str());
-            self.authority.remove_device(device).await?;
             self.channels.remove_device(device).await;
             tracing::info!(%device, %tenant, "device removed");
         }
@@ -175,6 +195,15 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::Conflict(sentence) => ApiError::new(ErrorKind::Conflict, sentence),
             StoreError::Limit(sentence) => ApiError::new(ErrorKind::Limit, sentence),
+            // The gate has logged it once.
+            StoreError::Full { .. } => ApiError::new(
+                ErrorKind::Unavailable,
+                "The control plane's disk is full. Nothing was changed; try again when there is room.",
+            ),
+            StoreError::Failed { .. } => ApiError::new(
+                ErrorKind::Unavailable,
+                "The control plane could not write to its disk and takes no more changes until it is started again.",
+            ),
             error => {
                 tracing::error!(%error, "the store failed");
                 ApiError::new(

@@ -9,6 +9,7 @@ use ecep_proto::api::{
     },
     error::{ApiError, ErrorKind},
     fleet::ChannelPapers,
+    name::DeviceId,
     realm,
     roles::Role,
 };
@@ -17,6 +18,7 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use crate::{
     clock::{readable, unix_ms},
     control::ControlPlane,
+    geo, keys,
     naming::{check_title, id_from, invalid},
     nonces::Stale,
     store::{Device, Enrolment, JoinToken},
@@ -30,12 +32,23 @@ const ID_ATTEMPTS: usize = 8;
 /// Bytes of a nonce.
 const NONCE_BYTES: usize = 16;
 
+/// Which device has enrolled.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Came {
+    /// A new one.
+    New(Device),
+    /// One that was known before, with another key; its old one is dead.
+    Again(Device),
+    /// One that has asked before.
+    Known,
+}
+
 impl ControlPlane {
-    /// Enrols a device. The second value is the device if it is new.
+    /// Enrols a device, or lets one that is known come back with another key. The second value says which.
     ///
     /// # Errors
     /// `InvalidArgument` for what is malformed, `Forbidden` for a signature or token that is not good.
-    pub async fn enrol(&self, request: EnrolRequest) -> Result<(EnrolReply, Option<Device>), ApiError> {
+    pub async fn enrol(&self, request: EnrolRequest) -> Result<(EnrolReply, Came), ApiError> {
         let name = check_title("The device's name", &request.name)?;
         let place = request.place.as_deref().map(|place| check_title("The place", place)).transpose()?;
         let key = parse_key(&request.public_key)?;
@@ -45,6 +58,7 @@ impl ControlPlane {
                 "The signature does not fit the public key: the request must be signed by the device's own key.",
             ));
         }
+        let location = place.as_deref().map(geo::locate).transpose()?.flatten();
         let token = self.join_token(&request.token)?;
         let tenant = self.store.tenant(&token.tenant)?.ok_or_else(unknown_token)?;
         for _ in 0..ID_ATTEMPTS {
@@ -57,6 +71,11 @@ impl ControlPlane {
                 public_key: request.public_key.clone(),
                 enrolled_at: unix_ms(),
                 facts: request.facts.clone(),
+                location,
+                old_key: None,
+                key_since: None,
+                rotation_ordered: false,
+                shares: Vec::new(),
             };
             let reply = |device: &Device| {
                 Ok::<_, ApiError>(EnrolReply {
@@ -69,9 +88,16 @@ impl ControlPlane {
                 Enrolment::Added(device) => {
                     tracing::info!(device = %device.id, tenant = %device.owner, token = %token.id, "device enrolled");
                     self.view().add(self.clock.now(), device.clone(), None);
-                    return Ok((reply(&device)?, Some(device)));
+                    return Ok((reply(&device)?, Came::New(device)));
                 }
-                Enrolment::Known(device) => return Ok((reply(&device)?, None)),
+                Enrolment::Replaced(device) => {
+                    tracing::info!(device = %device.id, tenant = %device.owner, token = %token.id, "device enrolled again");
+                    // Whoever has the old key is shut out at once.
+                    self.tickets().revoke(device.id.as_str());
+                    self.channels.remove_device(&device.id).await;
+                    return Ok((reply(&device)?, Came::Again(device)));
+                }
+                Enrolment::Known(device) => return Ok((reply(&device)?, Came::Known)),
                 Enrolment::IdTaken => {}
                 Enrolment::Expired => {
                     return Err(forbidden(format!(
@@ -108,31 +134,53 @@ impl ControlPlane {
         })
     }
 
-    /// Trades a device's signature for a ticket of the control realm.
+    /// Trades a device's signature for a ticket of the control realm. The second value tells that its old key is good no more:
+    /// it has used the new one for the first time.
     ///
     /// # Errors
     /// `InvalidArgument` for what is malformed, `Forbidden` for an unknown device, a wrong key or a wrong clock,
     /// `Conflict` for a request that was seen before.
-    pub fn device_session(&self, request: &SessionRequest) -> Result<SessionReply, ApiError> {
-        if decode(&request.nonce).is_none_or(|nonce| nonce.len() != NONCE_BYTES) {
-            return Err(invalid(format!("The nonce must be {NONCE_BYTES} bytes in base64 without padding.")));
-        }
+    pub async fn device_session(&self, request: &SessionRequest) -> Result<(SessionReply, bool), ApiError> {
+        check_nonce(&request.nonce)?;
         let text = session_text(&request.device, request.at, &request.nonce);
         let known = match self.store.device(&request.device)? {
-            Some(device) => is_signed_by(&parse_key(&device.public_key)?, &text, &request.signature)?,
-            None => false,
+            Some(device) => keys::signer(&device, &text, &request.signature)?.map(|key| (device, key)),
+            None => None,
         };
-        if !known {
-            return Err(forbidden(format!(
-                "No device {} with this key is enrolled here. If it was removed, enrol it again with a join token.",
-                request.device
-            )));
+        let (device, key) = known.ok_or_else(|| unknown_device(&request.device))?;
+        let now = self.check_fresh(&request.device, request.at, &request.nonce)?;
+        let is_settled = device.old_key.is_some() && self.store.settle_key(&device.id, &key).await?.is_some();
+        if is_settled {
+            tracing::info!(device = %device.id, "device uses its new key; the old one is good no more");
+            self.tickets().revoke(device.id.as_str());
+            self.channels.remove_device(&device.id).await;
         }
+        let ticket = self.issue_ticket(
+            request.device.as_str(),
+            realm::CONTROL.to_owned(),
+            Role::Device,
+            DEVICE_TICKET_MS,
+        )?;
+        let reply = SessionReply {
+            wamp_url: self.config.device_wamp_url.as_str().to_owned(),
+            realm: realm::CONTROL.to_owned(),
+            ticket,
+            now,
+        };
+        Ok((reply, is_settled))
+    }
+
+    /// Accepts a signed request once, and only near our time, which it answers.
+    ///
+    /// # Errors
+    /// `Forbidden` for a wrong clock, `Conflict` for a request that was seen before.
+    pub(crate) fn check_fresh(&self, device: &DeviceId, at: u64, nonce: &str) -> Result<u64, ApiError> {
         let now = unix_ms();
-        self.nonces().accept(now, &request.device, request.at, &request.nonce).map_err(|stale| match stale {
+        let accepted = self.nonces().accept(now, device, at, nonce);
+        accepted.map(|()| now).map_err(|stale| match stale {
             Stale::Clock => forbidden(format!(
                 "The device's clock says {}, the control plane's {}; they may differ by {} minutes. Set the clock, for example by NTP.",
-                readable(request.at),
+                readable(at),
                 readable(now),
                 CLOCK_TOLERANCE_MS / 60_000
             ))
@@ -141,18 +189,6 @@ impl ControlPlane {
                 ErrorKind::Conflict,
                 "This request was sent before. Ask again with a new nonce and the present time.",
             ),
-        })?;
-        let ticket = self.issue_ticket(
-            request.device.as_str(),
-            realm::CONTROL.to_owned(),
-            Role::Device,
-            DEVICE_TICKET_MS,
-        )?;
-        Ok(SessionReply {
-            wamp_url: self.config.device_wamp_url.as_str().to_owned(),
-            realm: realm::CONTROL.to_owned(),
-            ticket,
-            now,
         })
     }
 
@@ -164,7 +200,7 @@ impl ControlPlane {
     }
 }
 
-fn parse_key(text: &str) -> Result<VerifyingKey, ApiError> {
+pub(crate) fn parse_key(text: &str) -> Result<VerifyingKey, ApiError> {
     let wrong = || invalid("The public key must be an Ed25519 key: 32 bytes in base64 without padding.");
     let bytes: [u8; 32] = decode(text).and_then(|bytes| bytes.try_into().ok()).ok_or_else(wrong)?;
     let key = VerifyingKey::from_bytes(&bytes).map_err(|_| wrong())?;
@@ -172,7 +208,18 @@ fn parse_key(text: &str) -> Result<VerifyingKey, ApiError> {
     if key.is_weak() { Err(wrong()) } else { Ok(key) }
 }
 
-fn is_signed_by(key: &VerifyingKey, text: &str, signature: &str) -> Result<bool, ApiError> {
+/// Refuses what is no nonce.
+///
+/// # Errors
+/// `InvalidArgument`.
+pub(crate) fn check_nonce(nonce: &str) -> Result<(), ApiError> {
+    if decode(nonce).is_some_and(|nonce| nonce.len() == NONCE_BYTES) {
+        return Ok(());
+    }
+    Err(invalid(format!("The nonce must be {NONCE_BYTES} bytes in base64 without padding.")))
+}
+
+pub(crate) fn is_signed_by(key: &VerifyingKey, text: &str, signature: &str) -> Result<bool, ApiError> {
     let bytes: [u8; 64] = decode(signature)
         .and_then(|bytes| bytes.try_into().ok())
         .ok_or_else(|| invalid("The signature must be 64 bytes in base64 without padding."))?;
@@ -184,8 +231,14 @@ fn decode(text: &str) -> Option<Vec<u8>> {
     STANDARD_NO_PAD.decode(text).ok()
 }
 
-fn forbidden(message: impl Into<String>) -> ApiError {
+pub(crate) fn forbidden(message: impl Into<String>) -> ApiError {
     ApiError::new(ErrorKind::Forbidden, message)
+}
+
+pub(crate) fn unknown_device(device: &DeviceId) -> ApiError {
+    forbidden(format!(
+        "No device {device} with this key is enrolled here. If it was removed, enrol it again with a join token."
+    ))
 }
 
 fn unknown_token() -> ApiError {

@@ -3,6 +3,8 @@
 //! Folds reports; does no I/O and reads no clock. Times are the control plane's, in milliseconds since 1970 on
 //! its steady clock. Bounded by what is enrolled: one entry for each device, and `MAX_CONTAINERS` in it.
 
+pub mod shares;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     net::Ipv4Addr,
@@ -15,6 +17,7 @@ use ecep_proto::api::{
     error::{ApiError, ErrorKind},
     fleet::{FleetContainers, PlacedContainer, Report, TenantContainer},
     name::{ContainerId, DeviceId, TenantSlug},
+    share::TenantProblem,
 };
 
 use crate::{
@@ -34,9 +37,11 @@ const SAVE_EVERY_MS: u64 = 60_000;
 /// A report with news is stored this long after the last one of the device: containers may come and go quickly.
 const SAVE_NEWS_AFTER_MS: u64 = 2_000;
 
-/// How a device has changed.
+/// How a device has changed for one of its tenants.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
+    /// For whom.
+    pub tenant: TenantSlug,
     /// How it was; `None` if it was just enrolled.
     pub before: Option<Liveness>,
     /// How it is now.
@@ -49,7 +54,10 @@ struct Entry {
     facts: DeviceFacts,
     containers: Vec<TenantContainer>,
     watch: Watch,
-    told: Judgement,
+    /// What only one tenant should mend, by the last report.
+    problems: Vec<TenantProblem>,
+    /// What each tenant was told last.
+    told: BTreeMap<TenantSlug, Judgement>,
     deadline: Option<u64>,
     saved_at: u64,
     news: bool,
@@ -61,6 +69,8 @@ pub struct FleetView {
     devices: BTreeMap<DeviceId, Entry>,
     deadlines: BTreeSet<(u64, DeviceId)>,
     unsaved: HashSet<DeviceId>,
+    /// Tenants' names for people.
+    names: BTreeMap<TenantSlug, String>,
 }
 
 impl FleetView {
@@ -72,17 +82,27 @@ impl FleetView {
             None => (Watch::never_heard(), device.facts.clone(), Vec::new()),
         };
         let id = device.id.clone();
-        let told = watch.judge(now);
-        let entry =
-            Entry { device, facts, containers, watch, told, deadline: None, saved_at: now, news: false };
+        let mut entry = Entry {
+            device,
+            facts,
+            containers,
+            watch,
+            problems: Vec::new(),
+            told: BTreeMap::new(),
+            deadline: None,
+            saved_at: now,
+            news: false,
+        };
+        entry.told = entry.judgements(now);
         self.remove(&id);
         self.devices.insert(id.clone(), entry);
         self.set_deadline(now, &id);
     }
 
-    /// One device; `None` if it is not enrolled.
+    /// One device, as its owner sees it; `None` if it is not enrolled.
     pub fn device(&self, now: u64, id: &DeviceId) -> Option<DeviceView> {
-        self.devices.get(id).map(|entry| entry.view(entry.watch.judge(now)))
+        let entry = self.devices.get(id)?;
+        Some(self.view(entry, &entry.device.owner, entry.watch.judge(now)))
     }
 
     /// A device's address for its neighbours: the first of its IPv4 addresses.
@@ -110,9 +130,9 @@ impl FleetView {
         }
     }
 
-    /// The tenants that have a share in the device: its owner, for now.
+    /// The tenants that have a share in the device: its owner, then those who have accepted one, by slug.
     pub fn tenants_of(&self, id: &DeviceId) -> Option<Vec<TenantSlug>> {
-        self.devices.get(id).map(|entry| vec![entry.device.owner.clone()])
+        self.devices.get(id).map(|entry| entry.tenants().cloned().collect())
     }
 
     /// A device told what it is.
@@ -139,9 +159,11 @@ impl FleetView {
         unix_now: u64,
         id: &DeviceId,
         report: Report,
-    ) -> Result<Option<Change>, ApiError> {
+    ) -> Result<Vec<Change>, ApiError> {
         let entry = self.devices.get_mut(id).ok_or_else(not_enrolled)?;
-        if report.containers.len() > MAX_CONTAINERS || report.problems.len() > MAX_PROBLEMS {
+        if report.containers.len() > MAX_CONTAINERS
+            || report.problems.len() + report.shares.problems.len() > MAX_PROBLEMS
+        {
             return Err(invalid(format!(
                 "A report may hold {MAX_CONTAINERS} containers and {MAX_PROBLEMS} problems at most."
             )));
@@ -152,12 +174,15 @@ impl FleetView {
         for problem in &report.problems {
             check_size("A problem", problem)?;
         }
+        for problem in &report.shares.problems {
+            check_size("A problem", &problem.text)?;
+        }
         if let Some(facts) = &report.facts {
             check_size("The device's facts", facts)?;
         }
-        let owner = &entry.device.owner;
         let containers: Vec<_> =
-            report.containers.into_iter().filter(|container| container.tenant == *owner).collect();
+            report.containers.into_iter().filter(|container| entry.has(&container.tenant)).collect();
+        entry.problems = report.shares.problems;
         let clock_ahead_ms = i64::try_from(i128::from(report.at) - i128::from(unix_now)).unwrap_or(i64::MAX);
         let problems_before = entry.watch.problems().to_vec();
         entry.watch.reported(now, clock_ahead_ms, report.problems);
@@ -185,7 +210,7 @@ impl FleetView {
                 break;
             }
             self.set_deadline(now, &id);
-            changes.extend(self.judge(now, &id));
+            changes.append(&mut self.judge(now, &id));
         }
         changes
     }
@@ -219,10 +244,11 @@ impl FleetView {
         .collect()
     }
 
-    /// The tenant's devices, by name. `unix_now` is the time to tell.
+    /// The tenant's devices and those that are shared with it, by name.
     pub fn devices(&self, now: u64, tenant: &TenantSlug) -> DeviceList {
-        let own = self.devices.values().filter(|entry| entry.device.owner == *tenant);
-        let mut devices: Vec<DeviceView> = own.map(|entry| entry.view(entry.watch.judge(now))).collect();
+        let own = self.devices.values().filter(|entry| entry.has(tenant));
+        let mut devices: Vec<DeviceView> =
+            own.map(|entry| self.view(entry, tenant, entry.judge(now, tenant))).collect();
         devices.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
         DeviceList { devices, now }
     }
@@ -244,15 +270,42 @@ impl FleetView {
         FleetContainers { containers }
     }
 
-    fn judge(&mut self, now: u64, id: &DeviceId) -> Option<Change> {
-        let entry = self.devices.get_mut(id)?;
-        let judgement = entry.watch.judge(now);
-        if judgement == entry.told {
-            return None;
+    /// How every device is, to its owner.
+    pub fn liveness(&self, now: u64) -> Vec<(DeviceId, Liveness)> {
+        self.devices.iter().map(|(id, entry)| (id.clone(), entry.watch.judge(now).liveness)).collect()
+    }
+
+    fn judge(&mut self, now: u64, id: &DeviceId) -> Vec<Change> {
+        let Some(entry) = self.devices.get_mut(id) else { return Vec::new() };
+        let judgements = entry.judgements(now);
+        let told = std::mem::replace(&mut entry.told, judgements.clone());
+        let Some(entry) = self.devices.get(id) else { return Vec::new() };
+        let news = judgements.into_iter().filter(|(tenant, judgement)| told.get(tenant) != Some(judgement));
+        news.map(|(tenant, judgement)| Change {
+            before: told.get(&tenant).map(|told| told.liveness),
+            device: self.view(entry, &tenant, judgement),
+            tenant,
+        })
+        .collect()
+    }
+
+    fn view(&self, entry: &Entry, tenant: &TenantSlug, judgement: Judgement) -> DeviceView {
+        let Entry { device, facts, watch, .. } = entry;
+        let share = self.share_of(entry, tenant);
+        DeviceView {
+            id: device.id.clone(),
+            name: device.name.clone(),
+            place: device.place.clone(),
+            owner: device.owner.clone(),
+            liveness: judgement.liveness,
+            reasons: judgement.reasons,
+            last_seen_at: watch.last_report_at(),
+            enrolled_at: device.enrolled_at,
+            facts: Some(if share.is_some() { facts.clone().for_guest() } else { facts.clone() }),
+            location: device.location,
+            clock_ahead_ms: watch.clock_ahead_ms(),
+            share,
         }
-        let before = Some(entry.told.liveness);
-        entry.told = judgement.clone();
-        Some(Change { before, device: entry.view(judgement) })
     }
 
     fn set_deadline(&mut self, now: u64, id: &DeviceId) {
@@ -268,20 +321,6 @@ impl FleetView {
 }
 
 impl Entry {
-    fn view(&self, judgement: Judgement) -> DeviceView {
-        DeviceView {
-            id: self.device.id.clone(),
-            name: self.device.name.clone(),
-            place: self.device.place.clone(),
-            owner: self.device.owner.clone(),
-            liveness: judgement.liveness,
-            reasons: judgement.reasons,
-            last_seen_at: self.watch.last_report_at(),
-            enrolled_at: self.device.enrolled_at,
-            facts: Some(self.facts.clone()),
-        }
-    }
-
     fn last_report(&self, at: u64) -> LastReport {
         LastReport {
             at,
@@ -314,11 +353,12 @@ mod tests {
     use ecep_proto::api::{
         container::{ContainerState, ContainerView},
         device::EngineFacts,
+        share::ShareReport,
     };
 
-    const START: u64 = 2_000_000;
+    pub(super) const START: u64 = 2_000_000;
 
-    fn facts() -> DeviceFacts {
+    pub(super) fn facts() -> DeviceFacts {
         DeviceFacts {
             agent_version: "0.1.0".to_owned(),
             architecture: "aarch64".to_owned(),
@@ -340,7 +380,7 @@ mod tests {
         }
     }
 
-    fn device(id: &str, owner: &str) -> Device {
+    pub(super) fn device(id: &str, owner: &str) -> Device {
         Device {
             id: id.parse().unwrap(),
             name: id.to_owned(),
@@ -349,10 +389,15 @@ mod tests {
             public_key: String::new(),
             enrolled_at: 1,
             facts: facts(),
+            location: None,
+            old_key: None,
+            key_since: None,
+            rotation_ordered: false,
+            shares: vec![],
         }
     }
 
-    fn container(tenant: &str, id: &str) -> TenantContainer {
+    pub(super) fn container(tenant: &str, id: &str) -> TenantContainer {
         TenantContainer {
             tenant: tenant.parse().unwrap(),
             container: ContainerView {
@@ -370,7 +415,7 @@ mod tests {
         }
     }
 
-    fn report(at: u64, containers: Vec<TenantContainer>) -> Report {
+    pub(super) fn report(at: u64, containers: Vec<TenantContainer>) -> Report {
         Report {
             at,
             problems: vec![],
@@ -379,6 +424,8 @@ mod tests {
             is_complete: true,
             migrations: vec![],
             network_revision: 0,
+            stats: None,
+            shares: ShareReport::default(),
         }
     }
 
@@ -409,9 +456,9 @@ mod tests {
     fn changes_are_told_once_and_in_time() {
         let (mut view, edge) = view_of_edge();
         assert_eq!(view.next_deadline(), None);
-        let change = view.report(START, START, &edge, report(START, vec![])).unwrap().unwrap();
+        let change = view.report(START, START, &edge, report(START, vec![])).unwrap().remove(0);
         assert_eq!((change.before, change.device.liveness), (Some(Liveness::Never), Liveness::Connected));
-        assert_eq!(view.report(START + 1, START, &edge, report(START, vec![])), Ok(None));
+        assert_eq!(view.report(START + 1, START, &edge, report(START, vec![])), Ok(vec![]));
         let last = START + 1;
         assert_eq!(view.next_deadline(), Some(last + STALE_AFTER_MS));
         assert_eq!(view.due(last + STALE_AFTER_MS - 1), vec![]);
@@ -425,7 +472,7 @@ mod tests {
             (Some(Liveness::Stale), Liveness::Offline)
         );
         assert_eq!(view.next_deadline(), None);
-        let back = view.report(last + 60_000, START, &edge, report(START, vec![])).unwrap().unwrap();
+        let back = view.report(last + 60_000, START, &edge, report(START, vec![])).unwrap().remove(0);
         assert_eq!((back.before, back.device.liveness), (Some(Liveness::Offline), Liveness::Connected));
     }
 

@@ -15,6 +15,7 @@ mod guard;
 mod invitations;
 mod login;
 mod members;
+mod metrics;
 mod once;
 mod own_account;
 mod record;
@@ -22,6 +23,7 @@ mod refusal;
 mod request;
 mod session;
 mod setup;
+mod shares;
 mod tenants;
 mod tokens;
 
@@ -53,37 +55,48 @@ pub struct App {
     pub at_work: AtWork,
 }
 
+/// What the figures call whatever has no endpoint.
+const NO_ROUTE: &str = "other";
+/// What the figures call the web application's files.
+const ASSETS: &str = "assets";
+
 type Answer = Result<Response, Refusal>;
 
 /// All routes.
 pub fn routes(app: Arc<App>) -> BoxedFilter<(Response,)> {
     let policy = content_security_policy(app.control.config.wamp_url.origin());
     request(app)
-        .then(move |request| {
-            let policy = policy.clone();
-            async move { with_headers(answer(request).await.into_response(), &policy) }
+        .then(move |request: Request| {
+            let (policy, control) = (policy.clone(), Arc::clone(&request.app.control));
+            async move {
+                let (route, answer) = answer(request).await;
+                let response = answer.into_response();
+                control.metrics.answered(route, response.status());
+                with_headers(response, &policy)
+            }
         })
         .boxed()
 }
 
-async fn answer(mut request: Request) -> Answer {
+/// The answer, and the form of the path by which it was found.
+async fn answer(mut request: Request) -> (&'static str, Answer) {
     match endpoints::find(&request.method, &request.path) {
         Found::Endpoint(endpoint, parameters) => {
             request.parameters = parameters;
-            whole(endpoint.path, async move {
+            let answer = whole(endpoint.path, async move {
                 if endpoint.is_change() {
                     return Ok(record::recorded(request, endpoint).await);
                 }
                 request.judge(endpoint.access)?;
                 (endpoint.handler)(request).await
-            })
-            .await
+            });
+            (endpoint.path, answer.await)
         }
-        Found::Methods(methods) => Err(Refusal::method(&methods)),
+        Found::Methods(methods) => (NO_ROUTE, Err(Refusal::method(&methods))),
         Found::Nothing if request.path == "/api" || request.path.starts_with("/api/") => {
-            Err(Refusal::no_route(&request.path))
+            (NO_ROUTE, Err(Refusal::no_route(&request.path)))
         }
-        Found::Nothing => assets::serve(&request),
+        Found::Nothing => (ASSETS, assets::serve(&request)),
     }
 }
 

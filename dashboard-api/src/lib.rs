@@ -5,19 +5,27 @@
 //! reach; `store` is what must not be forgotten; the rest decides. It must not know WAMP's framing, nor what a
 //! container engine is.
 
+pub mod admin;
+pub mod alerts;
 pub mod audit;
-mod authenticator;
+pub mod authenticator;
 pub mod authority;
 pub mod channel;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod control;
 pub mod enrolment;
+pub mod exposition;
 pub mod fleet_view;
+pub mod geo;
+pub mod history;
 pub mod http;
+pub mod keys;
 pub mod known_browsers;
 pub mod limits;
 pub mod listener;
+pub mod metrics;
 pub mod moves;
 pub mod naming;
 pub mod nonces;
@@ -28,7 +36,9 @@ pub mod reference;
 pub mod secret;
 pub mod server;
 pub mod setup;
+pub mod sharing;
 pub mod store;
 pub mod subnets;
+pub mod telemetry;
 pub mod tickets;
 pub mod uplink;

@@ -118,7 +118,9 @@ fn answer(endpoint: &Endpoint) -> Value {
         None if reply == OBJECT => json!({ "type": "object" }),
         None => reference(reply),
     };
-    let content = if endpoint.is_stream {
+    let content = if reply == TEXT {
+        json!({ "text/plain": { "schema": { "type": "string" } } })
+    } else if endpoint.is_stream {
         json!({ "application/x-ndjson": { "schema": schema }, "text/csv": { "schema": { "type": "string" } } })
     } else {
         json!({ "application/json": { "schema": schema } })
@@ -128,3 +130,5 @@ fn answer(endpoint: &Endpoint) -> Value {
 
 /// Stands in the table for a reply that is some JSON object.
 pub const OBJECT: &str = "object";
+/// Stands in the table for a reply that is plain text.
+pub const TEXT: &str = "text";

@@ -183,7 +183,8 @@ mod tests {
         assert!(!passwords.verify(Who::Stranger, "correct horse battery".to_owned(), None).await.unwrap());
     }
 
-    /// A flood of logins must be refused at the door, not pile up memory; and not keep out who is known.
+    /// A flood of logins must be refused at the door, not pile up memory; and not keep out who is known. An account that
+    /// does not exist costs the same work, so it waits for the same places.
     #[tokio::test]
     async fn a_full_queue_refuses() {
         let passwords = Passwords::new().unwrap();
@@ -191,6 +192,8 @@ mod tests {
             .map(|_| Place::take(&passwords.inside, Who::Stranger).unwrap())
             .collect();
         assert!(matches!(passwords.hash(Who::Stranger, "x".to_owned()).await, Err(PasswordError::Busy)));
+        let nobody = passwords.verify(Who::Stranger, "x".to_owned(), None).await;
+        assert!(matches!(nobody, Err(PasswordError::Busy)));
         assert!(passwords.hash(Who::Known, "x".to_owned()).await.is_ok());
         drop(places);
         assert!(passwords.hash(Who::Stranger, "x".to_owned()).await.is_ok());

@@ -13,7 +13,10 @@ use ecep_proto::api::{
 };
 use serde_json::Value;
 
-use crate::http::endpoints::{Access, ENDPOINTS, Endpoint};
+use crate::{
+    http::endpoints::{Access, ENDPOINTS, Endpoint},
+    openapi::{OBJECT, TEXT},
+};
 
 /// Writes the reference.
 pub fn reference() -> String {
@@ -133,6 +136,8 @@ fn answer(endpoint: &Endpoint) -> String {
     let status = endpoint.status;
     match endpoint.reply.map(|reply| (reply, reply.strip_suffix("[]"))) {
         None => status.to_string(),
+        Some((OBJECT, _)) => format!("{status}, a JSON object"),
+        Some((TEXT, _)) => format!("{status}, plain text"),
         Some((_, Some(one))) => format!("{status}, a list of {}", link(one)),
         Some((reply, None)) if endpoint.is_stream => format!("{status}, lines of {}", link(reply)),
         Some((reply, None)) => format!("{status}, {}", link(reply)),

@@ -6,12 +6,14 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    admin::{self, AdminError},
     channel::ChannelStartError,
     clock::unix_ms,
     config::Config,
     control::ControlPlane,
+    history,
     http::{self, App, AtWork},
-    listener,
+    listener, metrics,
     password::{PasswordError, Passwords},
     setup::SetupCode,
     store::{Store, StoreError, audit::KEEP_ENTRIES_MS, orders::KEEP_ORDERS_MS},
@@ -24,6 +26,14 @@ const GRACE: Duration = Duration::from_secs(1);
 const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 /// A token that has ended is kept this long, so that its holder is told why it is refused.
 const KEEP_ENDED_TOKENS_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
+
+/// How often a store that has failed is looked after.
+const LOOK_AT_STORE_EVERY: Duration = Duration::from_secs(2);
+
+/// Why the control plane ends by itself.
+#[derive(Debug, thiserror::Error)]
+#[error("the store could not be written, and there is room on its disk now: start the control plane again")]
+pub struct StoreFailed;
 
 /// Why the control plane did not start.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +52,9 @@ pub enum StartError {
     /// The channels cannot be set up.
     #[error(transparent)]
     Channels(#[from] ChannelStartError),
+    /// Backups could not be asked for.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
     /// The setup code cannot be written.
     #[error("the setup code cannot be kept in the data folder: {0}")]
     SetupCode(io::Error),
@@ -54,6 +67,8 @@ pub enum StartError {
 pub struct Running {
     /// Where it listens.
     pub addresses: Vec<SocketAddr>,
+    /// Where it listens for Prometheus.
+    pub metrics_address: Option<SocketAddr>,
     uplink: Arc<Uplink>,
     control: Arc<ControlPlane>,
     tasks: JoinSet<()>,
@@ -66,7 +81,9 @@ pub struct Running {
 pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, StartError> {
     let sockets = listen(&config.listen).await?;
     let channel_sockets = listen(&config.channel_listen).await?;
+    let metrics_sockets = listen(config.metrics_listen.as_slice()).await?;
     let store = Store::open(&config.data)?;
+    let admin = admin::listen(&config.data)?;
     let setup = SetupCode::prepare(&config.data, store.has_no_account()).map_err(StartError::SetupCode)?;
     let control = Arc::new(ControlPlane::load(config, store, Passwords::new()?)?);
     let uplink = Uplink::start(Arc::clone(&control), stop.clone())?;
@@ -79,9 +96,18 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
     let mut tasks = JoinSet::new();
     tasks.spawn(sweep(control.store.clone(), stop.clone()));
     tasks.spawn(write_repeats(Arc::clone(&control), stop.clone()));
+    tasks.spawn(admin::serve(admin, control.store.clone(), stop.clone()));
     tasks.spawn(Arc::clone(&uplink).watch());
+    tasks.spawn(keep_history(Arc::clone(&control), stop.clone()));
     for socket in channel_sockets {
         tasks.spawn(Arc::clone(&control.channels).serve(socket, stop.clone()));
+    }
+    let mut metrics_address = None;
+    for socket in metrics_sockets {
+        metrics_address = socket.local_addr().ok();
+        let routes = metrics::routes(Arc::clone(&control), Arc::clone(&uplink));
+        // Room of its own: it is looked at most closely when there is no other.
+        tasks.spawn(listener::serve(socket, routes, listener::room(), stop.clone()));
     }
     let room = listener::room();
     let mut addresses = Vec::new();
@@ -92,7 +118,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
         }
         tasks.spawn(listener::serve(socket, routes.clone(), Arc::clone(&room), stop.clone()));
     }
-    Ok(Running { addresses, uplink, control, tasks })
+    Ok(Running { addresses, metrics_address, uplink, control, tasks })
 }
 
 async fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError> {
@@ -105,6 +131,18 @@ async fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError
 }
 
 impl Running {
+    /// Waits until the store has failed and a new start would find room on its disk. Until then what can be read is
+    /// answered.
+    pub async fn failed(&mut self) -> StoreFailed {
+        let mut every = tokio::time::interval(LOOK_AT_STORE_EVERY);
+        loop {
+            every.tick().await;
+            if self.control.store.should_start_again() {
+                return StoreFailed;
+            }
+        }
+    }
+
     /// Waits until all has ended after `stop`, for a limited time, and the data is on disk.
     pub async fn stopped(mut self) {
         let ended = async {
@@ -115,6 +153,7 @@ impl Running {
             tracing::warn!("some connections did not end in time and were cut");
         }
         self.tasks.shutdown().await;
+        self.control.history.write(self.control.clock.now(), true);
         let reports = self.control.view().last_reports();
         for (device, report) in reports {
             if let Err(error) = self.control.store.put_report(&device, &report) {
@@ -124,6 +163,30 @@ impl Running {
         self.control.audit.write_repeats(unix_ms(), true).await;
         if let Err(error) = self.control.store.flush().await {
             tracing::error!(%error, "the store could not be written at the end");
+        }
+    }
+}
+
+/// Writes statistics, and forgets old ones; on a thread that may wait for the disk.
+async fn keep_history(control: Arc<ControlPlane>, stop: CancellationToken) {
+    let mut every = tokio::time::interval(history::WRITE_EVERY);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut swept_at = None;
+    while stop.run_until_cancelled(every.tick()).await.is_some() {
+        let (history, now) = (Arc::clone(&control.history), control.clock.now());
+        let sweep_after = u64::try_from(SWEEP_EVERY.as_millis()).unwrap_or(u64::MAX);
+        let is_time = swept_at.is_none_or(|at: u64| now.saturating_sub(at) >= sweep_after);
+        if is_time {
+            swept_at = Some(now);
+        }
+        let written = tokio::task::spawn_blocking(move || {
+            history.write(now, false);
+            if is_time {
+                history.sweep();
+            }
+        });
+        if let Err(error) = written.await {
+            tracing::error!(%error, "statistics could not be written");
         }
     }
 }

@@ -5,47 +5,66 @@
 //! change is on disk. Secrets are here only as hashes. Must not know HTTP or WAMP.
 //!
 //! sled answers from its cache and its calls are short, so they run on the async threads; only the wait for the
-//! disk is awaited. sled locks its folder: a second process on the same data is refused.
+//! disk is awaited. The data folder is locked: a second process on the same data is refused.
 
 mod accounts;
+mod alerts;
+mod archive;
 pub mod audit;
+mod backup;
+mod check;
 mod devices;
+mod folder;
+mod gate;
 mod invitations;
 mod members;
+mod migrations;
 pub mod orders;
 mod placements;
 mod records;
 mod sessions;
 mod table;
+mod tables;
 mod tenants;
 mod tokens;
+mod tree;
 
 use std::{
-    fs::{DirBuilder, Permissions},
+    fs::File,
     io,
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use ecep_proto::api::roles::Role;
 
-pub use devices::Enrolment;
+pub use alerts::StoredAlert;
+pub use archive::{Archive, ArchiveError, write_error};
+pub use backup::{LEFT_OUT, SAVED_FILES, Stopped, restore};
+pub use check::{Finding, Remedy, check};
+pub use devices::{Enrolment, Rotation};
+pub use gate::{Health, KEEP_FREE_BYTES};
 pub use invitations::Acceptance;
+pub use migrations::SCHEMA_VERSION;
 pub use placements::{Gone, Placement, StoredMigration};
-pub use records::{Account, ApiToken, Device, Invitation, JoinToken, LastReport, Session, Tenant};
+pub use records::{Account, ApiToken, Device, Invitation, JoinToken, LastReport, Session, Share, Tenant};
+pub use tables::{Rows, Tables};
+
+use folder::Folder;
+use gate::Gate;
 use table::Table;
 
-/// The layout of the tables. A store of another version is refused, not misread.
-const SCHEMA_VERSION: u64 = 1;
-/// sled's cache. All of a fleet of ten thousand devices fits in it.
-const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+use crate::clock::unix_ms;
+
+/// A flush that takes longer is asked whether it will ever end: sled tells not everybody that waits of a failed write.
+const ASK_AFTER: Duration = Duration::from_secs(2);
 
 /// Why the store could not be opened, read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The data folder cannot be used.
-    #[error("the data folder {} cannot be used: {error}. It must be a folder that this user may write.", folder.display())]
+    #[error("the data folder {} cannot be used: {error}. It must be a folder that this user may write, on a disk with room.", folder.display())]
     Folder {
         /// Which.
         folder: PathBuf,
@@ -58,13 +77,44 @@ pub enum StoreError {
         /// Which.
         folder: PathBuf,
     },
-    /// The store was written by another version of this program.
+    /// The data folder must be empty for a restore.
+    #[error("the data folder {} holds {} already; restore into an empty folder", folder.display(), name.display())]
+    NotEmpty {
+        /// Which.
+        folder: PathBuf,
+        /// What is in it.
+        name: PathBuf,
+    },
+    /// A restore was cut short.
+    #[error("a restore into {} was cut short; empty the folder and restore again", folder.display())]
+    HalfRestored {
+        /// Which.
+        folder: PathBuf,
+    },
+    /// The store was written by a newer version of this program.
     #[error(
         "the store has schema version {found}, this program knows {SCHEMA_VERSION}; run the version that wrote it"
     )]
     Schema {
         /// What was found.
         found: u64,
+    },
+    /// What is stored does not fit together; a sentence for each.
+    #[error("the store is damaged:\n{0}")]
+    Damaged(String),
+    /// The disk is nearly full.
+    #[error("the disk of {} is full: fewer than {} MiB are free. Nothing was changed; make room and try again.", folder.display(), KEEP_FREE_BYTES >> 20)]
+    Full {
+        /// The data folder.
+        folder: PathBuf,
+    },
+    /// sled failed before; it takes no more changes.
+    #[error(
+        "the store takes no more changes since a write failed: {why}. See to the disk, then start the control plane again."
+    )]
+    Failed {
+        /// What the system said.
+        why: String,
     },
     /// sled failed: disk full, disk broken, files damaged.
     #[error("the store failed: {0}. Check the disk's space and health.")]
@@ -91,7 +141,9 @@ pub enum StoreError {
 #[derive(Clone)]
 pub struct Store {
     db: sled::Db,
-    meta: Table<u64>,
+    gate: Arc<Gate>,
+    /// sled's file: sled itself waits for the data, not for the file's length and the disk's cache.
+    file: Arc<File>,
     accounts: Table<Account>,
     account_of_email: Table<String>,
     sessions: Table<Session>,
@@ -110,57 +162,96 @@ pub struct Store {
     audit: audit::AuditLog,
     orders: orders::Orders,
     invitations: Table<Invitation>,
+    alerts: Table<StoredAlert>,
+    meta: Table<u64>,
     alone: Arc<Mutex<()>>,
+    /// Last, so that sled is closed before another process may come.
+    folder: Arc<Folder>,
 }
 
 impl Store {
-    /// Opens the store in this folder, or makes both.
+    /// Opens the store in this folder, or makes both. An older layout is brought to the present one, and what does
+    /// not fit together is mended where no guess is needed.
     ///
     /// # Errors
-    /// `Folder`, `InUse`, `Schema` or `Sled` of [`StoreError`].
+    /// `Folder`, `InUse`, `Schema`, `HalfRestored`, `Damaged` or `Sled` of [`StoreError`].
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        make_private(folder).map_err(|error| StoreError::Folder { folder: folder.to_owned(), error })?;
-        let db = sled::Config::new().path(folder.join("store")).cache_capacity(CACHE_BYTES).open().map_err(
-            |error| match error {
-                sled::Error::Io(io) if io.kind() == io::ErrorKind::WouldBlock || is_lock_error(&io) => {
-                    StoreError::InUse { folder: folder.to_owned() }
+        Self::open_keeping_free(folder, KEEP_FREE_BYTES)
+    }
+
+    fn open_keeping_free(folder: &Path, keep_free: u64) -> Result<Self, StoreError> {
+        let folder = Folder::open(folder)?;
+        let db = backup::open_migrated(&folder)?;
+        let gate = Arc::new(Gate::new(db.clone(), folder.path(), keep_free));
+        let store = Self {
+            file: Arc::new(folder.file()?),
+            accounts: Table::open(&db, &gate, "accounts")?,
+            account_of_email: Table::open(&db, &gate, "account_of_email")?,
+            sessions: Table::open(&db, &gate, "sessions")?,
+            tenants: Table::open(&db, &gate, "tenants")?,
+            memberships: Table::open(&db, &gate, "memberships")?,
+            devices: Table::open(&db, &gate, "devices")?,
+            device_of_key: Table::open(&db, &gate, "device_of_key")?,
+            join_tokens: Table::open(&db, &gate, "join_tokens")?,
+            api_tokens: Table::open(&db, &gate, "api_tokens")?,
+            reports: Table::open(&db, &gate, "reports")?,
+            placements: Table::open(&db, &gate, "placements")?,
+            networks: Table::open(&db, &gate, "networks")?,
+            migrations: Table::open(&db, &gate, "migrations")?,
+            gone: Table::open(&db, &gate, "gone")?,
+            keys: Table::open(&db, &gate, "keys")?,
+            audit: audit::AuditLog::open(&db, &gate)?,
+            orders: Table::open(&db, &gate, "orders")?,
+            invitations: Table::open(&db, &gate, "invitations")?,
+            alerts: Table::open(&db, &gate, "alerts")?,
+            meta: Table::open(&db, &gate, "meta")?,
+            alone: Arc::default(),
+            folder: Arc::new(folder),
+            gate,
+            db,
+        };
+        store.mend()?;
+        Ok(store)
+    }
+
+    /// Checks that all fits together, and mends what needs no guess.
+    fn mend(&self) -> Result<(), StoreError> {
+        let mut refused = Vec::new();
+        let mut has_mended = false;
+        for finding in check(&Tables::read(&self.db)?, unix_ms()) {
+            let (table, key, what) = (finding.table, &finding.key, &finding.what);
+            match &finding.remedy {
+                Remedy::Refuse => refused.push(finding.to_string()),
+                Remedy::Look => {
+                    tracing::warn!(table, key, what, "the store holds something that does not fit")
                 }
-                sled::Error::Io(error) => StoreError::Folder { folder: folder.to_owned(), error },
-                other => StoreError::Sled(other),
-            },
-        )?;
-        let meta: Table<u64> = Table::open(&db, "meta")?;
-        match meta.get("schema")? {
-            Some(SCHEMA_VERSION) => {}
-            Some(found) => return Err(StoreError::Schema { found }),
-            None => {
-                meta.put("schema", &SCHEMA_VERSION)?;
-                db.flush()?;
+                Remedy::Mend(mends) => {
+                    has_mended = true;
+                    for mend in mends {
+                        let tree = self.db.open_tree(mend.table)?;
+                        match &mend.row {
+                            Some(row) => tree.insert(&mend.key, row.as_str())?,
+                            None => tree.remove(&mend.key)?,
+                        };
+                    }
+                    tracing::warn!(table, key, what, "the store was mended");
+                }
             }
         }
-        Ok(Self {
-            accounts: Table::open(&db, "accounts")?,
-            account_of_email: Table::open(&db, "account_of_email")?,
-            sessions: Table::open(&db, "sessions")?,
-            tenants: Table::open(&db, "tenants")?,
-            memberships: Table::open(&db, "memberships")?,
-            devices: Table::open(&db, "devices")?,
-            device_of_key: Table::open(&db, "device_of_key")?,
-            join_tokens: Table::open(&db, "join_tokens")?,
-            api_tokens: Table::open(&db, "api_tokens")?,
-            reports: Table::open(&db, "reports")?,
-            placements: Table::open(&db, "placements")?,
-            networks: Table::open(&db, "networks")?,
-            migrations: Table::open(&db, "migrations")?,
-            gone: Table::open(&db, "gone")?,
-            keys: Table::open(&db, "keys")?,
-            audit: audit::AuditLog::open(&db)?,
-            orders: Table::open(&db, "orders")?,
-            invitations: Table::open(&db, "invitations")?,
-            alone: Arc::default(),
-            meta,
-            db,
-        })
+        if has_mended {
+            self.db.flush()?;
+        }
+        if refused.is_empty() { Ok(()) } else { Err(StoreError::Damaged(refused.join("\n"))) }
+    }
+
+    /// Whether it takes changes.
+    pub fn health(&self) -> Health {
+        self.gate.health()
+    }
+
+    /// Whether it has failed, and a new start would find room on the disk.
+    pub fn should_start_again(&self) -> bool {
+        matches!(self.gate.health(), Health::Failed(_)) && self.gate.has_room_to_start()
     }
 
     /// The key of that name; `make` makes it where there is none, and it is on disk before it is answered.
@@ -173,17 +264,43 @@ impl Store {
         }
         let key = make();
         self.keys.put(name, &key)?;
-        self.db.flush()?;
+        self.gate.judge(self.db.flush().map_err(StoreError::from))?;
+        self.gate.judge(self.file.sync_data().map_err(|error| StoreError::Sled(error.into())))?;
         Ok(key)
+    }
+
+    /// How many bytes of disk it takes.
+    ///
+    /// # Errors
+    /// [`StoreError::Sled`].
+    pub fn size_on_disk(&self) -> Result<u64, StoreError> {
+        Ok(self.db.size_on_disk()?)
     }
 
     /// Waits until every change so far is on disk.
     ///
     /// # Errors
-    /// [`StoreError::Sled`].
+    /// `Failed` of [`StoreError`].
     pub async fn flush(&self) -> Result<(), StoreError> {
-        self.db.flush_async().await?;
-        Ok(())
+        self.gate.has_not_failed()?;
+        let mut flush = std::pin::pin!(self.db.flush_async());
+        let flushed = loop {
+            match tokio::time::timeout(ASK_AFTER, &mut flush).await {
+                Ok(flushed) => break flushed,
+                // A slow disk answers sometime. A failed one answers whoever asks anew, or has told another change.
+                Err(_) => {
+                    self.gate.has_not_failed()?;
+                    if let Ok(Err(error)) = tokio::time::timeout(ASK_AFTER, self.db.flush_async()).await {
+                        break Err(error);
+                    }
+                }
+            }
+        };
+        self.gate.judge(flushed.map_err(StoreError::from))?;
+        let file = Arc::clone(&self.file);
+        let synced = tokio::task::spawn_blocking(move || file.sync_data()).await;
+        let synced = synced.unwrap_or_else(|error| Err(io::Error::other(error)));
+        self.gate.judge(synced.map_err(|error| StoreError::Sled(error.into())))
     }
 
     /// Deletes sessions and invitations that have ended, and tokens that ended before `tokens_before`. (A token is kept for a
@@ -201,27 +318,25 @@ impl Store {
         self.flush().await
     }
 
+    /// What is only noted must not fail the request it is noted of: where no change is taken, it is lost.
+    fn noted(outcome: Result<(), StoreError>) -> Result<(), StoreError> {
+        match outcome {
+            Err(StoreError::Full { .. } | StoreError::Failed { .. }) => Ok(()),
+            outcome => outcome,
+        }
+    }
+
     /// Held around a change that depends on a scan, which sled's transactions cannot do: the number of a tenant's owners,
-    /// members or devices. Never held over an await.
+    /// members or devices. The gate does not do this: it lets changes in beside each other and holds up only copies.
+    /// Taken before the gate, which each single change goes through; never held over an await.
     fn alone(&self) -> MutexGuard<'_, ()> {
         self.alone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Only this user may look into the data folder.
-fn make_private(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    std::fs::set_permissions(folder, Permissions::from_mode(0o700))
-}
-
-/// sled wraps the lock's error into one of kind `Other` and keeps only its text.
-fn is_lock_error(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::Other && error.to_string().contains("could not acquire lock")
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::{process::Command, time::Instant};
 
     use super::*;
     use crate::secret::SecretHash;
@@ -275,6 +390,7 @@ mod tests {
                 secret: SecretHash::of(id),
                 uses_left: 1,
                 expires_at,
+                device: None,
             };
             store.add_join_token(&token).await.unwrap();
         }
@@ -283,5 +399,63 @@ mod tests {
         assert!(store.session(cookie("new")).unwrap().is_some());
         let left: Vec<_> = store.join_tokens(&"acme".parse().unwrap()).unwrap();
         assert_eq!(left.iter().map(|token| token.id.as_str()).collect::<Vec<_>>(), ["ended", "good"]);
+    }
+
+    /// If the disk is full all the same, say because another program was faster: whoever is not told of a failure has
+    /// his change on disk, and nobody waits for ever, not even at the end.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_failed_write_is_told_and_stays_so() {
+        for row_bytes in [1_000, 50_000] {
+            let folder = tempfile::tempdir().unwrap();
+            let data = folder.path().join("data");
+            std::fs::create_dir(&data).unwrap();
+            let mount =
+                Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "ecep-test"]).arg(&data).output();
+            if !mount.is_ok_and(|output| output.status.success()) {
+                eprintln!("skipped: this user cannot mount a small disk");
+                return;
+            }
+            let store = Store::open_keeping_free(&data, 0).unwrap();
+            let acme: ecep_proto::api::name::TenantSlug = "acme".parse().unwrap();
+            let placement = |number: u32| Placement {
+                tenant: acme.clone(),
+                container: number.to_string().parse().unwrap(),
+                name: "web".parse().unwrap(),
+                address: None,
+                holding: ecep_fleet::migration::authority::Holding {
+                    holder: "edge".parse().unwrap(),
+                    generation: 1,
+                    moving: None,
+                },
+                came_by: None,
+                is_seen: true,
+                since: 0,
+                left: vec![("edge".parse().unwrap(), vec![]); row_bytes / 10],
+            };
+            let mut kept = 0;
+            let failed = loop {
+                match store.put_placement(&placement(kept)).await {
+                    Ok(()) => kept += 1,
+                    Err(error) => break error,
+                }
+            };
+            assert!(matches!(failed, StoreError::Failed { .. }), "{failed}");
+            assert!(kept > 0 && matches!(store.health(), Health::Failed(_)));
+            let again = store.put_placement(&placement(kept)).await;
+            assert!(matches!(again, Err(StoreError::Failed { .. })));
+            assert!(store.flush().await.is_err());
+            // sled may have to write to read; it answers, at least.
+            let _ = store.placements();
+            drop(store);
+            // As after a new start: the failed one holds its lock while the process lives.
+            let after = folder.path().join("after");
+            assert!(Command::new("cp").arg("-r").args([&data, &after]).status().unwrap().success());
+            assert!(Command::new("umount").arg("-l").arg(&data).status().unwrap().success());
+            let db = sled::open(after.join("store")).unwrap();
+            let tables = Tables::read(&db).unwrap();
+            for number in 0..kept {
+                assert!(tables.rows("placements").contains_key(&number.to_string()), "{number} of {kept}");
+            }
+        }
     }
 }

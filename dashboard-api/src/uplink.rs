@@ -5,10 +5,12 @@
 mod audit;
 mod checkpoint;
 mod forecast;
+mod insight;
 mod migration;
 mod move_order;
 mod procedures;
 mod revoker;
+mod shares;
 mod teller;
 
 use std::{
@@ -19,9 +21,10 @@ use std::{
 
 use ecep_link::{Credentials, CredentialsError, Link, LinkState};
 use ecep_proto::api::{
-    AddressAssign, AddressRelease, AuditList, AuditReport, Authenticate, CheckpointCopy, ContainerMigrate,
-    ContainerPreflight, DeviceList, FleetContainerList, FleetHello, FleetReport, MigrationCancel,
-    MigrationDecide, MigrationHistory, MigrationTell, Procedure,
+    AddressAssign, AddressRelease, AlertAcknowledge, AlertListing, AuditList, AuditReport, Authenticate,
+    CheckpointCopy, ContainerMigrate, ContainerPreflight, DeviceList, FleetContainerList, FleetHello,
+    FleetReport, GeoSearch, MigrationCancel, MigrationDecide, MigrationHistory, MigrationTell, Procedure,
+    StatsHistoryQuery,
     auth::EndSessionsRequest,
     migration::{MigrationList, MigrationQuery, MigrationState, MigrationView},
     name::{DeviceId, TenantSlug},
@@ -80,6 +83,10 @@ impl Uplink {
 
     /// Joins the realm of a tenant.
     pub fn add_tenant(self: &Arc<Self>, tenant: &TenantSlug) {
+        // Without a name its slug is shown. The view is locked before the tenants, here as elsewhere.
+        if let Ok(Some(row)) = self.control.store.tenant(tenant) {
+            self.control.view().name_tenant(row.slug, row.name);
+        }
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         if tenants.contains_key(tenant) {
             return;
@@ -103,13 +110,23 @@ impl Uplink {
         self.links().iter().all(|link| matches!(*link.state().borrow(), LinkState::Joined { .. }))
     }
 
-    /// Tells the device's tenant how it has changed.
+    /// Tells a tenant how one of its devices has changed.
     pub fn tell(&self, change: Change) {
-        self.queue(&change.device.owner.clone(), Told::Change(Box::new(change)));
+        self.queue(&change.tenant.clone(), Told::Change(Box::new(change)));
+    }
+
+    /// How many links there are, and how many of them are joined.
+    pub fn link_counts(&self) -> (usize, usize) {
+        let links = self.links();
+        let joined = links.iter().filter(|link| matches!(*link.state().borrow(), LinkState::Joined { .. }));
+        (links.len(), joined.count())
     }
 
     /// Tells a tenant how a move goes on; with a sentence for people where it has just ended.
     fn tell_move(&self, tenant: &TenantSlug, view: MigrationView, has_changed_state: bool) {
+        if has_changed_state && view.state != MigrationState::Running {
+            self.move_ended(tenant, &view);
+        }
         let name = &view.name;
         let device = |id: &DeviceId| {
             let known = self.control.view().device(self.control.clock.now(), id);
@@ -135,7 +152,7 @@ impl Uplink {
 
     /// Tells a tenant something that a person should know.
     pub fn notice(&self, tenant: &TenantSlug, text: String) {
-        self.queue(tenant, Told::Notice(text));
+        self.queue(tenant, Told::Notice(NoticeLevel::Info, text));
     }
 
     /// Has the router end all sessions of this authid, on this realm or on all. The sentence is for whoever is
@@ -232,6 +249,9 @@ impl Uplink {
                 let list = devices.view().devices(devices.clock.now(), &of_devices);
                 async move { Ok(list) }
             })
+            .procedure::<GeoSearch, _, _>(GeoSearch::URI.to_owned(), |_caller, query| {
+                std::future::ready(crate::geo::search(&query))
+            })
             .procedure::<FleetContainerList, _, _>(
                 FleetContainerList::URI.to_owned(),
                 move |_caller, _nothing| {
@@ -268,6 +288,27 @@ impl Uplink {
                 move |caller, request| {
                     let (uplink, tenant) = (Arc::clone(&uplink), tenant.clone());
                     async move { uplink.cancel(&tenant, &caller, request).await }
+                }
+            })
+            .procedure::<StatsHistoryQuery, _, _>(StatsHistoryQuery::URI.to_owned(), {
+                let (uplink, tenant) = (Arc::clone(self), tenant.clone());
+                move |_caller, query| {
+                    let (uplink, tenant) = (Arc::clone(&uplink), tenant.clone());
+                    async move { uplink.history(&tenant, query).await }
+                }
+            })
+            .procedure::<AlertListing, _, _>(AlertListing::URI.to_owned(), {
+                let (uplink, tenant) = (Arc::clone(self), tenant.clone());
+                move |_caller, query| {
+                    let list = uplink.control.alerts.list(&tenant, &query);
+                    async move { list }
+                }
+            })
+            .procedure::<AlertAcknowledge, _, _>(AlertAcknowledge::URI.to_owned(), {
+                let (uplink, tenant) = (Arc::clone(self), tenant.clone());
+                move |caller, request| {
+                    let (uplink, tenant) = (Arc::clone(&uplink), tenant.clone());
+                    async move { uplink.acknowledge(&tenant, &caller, request).await }
                 }
             })
             .procedure::<MigrationHistory, _, _>(MigrationHistory::URI.to_owned(), {
@@ -321,6 +362,7 @@ impl Uplink {
                 view.due(now).into_iter().for_each(|change| self.tell(change));
                 view.take_unsaved(now)
             };
+            self.look_for_alerts();
             for (device, report) in unsaved {
                 if let Err(error) = self.control.store.put_report(&device, &report) {
                     tracing::error!(%device, %error, "a report could not be stored");

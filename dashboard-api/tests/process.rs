@@ -5,10 +5,7 @@
 mod support;
 
 use std::{
-    io::{BufRead, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -16,90 +13,13 @@ use ecep_dashboard_api::store::Store;
 use serde_json::json;
 use support::{
     Device, EMAIL, PASSWORD, Person, client, now,
+    program::{Program, set_up},
     router::TestRouter,
     wamp::{PATIENCE, Session},
 };
 
 /// Devices that want in while the program is killed: the most that one join token admits.
 const DEVICES: u32 = 1_000;
-
-/// A running program, killed when the test ends.
-struct Program {
-    child: Child,
-    base: String,
-    log: Arc<Mutex<String>>,
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Program {
-    fn command(folder: &Path) -> Command {
-        Self::command_with("ws://127.0.0.1:9/", folder)
-    }
-
-    fn command_with(router: &str, folder: &Path) -> Command {
-        std::fs::write(folder.join("router-ticket"), support::ROUTER_TICKET).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ecep-dashboard-api"));
-        command
-            .args(["run", "--listen", "127.0.0.1:0", "--router", router])
-            .args(["--wamp-url", "ws://127.0.0.1:9/", "--device-wamp-url", "ws://127.0.0.1:9/"])
-            .arg("--data")
-            .arg(folder.join("data"))
-            .arg("--router-ticket-file")
-            .arg(folder.join("router-ticket"))
-            .env_remove("RUST_LOG")
-            .stderr(Stdio::piped());
-        command
-    }
-
-    fn start(folder: &Path) -> Self {
-        Self::spawn(Self::command(folder))
-    }
-
-    fn spawn(mut command: Command) -> Self {
-        let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let log = Arc::new(Mutex::new(String::new()));
-        let base = loop {
-            let line = lines.next().expect("it ended before it listened").unwrap();
-            log.lock().unwrap().push_str(&format!("{line}\n"));
-            if let Some((_, address)) = line.split_once("listening on ") {
-                break address.trim().to_owned();
-            }
-        };
-        // Somebody must read on, or the program blocks on a full pipe.
-        let rest = Arc::clone(&log);
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                rest.lock().unwrap().push_str(&format!("{line}\n"));
-            }
-        });
-        Self { child, base, log }
-    }
-
-    fn person(&self) -> Person {
-        Person { base: self.base.clone(), cookie: None, client: client() }
-    }
-
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-async fn set_up(program: &Program, folder: &Path) -> Person {
-    let code = std::fs::read_to_string(folder.join("data/setup-code")).unwrap();
-    let mut person = program.person();
-    let wanted = json!({ "code": code.trim(), "email": EMAIL, "password": PASSWORD, "tenant": "acme", "tenant_name": "Acme" });
-    assert_eq!(person.post("/api/setup", wanted).await.status, 201);
-    person.login(EMAIL, PASSWORD).await;
-    person
-}
 
 /// Every answer that a client got must be true after a crash, and a use of a token is spent if and only if there is a
 /// device for it.

@@ -37,6 +37,7 @@ pub struct Watch {
 struct LastReport {
     at: u64,
     problems: Vec<String>,
+    clock_ahead_ms: Option<i64>,
 }
 
 impl Watch {
@@ -47,7 +48,7 @@ impl Watch {
 
     /// Goes on watching a device that was last heard at `at` and had these problems then.
     pub fn last_heard(at: u64, problems: Vec<String>) -> Self {
-        Self { last: Some(LastReport { at, problems }) }
+        Self { last: Some(LastReport { at, problems, clock_ahead_ms: None }) }
     }
 
     /// A report arrived `now`. `clock_ahead_ms` is how far the device's clock is ahead of ours (negative: behind).
@@ -60,7 +61,7 @@ impl Watch {
             ));
         }
         let at = self.last.as_ref().map_or(now, |last| last.at.max(now));
-        self.last = Some(LastReport { at, problems });
+        self.last = Some(LastReport { at, problems, clock_ahead_ms: Some(clock_ahead_ms) });
     }
 
     /// When the last report arrived.
@@ -71,6 +72,11 @@ impl Watch {
     /// What the last report said is wrong, and whether its clock was.
     pub fn problems(&self) -> &[String] {
         self.last.as_ref().map_or(&[], |last| &last.problems)
+    }
+
+    /// How far the device's clock was ahead at the last report; none where that was before our start.
+    pub fn clock_ahead_ms(&self) -> Option<i64> {
+        self.last.as_ref()?.clock_ahead_ms
     }
 
     /// How the device is `now`.

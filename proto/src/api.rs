@@ -7,6 +7,7 @@
 //! Requests and events travel as WAMP keyword arguments: the fields of the request type are the keys.
 //! A result travels as the one positional argument of RESULT.
 
+pub mod alert;
 pub mod audit;
 pub mod auth;
 pub mod checkpoint;
@@ -15,6 +16,8 @@ pub mod device;
 pub mod enrol;
 pub mod error;
 pub mod fleet;
+pub mod geo;
+pub mod history;
 pub mod http;
 pub mod image;
 pub mod kept;
@@ -29,6 +32,7 @@ pub mod realm;
 pub mod reply;
 pub mod roles;
 pub mod schema;
+pub mod share;
 pub mod stats;
 pub mod typescript;
 
@@ -241,6 +245,8 @@ procedures! {
     ImageDelete = Tenant Device "ecep.device.{device}.image.delete" (image::DeleteImage) -> operation::OperationReply, callers WRITERS;
     /// The devices of the tenant, with their status and its reasons.
     DeviceList = Tenant ControlPlane "ecep.device.list" (reply::Nothing) -> device::DeviceList, callers READERS;
+    /// Places by the beginning of their name, the largest first; or the place nearest to a point.
+    GeoSearch = Tenant ControlPlane "ecep.geo.search" (geo::GeoQuery) -> geo::GeoPlaces, callers READERS;
     /// All containers of the tenant on all its devices, as last reported by the agents.
     FleetContainerList = Tenant ControlPlane "ecep.container.list" (reply::Nothing) -> fleet::FleetContainers, callers READERS;
     /// Moves a container to another device with its state; answers once it has begun, and `ecep.migration` tells the rest.
@@ -253,6 +259,12 @@ procedures! {
     MigrationCancel = Tenant ControlPlane "ecep.migration.cancel" (migration::MigrationRef) -> migration::MigrationView, callers WRITERS;
     /// Moves of the tenant's containers, under way and ended.
     MigrationHistory = Tenant ControlPlane "ecep.migration.list" (migration::MigrationQuery) -> migration::MigrationList, callers READERS;
+    /// How much CPU, memory and disk a device or a container has used over time.
+    StatsHistoryQuery = Tenant ControlPlane "ecep.stats.query" (history::StatsQuery) -> history::StatsHistory, callers READERS;
+    /// What is or was wrong, the newest first.
+    AlertListing = Tenant ControlPlane "ecep.alert.list" (alert::AlertQuery) -> alert::AlertList, callers READERS;
+    /// Says that a person has seen an alert. It stays active until it is over.
+    AlertAcknowledge = Tenant ControlPlane "ecep.alert.acknowledge" (alert::AlertRef) -> alert::AlertView, callers WRITERS;
     /// Who has done what in the tenant, by pages.
     AuditList = Tenant ControlPlane "ecep.audit.list" (audit::AuditQuery) -> audit::AuditPage, callers OWNERS;
     /// What a container needs, and what at its device stands in the way of moving it.
@@ -269,6 +281,8 @@ procedures! {
     CheckpointExpect = Control Device "ecep.device.{device}.checkpoint.expect" (checkpoint::ExpectCheckpoint) -> operation::OperationReply, callers CONTROL_PLANE;
     /// This device shall bring a checkpoint to another one.
     CheckpointSend = Control Device "ecep.device.{device}.checkpoint.send" (checkpoint::SendCheckpoint) -> reply::Nothing, callers CONTROL_PLANE;
+    /// The owner of a shared device has ordered that a tenant whose share ends is to have nothing there any more.
+    ShareEvict = Control Device "ecep.device.{device}.share.evict" (share::EvictTenant) -> reply::Nothing, callers CONTROL_PLANE;
     /// A device takes a container over, gives a move up, or asks how its copy stands.
     MigrationDecide = Control ControlPlane "ecep.migration.decide" (migration::DecideRequest) -> migration::DecideReply, callers DEVICES;
     /// A device tells how a move goes on.

@@ -1,7 +1,7 @@
 //! The router's own session on the control realm: asks the control plane whether a client may join a platform realm.
 //!
 //! It calls the procedure that the control plane registers there, like any other caller, and registers the one that
-//! the router serves itself (`end_sessions`), like any other callee.
+//! the router serves itself (`end_sessions`), like any other callee. If it is ended it joins again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use ecep_proto::value::{Dict, Value};
 use ecep_router_core::features::Features;
 use ecep_router_core::{Identity, SessionKey, abort};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep};
 
-use crate::config::Limits;
 use crate::end_sessions;
 use crate::hub::{Hub, Seat};
 use crate::outbound::Outbound;
@@ -32,6 +32,13 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many clients may wait for their question to be asked; further ones wait in their own handshake.
 const QUESTIONS: usize = 256;
+
+/// How long to wait before joining again: so long at first, and twice as long whenever the session has not lasted.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest pause, and how long a session must last for the next pause to be the first again. Nobody joins a platform
+/// realm in the meantime, so no longer than an operator looks for the reason.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Asks the control plane.
 #[derive(Clone, Debug)]
@@ -48,11 +55,10 @@ type Answer = Result<AuthenticateReply, Abort>;
 impl Authenticator {
     /// Joins the control realm; the returned future runs the session until every `Authenticator` is gone. None if
     /// there is no control realm.
-    pub(crate) fn new(hub: &Arc<Hub>, limits: &Limits) -> Option<(Self, impl Future<Output = ()> + use<>)> {
+    pub(crate) fn new(hub: &Arc<Hub>) -> Option<(Self, impl Future<Output = ()> + use<>)> {
         let seat = hub.enter(CONTROL)?;
-        let outbound = Outbound::new(Serializer::MsgPack, usize::MAX, limits, &hub.budget);
         let (sender, questions) = mpsc::channel(QUESTIONS);
-        Some((Self(sender), run(hub.clone(), seat, outbound, questions, limits.max_pending_calls)))
+        Some((Self(sender), run(hub.clone(), seat, questions)))
     }
 
     /// Whether the client may join.
@@ -69,19 +75,42 @@ impl Authenticator {
     }
 }
 
-async fn run(
-    hub: Arc<Hub>,
-    seat: Seat,
-    outbound: Arc<Outbound>,
-    mut questions: mpsc::Receiver<Question>,
-    calls: usize,
-) {
+/// Joins, again and again until the router shuts down.
+async fn run(hub: Arc<Hub>, seat: Seat, mut questions: mpsc::Receiver<Question>) {
+    let (mut next, mut pause) = (Some(seat), FIRST_PAUSE);
+    while let Some(seat) = next {
+        let joined = Instant::now();
+        if let Ended::ForGood = session(&hub, seat, &mut questions).await {
+            return;
+        }
+        pause = if joined.elapsed() < LONGEST_PAUSE { pause } else { FIRST_PAUSE };
+        next = hub.enter(CONTROL);
+        if next.is_some() {
+            let milliseconds = pause.as_millis() as u64;
+            tracing::warn!(milliseconds, "the router's own session was ended; it joins again after a pause");
+            sleep(pause).await;
+        }
+        pause = LONGEST_PAUSE.min(pause * 2);
+    }
+}
+
+/// Why there is no session any more.
+enum Ended {
+    /// Nobody has questions any more.
+    ForGood,
+    /// The realm has ended it.
+    ByTheRealm,
+}
+
+/// One session, from joining to its end.
+async fn session(hub: &Arc<Hub>, seat: Seat, questions: &mut mpsc::Receiver<Question>) -> Ended {
     let identity = Identity {
         authid: ROUTER.to_owned(),
         authrole: ROUTER.to_owned(),
         authmethod: "internal".to_owned(),
         authprovider: "router".to_owned(),
     };
+    let outbound = Outbound::new(Serializer::MsgPack, usize::MAX, &hub.limits, &hub.budget);
     let (key, joined) = oneshot::channel();
     seat.tell(ToRealm::Join {
         outbound: outbound.clone(),
@@ -91,26 +120,22 @@ async fn run(
         key,
     })
     .await;
-    let Ok(session) = joined.await else { return };
-    let mut pending = HashMap::new();
+    let Ok(session) = joined.await else { return Ended::ByTheRealm };
+    let mut pending: HashMap<RequestId, oneshot::Sender<Answer>> = HashMap::new();
     let mut next = RequestId::FIRST;
     let procedure = EndSessions::URI.to_owned();
     send(&seat, session, Register { request: next, options: Dict::new(), procedure }).await;
     next = next.next();
-    loop {
+    let ended = loop {
         tokio::select! {
-            question = questions.recv(), if pending.len() < calls => {
-                let Some(Question { request, answer }) = question else { break };
-                ask(&seat, session, next, request).await;
-                pending.insert(next, answer);
-                next = next.next();
-            }
+            // What the realm says comes first: a session that has ended must not take questions.
+            biased;
             frames = outbound.take() => {
-                let Some(frames) = frames else { break };
+                let Some(frames) = frames else { break Ended::ByTheRealm };
                 for frame in frames {
                     match Serializer::MsgPack.decode(frame.into_bytes()) {
                         Ok(Message::Invocation(invocation)) => {
-                            send(&seat, session, end_sessions::serve(&hub, invocation).await).await;
+                            send(&seat, session, end_sessions::serve(hub, invocation).await).await;
                         }
                         Ok(message) => {
                             if let Some((request, result)) = read(message)
@@ -124,9 +149,23 @@ async fn run(
                     }
                 }
             }
+            question = questions.recv(), if pending.len() < hub.limits.pending_calls() => {
+                let Some(Question { request, answer }) = question else { break Ended::ForGood };
+                // The client may have given up while it waited.
+                if !answer.is_closed() {
+                    ask(&seat, session, next, request).await;
+                    pending.insert(next, answer);
+                    next = next.next();
+                }
+            }
         }
+    };
+    for (_, answer) in pending {
+        let text = "the router's own session was ended before the control plane answered; try again in a few seconds";
+        let _ = answer.send(Err(abort(AUTHENTICATION_FAILED, text)));
     }
     seat.leave(session).await;
+    ended
 }
 
 async fn ask(seat: &Seat, session: SessionKey, request: RequestId, question: AuthenticateRequest) {

@@ -1,4 +1,5 @@
-//! How much memory the queues of all clients take together, and whose queue goes first when that is too much.
+//! How much memory the queues of all clients take together, and whose queue goes first when that is too much. What is
+//! read and not yet passed on counts as well: messages that have come in part have a share of their own (see `room`).
 //!
 //! A message that waits for many is counted once. Past half of the limit every queue that is worth mentioning counts as
 //! congested, so senders are slowed; past the limit the client with the largest queue is closed with a reason, as if
@@ -11,6 +12,7 @@ use bytes::Bytes;
 use slab::Slab;
 
 use crate::outbound::{BATCH_BYTES, Outbound};
+use crate::room::Rooms;
 
 /// The memory of all queues.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub(crate) struct Budget {
     /// See `Limits::max_total_queue_bytes`.
     total: AtomicUsize,
     queues: Mutex<Slab<Weak<Outbound>>>,
+    /// What of it is for incomplete messages.
+    pub(crate) rooms: Rooms,
 }
 
 /// Bytes that are counted for as long as somebody has them.
@@ -41,7 +45,8 @@ impl Drop for Counted {
 
 impl Budget {
     pub(crate) fn new(total: usize) -> Arc<Self> {
-        Arc::new(Self { used: AtomicUsize::new(0), total: AtomicUsize::new(total), queues: Mutex::default() })
+        let (used, rooms) = (AtomicUsize::new(0), Rooms::new(total));
+        Arc::new(Self { used, total: AtomicUsize::new(total), queues: Mutex::default(), rooms })
     }
 
     /// The same bytes, counted until the last copy is gone.
@@ -62,7 +67,7 @@ impl Budget {
         self.total.load(Ordering::Relaxed)
     }
 
-    /// How much waits now.
+    /// How much there is now.
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
@@ -70,6 +75,7 @@ impl Budget {
     /// Another limit from now on.
     pub(crate) fn set_total(&self, total: usize) {
         self.total.store(total, Ordering::Relaxed);
+        self.rooms.set_budget(total);
         self.relieve();
     }
 
@@ -118,12 +124,14 @@ mod tests {
 
     use super::*;
     use crate::config::Limits;
+    use crate::live_limits::LiveLimits;
     use crate::outbound::{Frame, Pushed, Taken};
 
     const LARGE: usize = 100 << 10;
 
     fn queues(budget: &Arc<Budget>) -> [Arc<Outbound>; 3] {
-        [(); 3].map(|()| Outbound::new(Serializer::Json, usize::MAX, &Limits::default(), budget))
+        let limits = LiveLimits::new(&Limits::default());
+        [(); 3].map(|()| Outbound::new(Serializer::Json, usize::MAX, &limits, budget))
     }
 
     fn frame(budget: &Arc<Budget>) -> Frame {

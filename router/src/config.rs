@@ -9,6 +9,7 @@ mod http;
 mod limits;
 mod listen;
 mod mistakes;
+mod origin;
 mod realms;
 mod reference;
 mod roles;
@@ -25,6 +26,7 @@ pub use error::ConfigError;
 pub use http::HttpConfig;
 pub use limits::Limits;
 pub use listen::{Address, Listen, TransportKind};
+pub use origin::AllowedOrigin;
 pub use realms::{PlatformConfig, PrincipalConfig, RealmConfig};
 pub use reference::reference;
 pub use roles::{ActionConfig, DisclosureConfig, MatchConfig, ProfileConfig, RoleConfig, RuleConfig};
@@ -101,6 +103,7 @@ impl Config {
         if self.listen.is_empty() {
             wrong.push("there is no listener: add a [[listen]] with kind and address".to_owned());
         }
+        wrong.extend(listen::mistakes(&self.listen));
         wrong.extend(self.limits.mistakes());
         wrong.extend(realms::mistakes(&self.realm));
         if wrong.is_empty() { Ok(()) } else { Err(ConfigError::Wrong(wrong)) }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use ecep_proto::api::auth::Transport;
 use ecep_proto::codec::Serializer;
-use ecep_proto::error::{CLOSE_SYSTEM_SHUTDOWN, NO_SUCH_REALM, PROTOCOL_VIOLATION, TIMEOUT};
+use ecep_proto::error::{
+    AUTHENTICATION_FAILED, CLOSE_SYSTEM_SHUTDOWN, NO_SUCH_REALM, PROTOCOL_VIOLATION, TIMEOUT, UNAVAILABLE,
+};
 use ecep_proto::message::{Abort, Message};
 use ecep_router_core::abort;
 use ecep_router_core::features::Features;
@@ -24,6 +26,7 @@ use crate::outbound::{Frame, Outbound};
 use crate::rate::Rate;
 use crate::realm_task::{Gate, ToRealm};
 use crate::revocations::Mark;
+use crate::room::Room;
 use crate::transport::pipe::{Inlet, Outlet};
 use crate::transport::stream::Stream;
 use crate::transport::{Deframer, Framer, Incoming, websocket};
@@ -92,7 +95,8 @@ impl Connection {
         let limits = shared.limits.get();
         deframer.limit(limits.max_message_bytes.min(limits.max_greeting_bytes));
         let (read, write) = stream.split();
-        let (mut inlet, mut outlet) = (Inlet::new(read, deframer), Outlet::new(write, framer));
+        let (mut inlet, mut outlet) =
+            (Inlet::new(read, deframer, Room::new(shared.hub.budget.clone())), Outlet::new(write, framer));
         let client = Client { kind, peer, serializer, peer_limit, deadline };
         let mark = shared.hub.revocations.mark();
         // Boxed, as a session lasts much longer than its greeting and needs less.
@@ -104,8 +108,8 @@ impl Connection {
         };
         match greeted {
             Ok(welcome) => {
-                inlet.limit(limits.max_message_bytes);
-                client.join(&shared, &limits, welcome, mark, &mut inlet, &mut outlet).await;
+                inlet.follow(shared.hub.limits.clone());
+                client.join(&shared, limits.ping_interval(), welcome, mark, &mut inlet, &mut outlet).await;
             }
             Err(Rejection::Silent(reason)) => {
                 tracing::debug!(peer = %client.peer, reason, "client did not join");
@@ -145,7 +149,8 @@ impl Client {
                 let answer = greeting::read_authenticate(self.message(inlet, outlet).await?)?;
                 let answer = answer.ok_or(Rejection::Silent("the client gave up"))?;
                 let transport = Transport { kind: self.kind.name().to_owned(), peer: self.peer.clone() };
-                gatekeeper.verify(&greeting, &challenge, answer, transport).await?
+                let verifying = gatekeeper.verify(&greeting, &challenge, answer, transport);
+                timeout_at(self.deadline, verifying).await.map_err(|_| unanswered())??
             }
         };
         let seat = shared.hub.enter(&greeting.realm).ok_or_else(|| {
@@ -173,6 +178,9 @@ impl Client {
                 }
                 Incoming::Alive => {}
                 Incoming::Violation(wrong) => return Err(violation(&wrong.reason, wrong.code)),
+                Incoming::NoRoom(reason) => {
+                    return Err(Rejection::Abort(abort(UNAVAILABLE, &reason.to_string()), websocket::NORMAL));
+                }
                 Incoming::Closed => return Err(Rejection::Silent("hung up before it joined")),
             }
         }
@@ -193,7 +201,7 @@ impl Client {
     async fn join(
         &self,
         shared: &Shared,
-        limits: &Limits,
+        ping: Duration,
         welcome: Welcome,
         mark: Mark,
         inlet: &mut Inlet<'_>,
@@ -201,7 +209,8 @@ impl Client {
     ) {
         let Welcome { admitted: Admitted { identity, until }, features, seat } = welcome;
         let peer = &self.peer;
-        let outbound = Outbound::new(self.serializer, self.peer_limit, limits, &shared.hub.budget);
+        let outbound =
+            Outbound::new(self.serializer, self.peer_limit, &shared.hub.limits, &shared.hub.budget);
         let gate = Arc::new(Gate::default());
         let (authid, authrole) = (identity.authid.clone(), identity.authrole.clone());
         let (key, joined) = oneshot::channel();
@@ -215,8 +224,8 @@ impl Client {
         }
         let heard = {
             let exchange = Exchange::new(session, &seat, &outbound, &gate);
-            let rate = Rate::new(limits.max_messages_per_second, std::time::Instant::now());
-            let mut writing = std::pin::pin!(exchange.write(outlet, limits.ping_interval()));
+            let rate = Rate::new(shared.hub.limits.clone(), std::time::Instant::now());
+            let mut writing = std::pin::pin!(exchange.write(outlet, ping));
             let wrote = tokio::select! {
                 biased;
                 () = exchange.read(inlet, rate) => None,
@@ -241,6 +250,12 @@ impl Client {
             linger(inlet).await;
         }
     }
+}
+
+/// Nobody said in time whether the client may join; that is not its own fault.
+fn unanswered() -> Rejection {
+    let text = "the control plane did not answer before the time to join was over (limits.handshake_timeout_ms); try again in a few seconds";
+    abort(AUTHENTICATION_FAILED, text).into()
 }
 
 /// Waits until then; for ever if there is no end.

@@ -1,8 +1,9 @@
 //! What goes on between a session that has joined and its realm, in one task: reading, writing, pings.
 //!
-//! It stops reading while the realm's inbox is full, while the queues that it sends to are congested and still move,
-//! and while its own client does not read what it is sent. It pings, and gives up on a client that gives no sign of
-//! life or takes no bytes.
+//! What was read is handed on in pieces. It stops reading while the realm's inbox is full, while the queues that it
+//! sends to are congested and still move, while its own client does not read what it is sent, and while there is no
+//! room for a message that has come in part. It pings, and gives up on a client that gives no sign of life or takes no
+//! bytes.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
@@ -15,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use crate::hub::Seat;
 use crate::metrics::Expelled;
-use crate::outbound::{Outbound, Pushed, Taken, Weight};
+use crate::outbound::{Frame, Outbound, Pushed, Taken, Weight};
 use crate::rate::Rate;
 use crate::realm_task::{Gate, ToRealm};
 use crate::transport::Incoming;
@@ -28,8 +29,7 @@ pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a message counts for in the realm's inbox besides its bytes: about what the shortest one takes when decoded.
 const MESSAGE_COST: usize = 256;
 
-/// How many messages, and of what cost, are handed on at once: what was read with one of them may have filled queues, and the next piece
-/// waits for these.
+/// How many messages, and of what cost, are handed on at once: they may fill queues, and the next piece waits for these.
 const PIECE_MESSAGES: usize = 256;
 const PIECE_COST: usize = 256 << 10;
 
@@ -59,72 +59,84 @@ impl<'a> Exchange<'a> {
         loop {
             inlet.fill().await;
             self.seen.store(true, Ordering::Relaxed);
-            let (mut messages, mut end) = (Vec::new(), None);
+            self.paused.store(true, Ordering::Relaxed);
+            let (mut piece, mut cost, mut count) = (Vec::new(), 0, 0);
             while let Some(incoming) = inlet.incoming.pop_front() {
-                match incoming {
-                    Incoming::Message(bytes) => messages.push(bytes),
-                    Incoming::Answer(frame) => match self.outbound.push(frame) {
-                        Pushed::Queued(writer) | Pushed::Congested(writer) => {
-                            if let Some(writer) = writer {
-                                writer.wake();
-                            }
+                let end = match incoming {
+                    Incoming::Message(bytes) => {
+                        count += 1;
+                        cost += bytes.len() + MESSAGE_COST;
+                        piece.push(bytes);
+                        if piece.len() >= PIECE_MESSAGES || cost >= PIECE_COST {
+                            self.pass_on(std::mem::take(&mut piece), std::mem::take(&mut cost)).await;
+                            self.give_way(inlet).await;
                         }
-                        Pushed::Overflow => {
-                            self.outbound.clear();
-                            self.end(
-                                Expelled::SlowReader,
-                                "this session does not read the answers to its pings",
-                            )
-                            .await;
-                        }
-                    },
-                    Incoming::Alive => {}
-                    end_of_it @ (Incoming::Violation(_) | Incoming::Closed) => end = Some(end_of_it),
+                        continue;
+                    }
+                    Incoming::Answer(frame) => {
+                        self.answer(frame).await;
+                        continue;
+                    }
+                    Incoming::Alive => continue,
+                    end @ (Incoming::Violation(_) | Incoming::NoRoom(_) | Incoming::Closed) => end,
+                };
+                self.pass_on(std::mem::take(&mut piece), std::mem::take(&mut cost)).await;
+                match end {
+                    Incoming::Violation(violation) => {
+                        self.close_code.store(violation.code, Ordering::Relaxed);
+                        self.malformed(violation.reason).await;
+                    }
+                    Incoming::NoRoom(reason) => self.end(Expelled::NoRoom, &reason.to_string()).await,
+                    _ => return,
                 }
+                // The realm closes the queue, and that ends the writing.
+                std::future::pending::<()>().await;
             }
             inlet.shrink();
-            self.paused.store(true, Ordering::Relaxed);
-            let count = messages.len();
-            let mut rest = messages.into_iter().peekable();
-            while rest.peek().is_some() {
-                let (mut piece, mut cost) = (Vec::new(), 0);
-                while piece.len() < PIECE_MESSAGES
-                    && cost < PIECE_COST
-                    && let Some(message) = rest.next()
-                {
-                    cost += message.len() + MESSAGE_COST;
-                    piece.push(message);
-                }
-                self.pass_on(piece, cost).await;
-                if rest.peek().is_some() {
-                    self.give_way().await;
-                }
-            }
-            match end {
-                None => {}
-                Some(Incoming::Violation(violation)) => {
-                    self.close_code.store(violation.code, Ordering::Relaxed);
-                    self.malformed(violation.reason).await;
-                    // The realm closes the queue, and that ends the writing.
-                    std::future::pending::<()>().await;
-                }
-                Some(_) => return,
-            }
-            self.give_way().await;
+            self.pass_on(piece, cost).await;
+            self.give_way(inlet).await;
             if let Some(wait) = rate.spend(count, std::time::Instant::now) {
                 tokio::time::sleep(wait).await;
             }
+            inlet.prepare().await;
             self.paused.store(false, Ordering::Relaxed);
         }
     }
 
-    /// Waits for the queues that this session has filled, and for its own.
-    async fn give_way(&self) {
-        self.gate.pass().await;
-        self.outbound.calm().await;
+    /// Answers what the transport wants to be answered.
+    async fn answer(&self, frame: Frame) {
+        let budget = self.seat.budget();
+        match self.outbound.push(frame.counted(budget)) {
+            Pushed::Queued(writer) | Pushed::Congested(writer) => {
+                if let Some(writer) = writer {
+                    writer.wake();
+                }
+            }
+            Pushed::Overflow => {
+                self.outbound.clear();
+                self.end(Expelled::SlowReader, "this session does not read the answers to its pings").await;
+            }
+        }
+        budget.relieve();
+    }
+
+    /// Waits for the queues that this session has filled, and for its own; but not while others need the room of a
+    /// message that has come in part.
+    async fn give_way(&self, inlet: &Inlet<'_>) {
+        tokio::select! {
+            biased;
+            () = async {
+                self.gate.pass().await;
+                self.outbound.calm().await;
+            } => {}
+            () = inlet.room_ends() => {}
+        }
     }
 
     async fn pass_on(&self, encoded: Vec<Bytes>, cost: usize) {
+        if encoded.is_empty() {
+            return;
+        }
         // Room first: what a message takes when decoded can be many times its length.
         let Some(permit) = self.seat.room(cost).await else { return };
         self.seat.metrics().received_bytes(encoded.iter().map(Bytes::len).sum());

@@ -41,8 +41,7 @@ impl Monitor {
             let report = report.unwrap_or_default();
             if tenant_of(&name).is_some() {
                 let sum: &mut RealmReport = tenants.get_or_insert_default();
-                sum.sessions += report.sessions;
-                sum.pending_calls += report.pending_calls;
+                sum.add(report);
             } else {
                 realms.push((name, report));
             }

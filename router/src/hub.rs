@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::auth::Change;
 use crate::budget::Budget;
 use crate::config::Limits;
+use crate::live_limits::LiveLimits;
 use crate::metrics::{Metrics, RealmReport};
 use crate::platform;
 use crate::realm_configs::RealmConfigs;
@@ -25,14 +26,18 @@ const INBOX_BYTES: usize = 16 << 20;
 /// must not overflow before its senders are slowed.
 const QUEUE_PART: usize = 4;
 
+/// No more than this part of what waits for a realm may be of one session: whoever floods a realm leaves the others room.
+/// By default that is 256 KiB, some hundred small messages.
+const SESSION_PART: usize = 32;
+
 /// All realms.
 #[derive(Debug)]
 pub(crate) struct Hub {
     running: Mutex<Running>,
     /// The memory of all clients' queues.
     pub(crate) budget: Arc<Budget>,
-    /// See [`INBOX_BYTES`].
-    inbox_bytes: usize,
+    /// The limits of connections that are there.
+    pub(crate) limits: Arc<LiveLimits>,
     pub(crate) metrics: Arc<Metrics>,
     /// Whose access has ended or changed lately.
     pub(crate) revocations: Revocations,
@@ -58,15 +63,29 @@ struct Entry {
 #[derive(Clone, Debug)]
 struct Inbox {
     sender: mpsc::Sender<ToRealm>,
-    bytes: Arc<Semaphore>,
+    /// [`INBOX_BYTES`] permits, whatever a byte costs at the moment: see [`Hub::inbox_bytes`].
+    room: Arc<Semaphore>,
+}
+
+/// Room for messages in a realm's inbox, given back when the realm has handled them.
+#[derive(Debug)]
+#[expect(dead_code, reason = "they give it back when they are dropped")]
+pub(crate) struct InboxPermit {
+    of_session: OwnedSemaphorePermit,
+    of_realm: OwnedSemaphorePermit,
 }
 
 impl Hub {
     pub(crate) fn new(configs: RealmConfigs, limits: &Limits, tasks: TaskTracker) -> Arc<Self> {
         let running = Mutex::new(Running { configs, ..Running::default() });
         let (revocations, budget) = (Revocations::default(), Budget::new(limits.max_total_queue_bytes));
-        let inbox_bytes = INBOX_BYTES.min(limits.max_queue_bytes / QUEUE_PART);
-        Arc::new(Self { running, budget, inbox_bytes, metrics: Arc::default(), revocations, tasks })
+        let limits = LiveLimits::new(limits);
+        Arc::new(Self { running, budget, limits, metrics: Arc::default(), revocations, tasks })
+    }
+
+    /// How many bytes of messages may wait for a realm.
+    fn inbox_bytes(&self) -> usize {
+        INBOX_BYTES.min(self.limits.queue_bytes() / QUEUE_PART)
     }
 
     fn running(&self) -> MutexGuard<'_, Running> {
@@ -87,12 +106,13 @@ impl Hub {
                 let (sender, receiver) = mpsc::channel(INBOX_MESSAGES);
                 let (budget, metrics) = (self.budget.clone(), self.metrics.clone());
                 self.tasks.spawn(realm_task::run(config, rand::random(), budget, metrics, receiver));
-                let inbox = Inbox { sender, bytes: Arc::new(Semaphore::new(self.inbox_bytes)) };
+                let inbox = Inbox { sender, room: Arc::new(Semaphore::new(INBOX_BYTES)) };
                 running.realms.entry(name.to_owned()).or_insert(Entry { inbox, seats: 0 })
             }
         };
         entry.seats += 1;
-        Some(Seat { hub: self.clone(), realm: name.to_owned(), inbox: entry.inbox.clone() })
+        let room = Arc::new(Semaphore::new(INBOX_BYTES / SESSION_PART));
+        Some(Seat { hub: self.clone(), realm: name.to_owned(), inbox: entry.inbox.clone(), room })
     }
 
     /// Ends all sessions of this authid on that platform realm, or on all of them; how many there were.
@@ -188,6 +208,8 @@ pub(crate) struct Seat {
     hub: Arc<Hub>,
     realm: String,
     inbox: Inbox,
+    /// What of the inbox's room this session may have.
+    room: Arc<Semaphore>,
 }
 
 impl Seat {
@@ -201,21 +223,34 @@ impl Seat {
         &self.hub.metrics
     }
 
+    /// The memory of all clients' queues.
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.hub.budget
+    }
+
     /// Tells the realm something; waits while its inbox is full. A realm can't end while there is a seat.
     pub(crate) async fn tell(&self, what: ToRealm) {
         let _ = self.inbox.sender.send(what).await;
     }
 
-    /// Room for messages of that many bytes, given back when the realm has handled them.
-    pub(crate) async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let bytes = u32::try_from(bytes.min(self.hub.inbox_bytes)).unwrap_or(u32::MAX);
-        self.inbox.bytes.clone().acquire_many_owned(bytes).await.ok()
+    /// Room for messages of that many bytes. What alone is larger than all room there is gets all of it.
+    pub(crate) async fn room(&self, bytes: usize) -> Option<InboxPermit> {
+        let all = self.hub.inbox_bytes().max(1);
+        let permits = bytes.min(all).saturating_mul(INBOX_BYTES) / all;
+        let of_session = take(&self.room, permits.min(INBOX_BYTES / SESSION_PART)).await?;
+        let of_realm = take(&self.inbox.room, permits).await?;
+        Some(InboxPermit { of_session, of_realm })
     }
 
     /// Leaves: the realm is told.
     pub(crate) async fn leave(self, session: SessionKey) {
         self.tell(ToRealm::Lost { session }).await;
     }
+}
+
+async fn take(room: &Arc<Semaphore>, permits: usize) -> Option<OwnedSemaphorePermit> {
+    let permits = u32::try_from(permits).unwrap_or(u32::MAX);
+    room.clone().acquire_many_owned(permits).await.ok()
 }
 
 impl Drop for Seat {
@@ -227,6 +262,39 @@ impl Drop for Seat {
             if entry.seats == 0 && !stays {
                 running.realms.remove(&self.realm);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::config::Config;
+
+    const REALM: &str = "realm1";
+
+    /// One session can't take all room of a realm's inbox, whatever the limits are now.
+    #[tokio::test]
+    async fn a_flood_leaves_room() {
+        let config = Config { realm: vec![Config::open_realm(REALM)], ..Config::default() };
+        let hub = Hub::new(RealmConfigs::of(&config), &config.limits, TaskTracker::new());
+        let (flooder, other) = (hub.enter(REALM).unwrap(), hub.enter(REALM).unwrap());
+        for max_queue_bytes in [config.limits.max_queue_bytes, 1 << 20] {
+            hub.limits.set(&Limits { max_queue_bytes, ..config.limits.clone() });
+            let mut taken = Vec::new();
+            // The runtime lets a task have so much at once.
+            tokio::task::yield_now().await;
+            while let Some(room) = flooder.room(8192).now_or_never() {
+                taken.push(room.unwrap());
+            }
+            let most = hub.inbox_bytes() / SESSION_PART / 8192;
+            assert_eq!(taken.len(), most, "{max_queue_bytes}");
+            assert!(other.room(8192).now_or_never().is_some());
+            drop(taken);
+            assert!(flooder.room(usize::MAX).now_or_never().is_some(), "a large message has room too");
         }
     }
 }

@@ -15,6 +15,7 @@ mod http;
 mod hub;
 mod listener;
 mod live;
+mod live_limits;
 mod metrics;
 mod outbound;
 mod platform;
@@ -23,12 +24,15 @@ mod realm_configs;
 mod realm_task;
 mod reload;
 mod revocations;
+mod room;
 mod server;
 mod slots;
 mod transport;
+mod turns;
 
 pub use config::{
-    Address, Config, ConfigError, HttpConfig, Limits, Listen, PlatformConfig, RealmConfig, TransportKind,
+    Address, AllowedOrigin, Config, ConfigError, HttpConfig, Limits, Listen, PlatformConfig, RealmConfig,
+    TransportKind,
 };
 pub use reload::{ReloadError, Reloader};
 pub use server::{BindError, Router};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
-use ecep_router::{Config, Listen, Reloader, Router, TransportKind};
+use ecep_router::{Address, AllowedOrigin, Config, Listen, Reloader, Router, TransportKind};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -114,17 +114,19 @@ async fn dev(ws: SocketAddr, raw: SocketAddr) -> anyhow::Result<()> {
     }
     let config = Config {
         listen: vec![
-            Listen { kind: TransportKind::WebSocket, address: ws.into() },
-            Listen { kind: TransportKind::RawSocket, address: raw.into() },
+            // Or any page in a browser on this machine could do everything, too.
+            Listen {
+                allowed_origins: vec![AllowedOrigin::Loopback],
+                ..Listen::new(TransportKind::WebSocket, ws.into())
+            },
+            Listen::new(TransportKind::RawSocket, raw.into()),
         ],
         realm: vec![Config::open_realm(DEV_REALM)],
         ..Config::default()
     };
     let hint = format!(
-        "Realm {DEV_REALM} is open to anonymous WAMP clients. With autobahn for Python, for instance:\n  \
-         pip install autobahn[twisted,serialization]\n  \
-         wamp --url ws://{ws} --realm {DEV_REALM} subscribe com.example.topic\n  \
-         wamp --url ws://{ws} --realm {DEV_REALM} publish com.example.topic hello\n"
+        "Realm {DEV_REALM} is open to anonymous WAMP clients, and to pages of this machine.\n\
+         Programs to begin with, in Python, JavaScript and Rust: docs/router-quickstart.md\n"
     );
     serve(config, &hint, None).await
 }
@@ -170,13 +172,14 @@ async fn serve(config: Config, hint: &str, path: Option<PathBuf>) -> anyhow::Res
         token.cancel();
     });
     let mut text = String::new();
-    for (kind, address) in router.addresses() {
-        let scheme = match kind {
-            TransportKind::WebSocket => "ws",
-            TransportKind::RawSocket => "rs",
-            TransportKind::Any => "any",
+    for (kind, address) in router.listening() {
+        let place = match (address, kind) {
+            (Address::Tcp(address), TransportKind::WebSocket) => format!("ws://{address}"),
+            (Address::Tcp(address), TransportKind::RawSocket) => format!("rs://{address}"),
+            (Address::Tcp(address), TransportKind::Any) => format!("any://{address}"),
+            (Address::Unix(_), _) => address.to_string(),
         };
-        text.push_str(&format!("listening {} {scheme}://{address}\n", kind.name()));
+        text.push_str(&format!("listening {} {place}\n", kind.name()));
     }
     if let Some(address) = router.http_address() {
         text.push_str(&format!("listening http http://{address}\n"));

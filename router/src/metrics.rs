@@ -43,6 +43,8 @@ const CODES: usize = Yield::CODE as usize + 1;
 pub(crate) enum Expelled {
     /// It did not read what it was sent.
     SlowReader,
+    /// It was too slow to send a message for which others wanted the room, or had no room for one.
+    NoRoom,
     /// It gave no sign of life.
     Silent,
     /// It broke the protocol.
@@ -54,8 +56,9 @@ pub(crate) enum Expelled {
 }
 
 impl Expelled {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 6] = [
         (Self::SlowReader, "slow_reader"),
+        (Self::NoRoom, "no_room"),
         (Self::Silent, "silent"),
         (Self::Violation, "violation"),
         (Self::AccessEnded, "access_ended"),
@@ -91,6 +94,7 @@ pub(crate) struct Metrics {
     received_bytes: AtomicU64,
     sent_bytes: AtomicU64,
     refused: AtomicU64,
+    too_large_events: AtomicU64,
     expelled: [AtomicU64; Expelled::ALL.len()],
 }
 
@@ -103,6 +107,7 @@ impl Default for Metrics {
             received_bytes: AtomicU64::new(0),
             sent_bytes: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            too_large_events: AtomicU64::new(0),
             expelled: [const { AtomicU64::new(0) }; Expelled::ALL.len()],
         }
     }
@@ -120,6 +125,19 @@ pub(crate) struct Gauges {
 pub(crate) struct RealmReport {
     pub(crate) sessions: usize,
     pub(crate) pending_calls: usize,
+    pub(crate) retained_events: usize,
+    pub(crate) retained_bytes: usize,
+}
+
+impl RealmReport {
+    /// Counts another realm together with this one.
+    pub(crate) fn add(&mut self, other: Self) {
+        let Self { sessions, pending_calls, retained_events, retained_bytes } = other;
+        self.sessions += sessions;
+        self.pending_calls += pending_calls;
+        self.retained_events += retained_events;
+        self.retained_bytes += retained_bytes;
+    }
 }
 
 impl Metrics {
@@ -144,6 +162,11 @@ impl Metrics {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// An EVENT was not sent to one of its receivers, which takes no message of that size.
+    pub(crate) fn too_large_event(&self) {
+        self.too_large_events.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The router has ended a session.
     pub(crate) fn expelled(&self, why: Expelled) {
         self.expelled[why as usize].fetch_add(1, Ordering::Relaxed);
@@ -157,16 +180,31 @@ impl Metrics {
         });
         let help = "Calls that wait for their answer.";
         of_realms(&mut text, "ecep_router_pending_calls", help, realms, |realm| realm.pending_calls);
+        let help = "Events that are kept for whoever subscribes later.";
+        of_realms(&mut text, "ecep_router_retained_events", help, realms, |realm| realm.retained_events);
+        let help = "Bytes of the events that are kept, about.";
+        of_realms(&mut text, "ecep_router_retained_bytes", help, realms, |realm| realm.retained_bytes);
         let Gauges { connections, queue_bytes } = gauges;
         let single = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         for (name, kind, help, value) in [
             ("ecep_router_connections", "gauge", "Open connections.", connections as u64),
-            ("ecep_router_queue_bytes", "gauge", "Bytes that wait for clients.", queue_bytes as u64),
+            (
+                "ecep_router_queue_bytes",
+                "gauge",
+                "Bytes that wait for clients, and of messages that have come in part.",
+                queue_bytes as u64,
+            ),
             (
                 "ecep_router_refused_total",
                 "counter",
                 "Clients that were told why not.",
                 single(&self.refused),
+            ),
+            (
+                "ecep_router_too_large_events_total",
+                "counter",
+                "EVENTs not sent to a receiver that takes no message of that size.",
+                single(&self.too_large_events),
             ),
             (
                 "ecep_router_received_bytes_total",

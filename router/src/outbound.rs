@@ -19,24 +19,21 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::budget::Budget;
-use crate::config::Limits;
+use crate::live_limits::LiveLimits;
 
 /// A queue is congested from this part of its limit on. The rest takes what is already on its way when the senders
 /// are slowed.
 const CONGESTED_PART: usize = 16;
 
-/// How long a client may take no bytes before it slows nobody any more: publishers, callees and whoever else sends to
-/// it. What the system keeps for a socket ([`SEND_BUFFER`]) is taken in steps of a third: at 100 KB a second one comes in less than
-/// this. A client that is slower has no claim on other people's time.
-pub(crate) const SENDER_GRACE: Duration = Duration::from_secs(1);
+/// How long a client may take no bytes before it slows nobody any more: not who publishes, answers or calls, and not a
+/// caller's calls to others, which wait as well. After it calls to it are refused. What the system keeps for a socket
+/// ([`SEND_BUFFER`]) is taken in steps of a third: at 100 KB a second one comes in less than this. A client that is
+/// slower has no claim on other people's time.
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
 /// What the system may keep for a TCP client, in bytes, before it is the router that keeps it: Linux would take 4 MB of each, and say so
 /// only when a third is free. It doubles this for its own books. A line of 100 ms carries two megabytes a second with it.
 pub(crate) const SEND_BUFFER: usize = 128 << 10;
-
-/// How long a callee may take no bytes before it does not slow callers any more, whose calls to others wait as well;
-/// after it calls are refused.
-pub(crate) const CALL_GRACE: Duration = Duration::from_secs(1);
 
 /// How many bytes the writer takes at once: large enough to spare system calls, small enough to be bearable for every
 /// client. While the budget of all queues is tight, a queue is congested from here on.
@@ -120,9 +117,8 @@ pub(crate) struct Weight {
 pub(crate) struct Outbound {
     pub(crate) serializer: Serializer,
     /// The largest message that the client takes.
-    pub(crate) peer_limit: usize,
-    max_bytes: usize,
-    max_messages: usize,
+    peer_limit: usize,
+    limits: Arc<LiveLimits>,
     budget: Arc<Budget>,
     place: usize,
     state: Mutex<State>,
@@ -151,14 +147,13 @@ impl Outbound {
     pub(crate) fn new(
         serializer: Serializer,
         peer_limit: usize,
-        limits: &Limits,
+        limits: &Arc<LiveLimits>,
         budget: &Arc<Budget>,
     ) -> Arc<Self> {
         Arc::new_cyclic(|queue| Self {
             serializer,
             peer_limit,
-            max_bytes: limits.max_queue_bytes,
-            max_messages: limits.max_queue_messages,
+            limits: limits.clone(),
             budget: budget.clone(),
             place: budget.enter(queue.clone()),
             state: Mutex::default(),
@@ -172,9 +167,9 @@ impl Outbound {
     }
 
     fn mark(&self) -> Weight {
-        let own = self.max_bytes / CONGESTED_PART;
+        let own = self.limits.queue_bytes() / CONGESTED_PART;
         let bytes = if self.budget.is_tight() { own.min(BATCH_BYTES) } else { own };
-        Weight { bytes, messages: self.max_messages / CONGESTED_PART }
+        Weight { bytes, messages: self.limits.queue_messages() / CONGESTED_PART }
     }
 
     /// The budget follows the memory that the queue really takes.
@@ -188,6 +183,12 @@ impl Outbound {
         state.counted = size;
     }
 
+    /// Whether the client takes a message of this size at all. More than half of its queue it does not: it could read as
+    /// fast as it likes, and one such message behind another would be more than may wait for it.
+    pub(crate) fn takes(&self, bytes: usize) -> bool {
+        bytes <= self.peer_limit.min(self.limits.queue_bytes() / 2)
+    }
+
     /// Adds a frame; frames for a closed queue go nowhere, as its session is over.
     pub(crate) fn push(&self, frame: Frame) -> Pushed {
         let mut state = self.state();
@@ -195,7 +196,9 @@ impl Outbound {
             return Pushed::Queued(None);
         }
         let cost = frame.cost();
-        if state.waiting.bytes + cost > self.max_bytes || state.waiting.messages >= self.max_messages {
+        let fits = state.waiting.bytes + cost <= self.limits.queue_bytes()
+            && state.waiting.messages < self.limits.queue_messages();
+        if !fits {
             return Pushed::Overflow;
         }
         state.waiting.bytes += cost;
@@ -228,6 +231,11 @@ impl Outbound {
         let sleepers = [state.writer.take(), state.watcher.take()];
         drop(state);
         sleepers.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// Its place among all queues that there are: no other one has it.
+    pub(crate) const fn place(&self) -> usize {
+        self.place
     }
 
     /// How many bytes wait for the writer.
@@ -281,13 +289,12 @@ impl Outbound {
         Poll::Pending
     }
 
-    /// Waits for frames, and takes some; none when the queue is closed and empty. For a client without a socket.
+    /// Waits for frames, and takes some; none when the session is over. For a client without a socket.
     pub(crate) async fn take(&self) -> Option<Vec<Frame>> {
         let mut frames = Vec::new();
         match poll_fn(|cx| self.poll_take(cx, |frame| frames.push(frame))).await {
             Taken::Frames(weight) => self.written(weight),
-            Taken::Condemned => {}
-            Taken::End => return None,
+            Taken::Condemned | Taken::End => return None,
         }
         Some(frames)
     }
@@ -339,11 +346,11 @@ impl Outbound {
     /// Whether callers have waited long enough for a client that takes nothing.
     pub(crate) fn is_stalled(&self) -> bool {
         let state = self.state();
-        state.congested && state.blocked_since.is_some_and(|since| since.elapsed() >= CALL_GRACE)
+        state.congested && state.blocked_since.is_some_and(|since| since.elapsed() >= GRACE)
     }
 
-    /// Waits while the queue is congested, but only as long as the client takes something now and then.
-    pub(crate) async fn calm_within(&self, grace: Duration) {
+    /// Waits while the queue is congested, but only as long as the client takes something in every [`GRACE`].
+    pub(crate) async fn calm_within_grace(&self) {
         loop {
             let relieved = self.relieved.notified();
             let again = {
@@ -352,7 +359,7 @@ impl Outbound {
                     return;
                 }
                 let now = Instant::now();
-                let end = state.blocked_since.map_or(now, |since| since) + grace;
+                let end = state.blocked_since.map_or(now, |since| since) + GRACE;
                 if end <= now {
                     return;
                 }
@@ -383,5 +390,28 @@ impl Drop for Outbound {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         self.budget.give_back(state.counted);
         self.budget.leave(self.place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Limits;
+
+    /// A limit that changes holds for queues that are there.
+    #[test]
+    fn a_queue_follows_the_limits() {
+        let limits = |max_queue_messages| Limits { max_queue_messages, ..Limits::default() };
+        let (live, budget) = (LiveLimits::new(&limits(1)), Budget::new(usize::MAX));
+        let queue = Outbound::new(Serializer::Json, usize::MAX, &live, &budget);
+        let fits = || !matches!(queue.push(Frame::Message(Bytes::from_static(b"[]"))), Pushed::Overflow);
+        assert!(fits() && !fits());
+        live.set(&limits(3));
+        assert!(fits() && fits() && !fits());
+        live.set(&limits(2));
+        assert!(!fits());
+        let small = Limits { max_queue_bytes: 1, ..limits(10) };
+        live.set(&small);
+        assert!(!fits());
     }
 }

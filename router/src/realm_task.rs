@@ -1,11 +1,14 @@
 //! The task that owns one realm's state machine: inputs come by a bounded channel, outputs go to the clients' queues.
 //!
-//! It never waits for a client. Inputs are bounded in number by the channel and in bytes by permits, so a reader
-//! that is ahead of the realm waits, and with it its client.
+//! It never waits for a client. Inputs are bounded in bytes, in all and for each session, by the room that a reader asks
+//! for first: one that is ahead of the realm waits, and with it its client. Work is counted in units: a session that
+//! has had its share waits for the others, whatever its messages ask for.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::vec::IntoIter;
 
 use ecep_proto::codec::Serializer;
 use ecep_proto::error::PROTOCOL_VIOLATION;
@@ -13,48 +16,57 @@ use ecep_proto::message::Message;
 use ecep_router_core::features::Features;
 use ecep_router_core::{Identity, Input, Output, Realm, RealmConfig, SessionKey, WallClock};
 use slab::Slab;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::auth::{Access, Change};
 use crate::budget::Budget;
+use crate::hub::InboxPermit;
 use crate::metrics::{Expelled, Metrics, RealmReport};
-use crate::outbound::{CALL_GRACE, Frame, Outbound, Pushed, SENDER_GRACE};
+use crate::outbound::{Frame, Outbound, Pushed};
+use crate::turns::Turns;
 
-/// How many inputs may wait for a realm.
+/// How many inputs may wait for a realm that is busy with others.
 pub(crate) const INBOX_MESSAGES: usize = 1024;
 
 /// How many inputs are taken out at once. The clients' writers are woken after them: each once, for all that it got.
 const TURN_INPUTS: usize = 64;
 
-/// After so many messages the writers are woken and get to write, though there are more inputs: some hundred
-/// microseconds of work.
-const TURN_MESSAGES: usize = 256;
+/// After so much work the writers are woken and get to write, though there are more inputs: some hundred microseconds.
+/// As much is a session's share of a round, after which it waits for the others.
+const TURN_UNITS: usize = 2048;
 
-/// Who slows a session down: the congested queues that it sent to last, each for as long as its client takes something
-/// in every such grace.
-#[derive(Debug, Default)]
-pub(crate) struct Gate(Mutex<Vec<Slowed>>);
+/// What a message counts for, whatever comes of it.
+const MESSAGE_UNITS: usize = 4;
 
-#[derive(Debug)]
-struct Slowed {
-    by: Arc<Outbound>,
-    grace: Duration,
+/// What a message in a client's queue counts for; where it was encoded for that, as well what [`bytes_units`] says.
+const FRAME_UNITS: usize = 1;
+
+/// What bytes that were encoded count for: half a kilobyte takes about as long as a place in a queue.
+const fn bytes_units(bytes: usize) -> usize {
+    bytes / 512
 }
 
+/// What looking through so many retained events for those of a pattern counts for, wherever it finds none.
+const fn search_units(events: usize) -> usize {
+    events / 16
+}
+
+/// Who slows a session down: the congested queues that it sent to last, each for as long as its client takes something
+/// in every [`GRACE`](crate::outbound::GRACE); by [`Outbound::place`].
+#[derive(Debug, Default)]
+pub(crate) struct Gate(Mutex<HashMap<usize, Arc<Outbound>>>);
+
 impl Gate {
-    fn wait_for(&self, by: &Arc<Outbound>, grace: Duration) {
+    fn wait_for(&self, queue: &Arc<Outbound>) {
         let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match queues.iter_mut().find(|known| Arc::ptr_eq(&known.by, by)) {
-            Some(known) => known.grace = known.grace.max(grace),
-            None => queues.push(Slowed { by: by.clone(), grace }),
-        }
+        queues.entry(queue.place()).or_insert_with(|| queue.clone());
     }
 
     /// Waits for the queues that the session has congested.
     pub(crate) async fn pass(&self) {
         let queues = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        for Slowed { by, grace } in queues {
-            by.calm_within(grace).await;
+        for queue in queues.into_values() {
+            queue.calm_within_grace().await;
         }
     }
 }
@@ -71,7 +83,7 @@ pub(crate) enum ToRealm {
         key: oneshot::Sender<SessionKey>,
     },
     /// A client sent messages.
-    Received { session: SessionKey, messages: Vec<Message>, permit: OwnedSemaphorePermit },
+    Received { session: SessionKey, messages: Vec<Message>, permit: InboxPermit },
     /// A client sent something else.
     Malformed { session: SessionKey, reason: String },
     /// A client's session is to end.
@@ -91,11 +103,26 @@ pub(crate) enum ToRealm {
 struct Client {
     outbound: Arc<Outbound>,
     gate: Arc<Gate>,
+    /// An event was too large for it.
+    missed_events: bool,
+    /// It is counted already why its session ends.
+    is_expelled: bool,
+}
+
+/// What has come from a session and waits for its turn.
+#[derive(Debug)]
+enum Waiting {
+    Messages { messages: IntoIter<Message>, room: InboxPermit },
+    Malformed(String),
+    Lost,
 }
 
 struct RealmTask {
     core: Realm,
     clients: Slab<Client>,
+    turns: Turns<Waiting>,
+    /// How many units of work this turn has taken.
+    worked: usize,
     budget: Arc<Budget>,
     metrics: Arc<Metrics>,
     /// Whoever joins now is told to go, like those who were there.
@@ -117,95 +144,169 @@ pub(crate) async fn run(
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let clock = WallClock { instant: Instant::now(), since_epoch };
     let core = Realm::new(config, seed, clock);
-    let mut task =
-        RealmTask { core, clients: Slab::new(), budget, metrics, closing: false, writers: Vec::new() };
-    let mut turn = Vec::new();
+    let mut task = RealmTask::new(core, budget, metrics);
+    let mut arrived = Vec::new();
     loop {
-        let timeout = task.core.poll_timeout();
-        let received = match timeout {
-            None => inbox.recv_many(&mut turn, TURN_INPUTS).await,
-            Some(deadline) => tokio::select! {
-                biased;
-                () = tokio::time::sleep_until(deadline.into()) => {
-                    let now = Instant::now();
-                    task.core.handle_timeout(now);
-                    task.flush(now, None);
-                    task.wake();
-                    continue;
+        let due = task.core.poll_timeout();
+        let is_open = match due {
+            _ if !task.turns.is_empty() => {
+                // Those who were woken get to write.
+                tokio::task::yield_now().await;
+                while arrived.len() < TURN_INPUTS
+                    && let Ok(input) = inbox.try_recv()
+                {
+                    arrived.push(input);
                 }
-                received = inbox.recv_many(&mut turn, TURN_INPUTS) => received,
+                true
+            }
+            None => inbox.recv_many(&mut arrived, TURN_INPUTS).await > 0,
+            Some(due) => tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(due.into()) => true,
+                received = inbox.recv_many(&mut arrived, TURN_INPUTS) => received > 0,
             },
         };
-        if received == 0 {
+        if !is_open {
             break;
         }
         let now = Instant::now();
-        let mut handled = 0;
-        for received in turn.drain(..) {
-            handled += match &received {
-                ToRealm::Received { messages, .. } => messages.len(),
-                _ => 1,
-            };
-            task.handle(now, received);
-            if handled >= TURN_MESSAGES {
-                handled = 0;
-                task.wake();
-                tokio::task::yield_now().await;
-            }
+        if due.is_some_and(|due| due <= now) {
+            task.core.handle_timeout(now);
+            task.flush(now, None);
         }
+        for input in arrived.drain(..) {
+            task.accept(now, input);
+        }
+        task.turn(now);
         task.wake();
     }
     tracing::info!(realm = name, "realm ends");
 }
 
 impl RealmTask {
-    fn handle(&mut self, now: Instant, received: ToRealm) {
-        match received {
-            ToRealm::Join { outbound, gate, identity, features, key } => {
-                let session = SessionKey(self.clients.insert(Client { outbound, gate }));
-                self.core.handle(now, Input::Join { session, identity, features });
-                self.flush(now, Some(session));
-                if self.closing {
-                    self.handle(now, ToRealm::Shutdown);
-                }
-                if key.send(session).is_err() {
-                    // The connection ended while it joined.
-                    self.handle(now, ToRealm::Lost { session });
+    fn new(core: Realm, budget: Arc<Budget>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            core,
+            clients: Slab::new(),
+            turns: Turns::new(TURN_UNITS),
+            worked: 0,
+            budget,
+            metrics,
+            closing: false,
+            writers: Vec::new(),
+        }
+    }
+
+    /// Handles what waits, until the turn's work is done. It may take more by what one session has a share for.
+    fn turn(&mut self, now: Instant) {
+        self.worked = 0;
+        while self.worked < TURN_UNITS
+            && let Some((session, input, share)) = self.turns.next()
+        {
+            let before = self.worked;
+            let rest = self.handle(now, session, input, before + share);
+            self.turns.done(session, self.worked - before, rest);
+        }
+    }
+
+    /// Handles what a session has sent, until so much work is done; what is left of it.
+    fn handle(&mut self, now: Instant, session: SessionKey, input: Waiting, until: usize) -> Option<Waiting> {
+        self.worked += MESSAGE_UNITS;
+        match input {
+            Waiting::Messages { mut messages, room } => {
+                while let Some(message) = messages.next() {
+                    self.receive(now, session, message);
+                    if self.worked >= until && messages.len() > 0 {
+                        return Some(Waiting::Messages { messages, room });
+                    }
                 }
             }
-            ToRealm::Received { session, messages, permit } => {
-                for message in messages {
-                    self.metrics.received(message.code());
-                    self.core.handle(now, Input::Received { session, message });
-                    self.flush(now, Some(session));
-                }
-                drop(permit);
-            }
-            ToRealm::Malformed { session, reason } => {
+            Waiting::Malformed(reason) => {
                 self.core.handle(now, Input::Malformed { session, reason });
                 self.flush(now, None);
             }
+            Waiting::Lost => self.lost(now, session),
+        }
+        None
+    }
+
+    fn receive(&mut self, now: Instant, session: SessionKey, message: Message) {
+        self.metrics.received(message.code());
+        self.worked += MESSAGE_UNITS;
+        if let Message::Subscribe(message) = &message
+            && message.options.contains_key("get_retained")
+            && message.options.contains_key("match")
+        {
+            self.worked += search_units(self.core.retained().events);
+        }
+        self.core.handle(now, Input::Received { session, message });
+        self.flush(now, Some(session));
+    }
+
+    fn lost(&mut self, now: Instant, session: SessionKey) {
+        self.core.handle(now, Input::Lost { session });
+        self.flush(now, None);
+        if let Some(client) = self.clients.try_remove(session.0) {
+            client.outbound.close();
+        }
+    }
+
+    /// Ends a session, and counts why.
+    fn expel(&mut self, now: Instant, session: SessionKey, why: Expelled, reason: String) {
+        self.count_expelled(session, why);
+        self.core.handle(now, Input::Expel { session, reason });
+    }
+
+    /// Counts why a session ends: once, however much comes together.
+    fn count_expelled(&mut self, session: SessionKey, why: Expelled) {
+        if let Some(client) = self.clients.get_mut(session.0)
+            && !std::mem::replace(&mut client.is_expelled, true)
+        {
+            self.metrics.expelled(why);
+        }
+    }
+
+    /// Takes an input: what a session has sent waits for its turn, everything else is handled at once.
+    fn accept(&mut self, now: Instant, input: ToRealm) {
+        match input {
+            ToRealm::Received { session, messages, permit: room } => {
+                let messages = messages.into_iter();
+                self.turns.push(session, Waiting::Messages { messages, room });
+            }
+            ToRealm::Malformed { session, reason } => {
+                self.turns.push(session, Waiting::Malformed(reason));
+            }
+            ToRealm::Lost { session } => self.turns.push(session, Waiting::Lost),
+            ToRealm::Join { outbound, gate, identity, features, key } => {
+                let session = SessionKey(self.clients.insert(Client {
+                    outbound,
+                    gate,
+                    missed_events: false,
+                    is_expelled: false,
+                }));
+                self.core.handle(now, Input::Join { session, identity, features });
+                self.flush(now, Some(session));
+                if self.closing {
+                    self.shut_down(now);
+                }
+                if key.send(session).is_err() {
+                    // The connection ended while it joined.
+                    self.lost(now, session);
+                }
+            }
             ToRealm::End { session, why, reason } => {
-                self.metrics.expelled(why);
-                self.core.handle(now, Input::Expel { session, reason });
+                self.expel(now, session, why, reason);
                 self.flush(now, None);
             }
             ToRealm::EndSessions { authid, reason, ended } => {
                 let sessions = self.core.sessions_of(&authid);
                 let count = sessions.len() as u64;
                 for session in sessions {
-                    let (why, reason) = (Expelled::AccessEnded, reason.clone());
-                    self.handle(now, ToRealm::End { session, why, reason });
+                    self.expel(now, session, Expelled::AccessEnded, reason.clone());
+                    self.flush(now, None);
                 }
                 // The router's own session may have ended meanwhile; they are ended all the same.
                 let _ = ended.send(count);
-            }
-            ToRealm::Lost { session } => {
-                self.core.handle(now, Input::Lost { session });
-                self.flush(now, None);
-                if let Some(client) = self.clients.try_remove(session.0) {
-                    client.outbound.close();
-                }
             }
             ToRealm::Reconfigure { config, changes, done } => {
                 let mut moved = Vec::new();
@@ -214,8 +315,8 @@ impl RealmTask {
                         match &access {
                             Access::Role(role) => moved.push((session, role.clone())),
                             Access::Revoked(reason) => {
-                                let (why, reason) = (Expelled::AccessEnded, (*reason).to_owned());
-                                self.handle(now, ToRealm::End { session, why, reason });
+                                self.expel(now, session, Expelled::AccessEnded, (*reason).to_owned());
+                                self.flush(now, None);
                             }
                         }
                     }
@@ -226,16 +327,23 @@ impl RealmTask {
                 let _ = done.send(());
             }
             ToRealm::Report(answer) => {
-                let (sessions, pending_calls) = (self.core.session_count(), self.core.pending_calls());
+                let retained = self.core.retained();
                 // Who asked may not want to know any more.
-                let _ = answer.send(RealmReport { sessions, pending_calls });
+                let _ = answer.send(RealmReport {
+                    sessions: self.core.session_count(),
+                    pending_calls: self.core.pending_calls(),
+                    retained_events: retained.events,
+                    retained_bytes: retained.bytes,
+                });
             }
-            ToRealm::Shutdown => {
-                self.closing = true;
-                self.core.handle(now, Input::Shutdown);
-                self.flush(now, None);
-            }
+            ToRealm::Shutdown => self.shut_down(now),
         }
+    }
+
+    fn shut_down(&mut self, now: Instant) {
+        self.closing = true;
+        self.core.handle(now, Input::Shutdown);
+        self.flush(now, None);
     }
 
     /// Does what the state machine says, until it says no more.
@@ -270,12 +378,18 @@ impl RealmTask {
         encoded: &mut Encoded,
     ) {
         let Some(client) = self.clients.get(to.0) else { return };
-        let frame = encoded.frame(client.outbound.serializer, message, &self.budget);
-        if frame.as_bytes().len() > client.outbound.peer_limit {
-            self.core.handle(now, Input::TooLarge { session: to, message: message.clone() });
+        self.worked += FRAME_UNITS;
+        let serializer = client.outbound.serializer;
+        let is_new = !encoded.has(serializer);
+        let frame = encoded.frame(serializer, message, &self.budget);
+        let bytes = frame.as_bytes().len();
+        if is_new {
+            self.worked += bytes_units(bytes);
+        }
+        if !client.outbound.takes(bytes) {
+            self.too_large(now, to, message, bytes);
             return;
         }
-        let bytes = frame.as_bytes().len();
         let invocation = match message {
             Message::Invocation(message) => Some(message.request),
             _ => None,
@@ -285,18 +399,19 @@ impl RealmTask {
         } else {
             client.outbound.push(frame)
         };
+        let mut expelled = None;
         if !matches!(pushed, Pushed::Overflow) {
-            self.count(message, bytes, cause.filter(|cause| *cause != to));
+            self.metrics.sent(message.code(), bytes);
+            expelled = expelled_by(message, cause.is_some_and(|cause| cause != to));
         }
         match (pushed, invocation) {
             (Pushed::Queued(writer), _) => self.writers.extend(writer),
             (Pushed::Congested(writer), _) => {
                 self.writers.extend(writer);
-                let grace = if invocation.is_some() { CALL_GRACE } else { SENDER_GRACE };
                 if let Some(sender) = cause.filter(|cause| *cause != to)
                     && let Some(sender) = self.clients.get(sender.0)
                 {
-                    sender.gate.wait_for(&client.outbound, grace);
+                    sender.gate.wait_for(&client.outbound);
                 }
             }
             // A flood of calls must not cost the callee its session.
@@ -306,23 +421,32 @@ impl RealmTask {
             (Pushed::Overflow, None) => {
                 tracing::warn!(session = to.0, "closing a session that does not read what is sent to it");
                 client.outbound.clear();
-                self.metrics.expelled(Expelled::SlowReader);
                 let reason = "this session does not read fast enough: what waited for it passed limits.max_queue_bytes or limits.max_queue_messages";
-                self.core.handle(now, Input::Expel { session: to, reason: reason.to_owned() });
+                self.expel(now, to, Expelled::SlowReader, reason.to_owned());
             }
+        }
+        if let Some(why) = expelled {
+            self.count_expelled(to, why);
         }
         self.budget.relieve();
     }
 
-    fn count(&self, message: &Message, bytes: usize, by_another: Option<SessionKey>) {
-        self.metrics.sent(message.code(), bytes);
-        match message {
-            Message::Abort(abort) if abort.reason == PROTOCOL_VIOLATION => {
-                self.metrics.expelled(Expelled::Violation)
+    /// The message is not sent. Of an EVENT nobody hears but whoever runs the router.
+    fn too_large(&mut self, now: Instant, to: SessionKey, message: &Message, bytes: usize) {
+        if matches!(message, Message::Event(_)) {
+            self.metrics.too_large_event();
+            if let Some(client) = self.clients.get_mut(to.0)
+                && !std::mem::replace(&mut client.missed_events, true)
+            {
+                tracing::warn!(
+                    session = to.0,
+                    bytes,
+                    "an EVENT is larger than this session takes and not sent to it; further ones are only counted, \
+                     in ecep_router_too_large_events_total"
+                );
             }
-            Message::Goodbye(_) if by_another.is_some() => self.metrics.expelled(Expelled::Killed),
-            _ => {}
         }
+        self.core.handle(now, Input::TooLarge { session: to, message: message.clone() });
     }
 
     fn wake(&mut self) {
@@ -332,13 +456,30 @@ impl RealmTask {
     }
 }
 
+/// Why the session ends that gets this message, if it ends because of others or of what it did.
+fn expelled_by(message: &Message, by_another: bool) -> Option<Expelled> {
+    match message {
+        Message::Abort(abort) if abort.reason == PROTOCOL_VIOLATION => Some(Expelled::Violation),
+        Message::Goodbye(_) if by_another => Some(Expelled::Killed),
+        _ => None,
+    }
+}
+
 /// A message in the serializers that were needed so far: encoded once, whoever many get it.
 #[derive(Default)]
 struct Encoded([Option<Frame>; Serializer::ALL.len()]);
 
 impl Encoded {
+    const fn has(&self, serializer: Serializer) -> bool {
+        self.0[serializer as usize].is_some()
+    }
+
     fn frame(&mut self, serializer: Serializer, message: &Message, budget: &Arc<Budget>) -> Frame {
         let slot = &mut self.0[serializer as usize];
         slot.get_or_insert_with(|| Frame::encode(serializer, message).counted(budget)).clone()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+mod tests;

@@ -1,8 +1,8 @@
 //! A new configuration for a router that runs: checked first, then put into force without dropping sessions.
 //!
-//! Principals, roles and limits change at once. What a socket or a realm is built on can't: that is refused, and then
-//! nothing changes at all. Limits of a connection (sizes, queues, rate, pings, the handshake) hold for those made from
-//! then on; those of a session (subscriptions, registrations, pending calls) for all.
+//! Principals, roles and limits change at once, but for the few limits that are of use only when a connection is made:
+//! their keys say so. What a socket or a realm is built on can't change: that is refused, and then nothing changes at
+//! all.
 
 use std::sync::{Arc, Weak};
 
@@ -58,6 +58,7 @@ impl Reloader {
         let new = Gatekeeper::new(&config, old.authenticator())?;
         let changes = new.changes_since(&old);
         limits.set(config.limits.clone());
+        hub.limits.set(&config.limits);
         hub.budget.set_total(config.limits.max_total_queue_bytes);
         // First nobody is let in any more as before; then those who were are dealt with.
         gatekeeper.set(new);

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Gatekeeper;
 use crate::authenticator::Authenticator;
-use crate::config::{Address, Config, ConfigError, HttpConfig, TransportKind};
+use crate::config::{Address, Config, ConfigError, HttpConfig, Listen, TransportKind};
 use crate::connection::{Connection, LINGER, Shared};
 use crate::http::{self, Monitor};
 use crate::hub::Hub;
@@ -56,7 +56,8 @@ pub enum BindError {
 
 /// A router whose sockets are bound: clients can connect, and are served once it runs.
 pub struct Router {
-    listeners: Vec<(TransportKind, Listener)>,
+    listeners: Vec<(Listen, Listener)>,
+    listening: Vec<(TransportKind, Address)>,
     addresses: Vec<(TransportKind, SocketAddr)>,
     shared: Arc<Shared>,
     connections: TaskTracker,
@@ -75,18 +76,20 @@ impl Router {
         config.check()?;
         let realms = TaskTracker::new();
         let hub = Hub::new(RealmConfigs::of(&config), &config.limits, realms.clone());
-        let authenticator = Authenticator::new(&hub, &config.limits).map(|(authenticator, session)| {
+        let authenticator = Authenticator::new(&hub).map(|(authenticator, session)| {
             realms.spawn(session);
             authenticator
         });
         let gatekeeper = Gatekeeper::new(&config, authenticator)?;
         let mut listeners = Vec::new();
-        let mut addresses = Vec::new();
+        let (mut listening, mut addresses) = (Vec::new(), Vec::new());
         for listen in &config.listen {
             let failed = |source| BindError::Listen { address: listen.address.clone(), source };
             let listener = Listener::bind(&listen.address).await.map_err(failed)?;
-            addresses.extend(listener.tcp_address().map(|address| (listen.kind, address)));
-            listeners.push((listen.kind, listener));
+            let chosen = listener.tcp_address();
+            addresses.extend(chosen.map(|address| (listen.kind, address)));
+            listening.push((listen.kind, chosen.map_or_else(|| listen.address.clone(), Address::from)));
+            listeners.push((listen.clone(), listener));
         }
         let mut http = None;
         if let Some(HttpConfig { address }) = config.http {
@@ -98,10 +101,15 @@ impl Router {
         let shared = Arc::new(Shared { hub, gatekeeper, limits, shutdown });
         let reloader = Reloader::new(&shared, config);
         let (connections, slots) = (TaskTracker::new(), Slots::default());
-        Ok(Self { listeners, addresses, shared, connections, realms, slots, reloader, http })
+        Ok(Self { listeners, listening, addresses, shared, connections, realms, slots, reloader, http })
     }
 
-    /// Where it listens for TCP, in the order of the configuration, with the ports that were chosen for port 0.
+    /// Where it listens, in the order of the configuration, with the ports that were chosen for port 0.
+    pub fn listening(&self) -> &[(TransportKind, Address)] {
+        &self.listening
+    }
+
+    /// Where it listens for TCP: [`Router::listening`] without Unix sockets.
     pub fn addresses(&self) -> &[(TransportKind, SocketAddr)] {
         &self.addresses
     }
@@ -121,8 +129,14 @@ impl Router {
     pub async fn run(self, shutdown: CancellationToken) {
         let Self { listeners, shared, connections, realms, slots, http, .. } = self;
         let accepting = TaskTracker::new();
-        for (kind, listener) in listeners {
-            accepting.spawn(accept(kind, listener, shared.clone(), connections.clone(), slots.clone()));
+        for (listen, listener) in listeners {
+            accepting.spawn(accept(
+                Arc::new(listen),
+                listener,
+                shared.clone(),
+                connections.clone(),
+                slots.clone(),
+            ));
         }
         let watching = CancellationToken::new();
         if let Some(listener) = http {
@@ -147,12 +161,13 @@ impl Router {
 }
 
 async fn accept(
-    kind: TransportKind,
+    listen: Arc<Listen>,
     listener: Listener,
     shared: Arc<Shared>,
     connections: TaskTracker,
     slots: Slots,
 ) {
+    let kind = listen.kind;
     let mut full = false;
     let refusals = Arc::new(Semaphore::new(REFUSALS));
     loop {
@@ -183,15 +198,16 @@ async fn accept(
             continue;
         };
         full = false;
-        connections.spawn(serve(kind, stream, peer, shared.clone(), slot));
+        connections.spawn(serve(listen.clone(), stream, peer, shared.clone(), slot));
     }
 }
 
-async fn serve(kind: TransportKind, stream: Stream, peer: String, shared: Arc<Shared>, _slot: Slot) {
+async fn serve(listen: Arc<Listen>, stream: Stream, peer: String, shared: Arc<Shared>, _slot: Slot) {
+    let kind = listen.kind;
     let limits = shared.limits.get();
     let deadline = Instant::now() + limits.handshake_timeout();
     // Boxed, as a connection lasts much longer than its handshake and needs less.
-    let ready = Box::pin(shake_hands(kind, stream, peer.clone(), limits.max_message_bytes, deadline));
+    let ready = Box::pin(shake_hands(listen, stream, peer.clone(), limits.max_message_bytes, deadline));
     let ready = tokio::select! {
         ready = tokio::time::timeout_at(deadline, ready) => ready,
         () = shared.shutdown.cancelled() => return,
@@ -207,14 +223,14 @@ async fn serve(kind: TransportKind, stream: Stream, peer: String, shared: Arc<Sh
 
 /// Agrees with the client on the transport and its serializer.
 async fn shake_hands(
-    kind: TransportKind,
+    listen: Arc<Listen>,
     mut stream: Stream,
     peer: String,
     max: usize,
     deadline: Instant,
 ) -> Result<Connection, Box<dyn std::error::Error + Send + Sync>> {
     let mut first = None;
-    let kind = match kind {
+    let kind = match listen.kind {
         TransportKind::Any => {
             let byte = stream.read_u8().await?;
             first = Some(byte);
@@ -230,7 +246,8 @@ async fn shake_hands(
         let peer_limit = max_bytes.min(MAX_MESSAGE_BYTES - 1);
         Connection { stream, deframer, framer, kind, peer, serializer, peer_limit, deadline }
     } else {
-        let (deframer, subprotocol) = websocket::accept(Prefixed { first, stream: &mut stream }, max).await?;
+        let prefixed = Prefixed { first, stream: &mut stream };
+        let (deframer, subprotocol) = websocket::accept(prefixed, max, &listen.allowed_origins).await?;
         let (deframer, framer) = (Deframer::WebSocket(deframer), Framer::websocket(subprotocol));
         let serializer = subprotocol.serializer;
         let peer_limit = MAX_MESSAGE_BYTES;

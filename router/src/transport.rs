@@ -4,6 +4,7 @@
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 mod autobahn_testsuite;
+mod frame_ends;
 pub(crate) mod pipe;
 pub(crate) mod rawsocket;
 pub(crate) mod stream;
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use ecep_proto::websocket::{Framing, Subprotocol};
 
 use crate::outbound::Frame;
+use crate::room::{NoRoom, Room};
 
 /// Which keys of the configuration say how large a message may be.
 const TOO_LARGE: &str =
@@ -31,6 +33,8 @@ pub(crate) enum Incoming {
     Alive,
     /// The client broke the transport's rules, and is not listened to any more.
     Violation(Violation),
+    /// There is no room for what it sends, and it is not listened to any more.
+    NoRoom(NoRoom),
     /// The client has said that it goes.
     Closed,
 }
@@ -51,11 +55,28 @@ pub(crate) enum Deframer {
 }
 
 impl Deframer {
-    /// Takes what was read, and says what was in it.
-    pub(crate) fn feed(&mut self, bytes: &[u8], incoming: &mut VecDeque<Incoming>) {
+    /// Takes what was read, and says what was in it. A message for which there was room takes that along.
+    pub(crate) fn feed(&mut self, bytes: &[u8], room: &mut Room, incoming: &mut VecDeque<Incoming>) {
         match self {
-            Self::WebSocket(deframer) => deframer.feed(bytes, incoming),
-            Self::RawSocket(deframer) => deframer.feed(bytes, incoming),
+            Self::WebSocket(deframer) => deframer.feed(bytes, room, incoming),
+            Self::RawSocket(deframer) => deframer.feed(bytes, room, incoming),
+        }
+    }
+
+    /// How much memory the message that has come in part takes when it is complete, as far as is known; 0 if there is
+    /// none.
+    pub(crate) fn needs(&self) -> usize {
+        match self {
+            Self::WebSocket(deframer) => deframer.needs(),
+            Self::RawSocket(deframer) => deframer.needs(),
+        }
+    }
+
+    /// Forgets what has come, and listens to nothing any more.
+    pub(crate) fn abandon(&mut self) {
+        match self {
+            Self::WebSocket(deframer) => deframer.abandon(),
+            Self::RawSocket(deframer) => deframer.abandon(),
         }
     }
 

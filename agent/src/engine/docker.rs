@@ -12,6 +12,7 @@ pub mod mobility;
 mod network;
 mod own_restore;
 mod progress;
+mod usage;
 mod view;
 
 use std::{
@@ -36,6 +37,7 @@ use ecep_proto::api::{
     device::EngineFacts,
     image::ImageView,
     label,
+    name::TenantSlug,
     network::Subnet,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -280,6 +282,10 @@ impl Engine for DockerEngine {
             Err(_) => return Err(EngineError::Unreachable("it does not send the output".to_owned())),
         }
         Ok(lines.finish())
+    }
+
+    async fn disk_used(&self, tenant: &TenantSlug) -> Result<u64, EngineError> {
+        self.measure(tenant).await
     }
 
     async fn images(&self) -> Result<Vec<ImageView>, EngineError> {

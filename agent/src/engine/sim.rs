@@ -15,6 +15,7 @@ use ecep_proto::api::{
     container::{ContainerState, LogLine, LogLines, LogStream},
     device::EngineFacts,
     image::ImageView,
+    name::TenantSlug,
     network::Subnet,
 };
 use futures_util::{StreamExt, stream};
@@ -61,6 +62,11 @@ impl SimEngine {
     /// Lets pulls wait half-way, or go on.
     pub fn hold_pulls(&self, held: bool) {
         self.pulls_held.send_replace(held);
+    }
+
+    /// Lets a tenant's containers and volumes take so many bytes.
+    pub fn set_disk_used(&self, tenant: &TenantSlug, bytes: u64) {
+        self.world().disk_used.insert(tenant.clone(), bytes);
     }
 
     /// Lets a running container end by itself.
@@ -180,6 +186,11 @@ impl Engine for SimEngine {
             .collect();
         let first = lines.len().saturating_sub(wanted);
         Ok(LogLines { lines: lines[first..].to_vec(), truncated: false })
+    }
+
+    async fn disk_used(&self, tenant: &TenantSlug) -> Result<u64, EngineError> {
+        self.reached()?;
+        Ok(self.world().disk_used.get(tenant).copied().unwrap_or_default())
     }
 
     async fn images(&self) -> Result<Vec<ImageView>, EngineError> {

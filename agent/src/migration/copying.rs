@@ -10,6 +10,7 @@ use ecep_channel::{
     header::Header,
     transfer::{self, Inbox, Options, Source, Throttle, TransferError},
 };
+use ecep_fleet::quota::Action;
 use ecep_proto::api::{
     checkpoint::{ExpectCheckpoint, SendCheckpoint},
     error::{ApiError, ErrorKind},
@@ -50,6 +51,7 @@ impl<E: Engine> Migrations<E> {
         if grant.destination != self.shared.device {
             return Err(ApiError::new(ErrorKind::Forbidden, "the grant is for another device"));
         }
+        self.shared.orders.quotas.allow(&grant.tenant, Action::TakeCheckpoint)?;
         let begun = OperationReply {
             operation: grant.migration.clone(),
             state: OperationState::Running,
@@ -71,7 +73,14 @@ impl<E: Engine> Migrations<E> {
             orders.accept(&tenant, Some(operation.clone()), what, |_, _, report| {
                 Box::pin(async move {
                     report.phase("receiving", Some(&grant.container), None);
-                    let received = receive(&copy, arriving).await;
+                    let quotas = &this.shared.orders.quotas;
+                    let received = match quotas.allow_on_disk(&grant.tenant, Action::TakeCheckpoint, 0).await {
+                        Ok(()) => match quotas.disk_left(&grant.tenant).await {
+                            Ok(left) => receive(&copy, arriving, left.unwrap_or(LOT_LIMIT)).await,
+                            Err(error) => Err(error),
+                        },
+                        Err(error) => Err(error),
+                    };
                     lock(&this.expected).remove(&grant.migration);
                     if let Err(error) = lock(&this.ledger).finish(grant.id) {
                         tracing::warn!(operation = %grant.migration, %error, "a used grant was not written down; it ends by itself");
@@ -164,9 +173,10 @@ impl<E: Engine> Migrations<E> {
 async fn receive(
     copy: &Copy,
     mut arriving: mpsc::Receiver<(Opening, ChannelStream)>,
+    limit: u64,
 ) -> Result<(), ApiError> {
     let failed = |text: String| ApiError::new(ErrorKind::Engine, text);
-    let inbox = Inbox::open(copy.inbox(), LOT_LIMIT).map_err(|error| failed(error.to_string()))?;
+    let inbox = Inbox::open(copy.inbox(), limit).map_err(|error| failed(error.to_string()))?;
     let mut broke = None;
     loop {
         let arrived = timeout(COMES_WITHIN, arriving.recv()).await;

@@ -35,6 +35,7 @@ use super::{
 };
 use crate::{
     engine::{Engine, EngineError, engine_name},
+    quotas::Admitted,
     restoring,
 };
 
@@ -67,6 +68,8 @@ struct Move<'a, E> {
     /// Where the container was reached before this device began to wait for it.
     awaited: Option<Place>,
     progress: Progress,
+    /// Its part of the tenant's quota.
+    admitted: Option<Admitted>,
 }
 
 /// Does its part of a move, to the end.
@@ -88,6 +91,7 @@ pub(super) async fn run<E: Engine>(
         control: None,
         awaited: None,
         progress: Progress::start(&grant.migration, shared.control.clone()),
+        admitted: None,
     };
     let Some((mut machine, mut action)) = begun else {
         this.insist(Duty::ClearUp).await;

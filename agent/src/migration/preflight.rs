@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use ecep_fleet::quota::{Action, Demand};
 use ecep_proto::api::{
     container::{PortMapping, Protocol},
     device::MigrationFacts,
@@ -24,13 +25,18 @@ use ecep_runtime::{
 };
 use tokio::{sync::watch, time::sleep};
 
-use super::{Shared, step::is_of_full_disk};
+use super::{
+    Shared,
+    plan::Plan,
+    step::{Why, is_of_full_disk},
+};
 use crate::{
     creation::volume_prefix,
     engine::{
         Engine, EngineContainer, EngineError,
         docker::{kept::Kept, mobility::Portrait},
     },
+    quotas::Admitted,
 };
 
 /// What must stay free on a disk beyond what a move brings: a full disk stops engines and agents.
@@ -136,6 +142,9 @@ pub(super) async fn survey<E: Engine>(
             Some(_) => {}
         }
     }
+    if let Err(error) = shared.orders.quotas.allow(tenant, Action::MoveAway) {
+        checks.add(Verdict::Refused, error.message);
+    }
     checks.disk(&shared.folder, needs.memory_bytes + needs.image_bytes);
     Ok(Survey { needs, checks: checks.done() })
 }
@@ -171,6 +180,7 @@ pub(super) async fn needs<E: Engine>(
         ports: view.ports.clone(),
         cgroup_version: cgroup_version(),
         cpu_features: cpu_features(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
+        limits: found.detail.limits.clone(),
     })
 }
 
@@ -226,6 +236,34 @@ fn look_at_container(checks: &mut Checklist, portrait: &Portrait) {
     }
 }
 
+/// Takes a container's part of its tenant's quota: by the request that creates it here, not by what the source says of it.
+pub(super) async fn admit<E: Engine>(shared: &Shared<E>, plan: &Plan) -> Result<Admitted, Why> {
+    let host = plan.body.host_config.as_ref();
+    let positive = |number: Option<i64>| {
+        number.and_then(|number| u64::try_from(number).ok()).filter(|number| *number > 0)
+    };
+    let wanted = Demand {
+        nano_cpus: positive(host.and_then(|host| host.nano_cpus)),
+        memory_bytes: positive(host.and_then(|host| host.memory)),
+    };
+    let Needs { tenant, container, .. } = &plan.needs;
+    let admitted = shared
+        .orders
+        .quotas
+        .admit(tenant, container, moves_in(&plan.needs), wanted, files_of(&plan.needs))
+        .await;
+    admitted.map_err(|error| error.message)
+}
+
+fn moves_in(needs: &Needs) -> Action {
+    Action::MoveIn { publishes: !needs.ports.is_empty() }
+}
+
+/// Bytes of files that a move brings.
+fn files_of(needs: &Needs) -> u64 {
+    needs.volumes.iter().map(|(_, bytes)| bytes).sum::<u64>() + needs.writable_bytes
+}
+
 /// What stands in the way of a container coming here.
 pub(super) async fn check<E: Engine>(shared: &Shared<E>, needs: &Needs) -> Result<Checks, ApiError> {
     let mut checks = Checklist::new(MigrationEnd::Destination);
@@ -277,7 +315,11 @@ pub(super) async fn check<E: Engine>(shared: &Shared<E>, needs: &Needs) -> Resul
         if let Some(other) = holder {
             checks.add(
                 Verdict::Refused,
-                format!("port {host} is taken here by container {}; free it first", other.view().name),
+                if other.tenant == needs.tenant {
+                    format!("port {host} is taken here by container {}; free it first", other.view().name)
+                } else {
+                    format!("port {host} is taken here; use another device, or create the container with another port")
+                },
             );
         } else if !is_free(host, port.protocol) {
             checks.add(
@@ -302,7 +344,13 @@ pub(super) async fn check<E: Engine>(shared: &Shared<E>, needs: &Needs) -> Resul
             },
         );
     }
-    let files: u64 = needs.volumes.iter().map(|(_, bytes)| bytes).sum::<u64>() + needs.writable_bytes;
+    let files = files_of(needs);
+    let quotas = &shared.orders.quotas;
+    let wanted = Demand::of(&needs.limits);
+    let hindrance = quotas.hindrance(&needs.tenant, &needs.container, moves_in(needs), wanted, files).await?;
+    if let Some(text) = hindrance {
+        checks.add(Verdict::Refused, text);
+    }
     let image = shared.mobility.image(&needs.image_id).await.map_err(EngineError::into_api)?;
     let image_bytes = if image.is_some() { 0 } else { needs.image_bytes };
     // The image's archive and the files arrive in our folder, and are there until the engine's folder has them too.

@@ -2,7 +2,7 @@
 //! the device in with single-use tickets, as the real one does, and people with a ticket that never ends.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs,
     net::{Ipv4Addr, SocketAddr},
     sync::{
@@ -25,6 +25,7 @@ use ecep_proto::api::{
     realm,
     reply::{Caller, Nothing},
     roles::Role,
+    share::GrantedTerms,
 };
 use ecep_router::{Config, Listen, PlatformConfig, Router, TransportKind};
 use ed25519_dalek::{Signature, VerifyingKey};
@@ -43,6 +44,7 @@ struct State {
     tickets: Mutex<HashSet<String>>,
     issued: AtomicU64,
     tenants: Mutex<Vec<TenantSlug>>,
+    terms: Mutex<HashMap<TenantSlug, GrantedTerms>>,
     revision: AtomicU64,
     reports: watch::Sender<Option<Report>>,
     /// Told by the device's journal, each once.
@@ -93,6 +95,7 @@ impl State {
             tenant: tenant.clone(),
             realm: realm::of_tenant(tenant),
             ticket: self.ticket(),
+            granted: self.terms.lock().expect("nobody panicked with it").get(tenant).cloned(),
         };
         Grants {
             revision: self.revision.load(Ordering::Relaxed),
@@ -130,6 +133,7 @@ impl Cloud {
             tickets: Mutex::default(),
             issued: AtomicU64::new(0),
             tenants: Mutex::new(tenants.iter().map(|tenant| tenant.parse().expect("as expected")).collect()),
+            terms: Mutex::default(),
             revision: AtomicU64::new(1),
             reports: watch::Sender::new(None),
             audit: watch::Sender::new(Vec::new()),
@@ -159,6 +163,17 @@ impl Cloud {
         *self.state.tenants.lock().expect("nobody panicked with it") =
             tenants.iter().map(|tenant| tenant.parse().expect("as expected")).collect();
         self.state.revision.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// That tenant is a guest on these terms from now on; waits until the device knows it.
+    pub async fn share_on(&self, tenant: &str, granted: GrantedTerms) {
+        self.state
+            .terms
+            .lock()
+            .expect("nobody panicked with it")
+            .insert(tenant.parse().expect("as expected"), granted);
+        let revision = self.state.revision.fetch_add(1, Ordering::Relaxed) + 1;
+        self.report("the terms to be known", |report| report.shares.grants_revision == revision).await;
     }
 
     /// The next report that is wanted, from now on.
@@ -213,7 +228,7 @@ async fn start_router(
 ) -> (SocketAddr, (CancellationToken, JoinHandle<()>)) {
     let address = (Ipv4Addr::LOCALHOST, port).into();
     let config = Config {
-        listen: vec![Listen { kind: TransportKind::WebSocket, address }],
+        listen: vec![Listen::new(TransportKind::WebSocket, address)],
         platform: Some(PlatformConfig { control_ticket_file: folder.path().join("ticket") }),
         ..Config::default()
     };
@@ -249,6 +264,7 @@ fn control_plane(state: &Arc<State>, stop: &CancellationToken) -> Link {
             std::future::ready(Ok(ReportReply {
                 grants_revision: report.revision.load(Ordering::Relaxed),
                 network: None,
+                rotate_key: false,
             }))
         })
         .procedure::<AuditReport, _, _>(AuditReport::URI.to_owned(), move |_: Caller, report: Audit| {

@@ -10,6 +10,8 @@ mod orders;
 #[path = "../real_docker/mod.rs"]
 mod real_docker;
 mod repair;
+mod shares;
+mod summaries;
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! What administrators do about accounts.
 
 use ecep_proto::api::{
-    error::ApiError,
+    error::{ApiError, ErrorKind},
     http::NewAccount,
     people::{AccountPage, AccountView, ChangeAccount},
 };
@@ -71,7 +71,7 @@ pub(super) async fn change_account(mut request: Request) -> Answer {
     let id = request.id();
     if wanted.disabled && id == request.person()?.account.id {
         return Err(ApiError::new(
-            ecep_proto::api::error::ErrorKind::Conflict,
+            ErrorKind::Conflict,
             "You cannot disable your own account: nobody might be left to enable it.",
         )
         .into());

@@ -9,10 +9,10 @@ use ecep_proto::api::roles::Role;
 use warp::http::Method;
 
 use super::{
-    Answer, accounts, audit, devices, invitations, login, members, own_account, request::Request, session,
-    setup, tenants, tokens,
+    Answer, accounts, audit, devices, invitations, login, members, metrics, own_account, request::Request,
+    session, setup, shares, tenants, tokens,
 };
-use crate::openapi::OBJECT;
+use crate::openapi::{OBJECT, TEXT};
 
 /// Who may call an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +124,10 @@ impl Endpoint {
 
     const fn post(path: &'static str, access: Access, summary: &'static str, handler: Handler) -> Self {
         Self::new(Method::POST, path, access, summary, handler)
+    }
+
+    const fn put(path: &'static str, access: Access, summary: &'static str, handler: Handler) -> Self {
+        Self::new(Method::PUT, path, access, summary, handler)
     }
 
     const fn patch(path: &'static str, access: Access, summary: &'static str, handler: Handler) -> Self {
@@ -284,7 +288,7 @@ pub static ENDPOINTS: &[Endpoint] = &[
     Endpoint::delete(
         "/api/tenants/{slug}",
         Access::Administrator,
-        "Deletes a tenant that has neither devices nor containers.",
+        "Deletes a tenant that has neither devices nor shares of others' nor containers.",
         |request| Box::pin(tenants::delete_tenant(request)),
     )
     .takes("DeleteTenant"),
@@ -383,9 +387,95 @@ pub static ENDPOINTS: &[Endpoint] = &[
     )
     .takes("SessionRequest")
     .answers(200, "SessionReply"),
+    Endpoint::post(
+        "/api/device/rotate-key",
+        Access::Device,
+        "Gives a device a new key, proved by the old one and the new one.",
+        |request| Box::pin(devices::rotate(request)),
+    )
+    .takes("RotateRequest")
+    .answers(200, "RotateReply"),
+    Endpoint::get(
+        "/api/tenants/{slug}/devices",
+        OWNERS,
+        "The tenant's own devices, with their keys.",
+        |request| Box::pin(devices::devices(request)),
+    )
+    .answers(200, "OwnedDevice[]"),
+    Endpoint::patch(
+        "/api/tenants/{slug}/devices/{id}",
+        OWNERS,
+        "Changes a device's name or place.",
+        |request| Box::pin(devices::change(request)),
+    )
+    .takes("ChangeDevice")
+    .answers(200, "OwnedDevice"),
     Endpoint::delete("/api/tenants/{slug}/devices/{id}", OWNERS, "Removes a device.", |request| {
         Box::pin(devices::remove(request))
     }),
+    Endpoint::post(
+        "/api/tenants/{slug}/devices/{id}/rotate-key",
+        OWNERS,
+        "Orders that a device makes itself a new key.",
+        |request| Box::pin(devices::order_rotation(request)),
+    )
+    .answers(202, "OwnedDevice"),
+    // Shares of devices.
+    Endpoint::get(
+        "/api/tenants/{slug}/devices/{id}/shares",
+        OWNERS,
+        "With whom a device is shared or offered to be.",
+        |request| Box::pin(shares::of_device(request)),
+    )
+    .answers(200, "ShareView[]"),
+    Endpoint::post(
+        "/api/tenants/{slug}/devices/{id}/shares",
+        OWNERS,
+        "Offers a device to another tenant.",
+        |request| Box::pin(shares::offer(request)),
+    )
+    .takes("NewShare")
+    .answers(201, "ShareView"),
+    Endpoint::put(
+        "/api/tenants/{slug}/devices/{id}/shares/{tenant}",
+        OWNERS,
+        "Changes the terms of a share or an offer.",
+        |request| Box::pin(shares::change_terms(request)),
+    )
+    .takes("ChangeShare")
+    .answers(200, "ShareView"),
+    Endpoint::post(
+        "/api/tenants/{slug}/devices/{id}/shares/{tenant}/end",
+        OWNERS,
+        "Ends a share, or withdraws an offer.",
+        |request| Box::pin(shares::end(request)),
+    )
+    .takes("EndShare")
+    .answers(200, "EndedShare"),
+    Endpoint::get(
+        "/api/tenants/{slug}/shares",
+        OWNERS,
+        "What is shared with or offered to the tenant.",
+        |request| Box::pin(shares::with_tenant(request)),
+    )
+    .answers(200, "OfferView[]"),
+    Endpoint::post("/api/tenants/{slug}/shares/{id}", OWNERS, "Accepts an offer.", |request| {
+        Box::pin(shares::accept(request))
+    }),
+    Endpoint::delete(
+        "/api/tenants/{slug}/shares/{id}",
+        OWNERS,
+        "Declines an offer, or leaves a share.",
+        |request| Box::pin(shares::leave(request)),
+    ),
+    // Figures.
+    Endpoint::get(
+        "/api/tenants/{slug}/metrics",
+        ALL,
+        "The figures of the tenant's devices and containers, for Prometheus.",
+        |request| Box::pin(metrics::tenant_metrics(request)),
+    )
+    .answers(200, TEXT),
 ];
 
 /// What the table says about a request.

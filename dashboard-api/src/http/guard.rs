@@ -89,7 +89,7 @@ impl Request {
                 self.check_same_site()?;
                 Caller::default()
             }
-            _ if self.headers.contains_key(header::AUTHORIZATION) => self.judge_token(access)?,
+            _ if self.bearer().is_some() => self.judge_token(access)?,
             Access::Person => Caller { person: Some(self.logged_in()?), tenant: None },
             Access::Administrator => {
                 let person = self.logged_in()?;
@@ -129,19 +129,19 @@ impl Request {
         Ok(Caller { person: None, tenant: Some((token.tenant, token.role)) })
     }
 
-    /// The API token that the request carries as `Authorization: Bearer <id>.<secret>`, if it is a good one.
+    /// What stands behind `Bearer` in `Authorization`. Other schemes are a proxy's matter.
+    fn bearer(&self) -> Option<&str> {
+        let text = self.text_header(&header::AUTHORIZATION)?;
+        let (scheme, value) = text.split_once(' ').unwrap_or((text, ""));
+        scheme.eq_ignore_ascii_case("bearer").then(|| value.trim())
+    }
+
+    /// The API token that the request carries as `Bearer <id>.<secret>`, if it is a good one.
     fn token(&self, now: u64) -> Result<Option<ApiToken>, Refusal> {
-        let store = &self.app.control.store;
-        let (scheme, value) = self
-            .text_header(&header::AUTHORIZATION)
-            .and_then(|text| text.split_once(' '))
-            .unwrap_or_default();
-        let Some((id, secret)) =
-            value.trim().split_once('.').filter(|_| scheme.eq_ignore_ascii_case("bearer"))
-        else {
+        let Some((id, secret)) = self.bearer().and_then(|value| value.split_once('.')) else {
             return Ok(None);
         };
-        let token = store.api_token(id)?;
+        let token = self.app.control.store.api_token(id)?;
         Ok(token.filter(|token| token.secret.matches(secret) && token.expires_at > now))
     }
 

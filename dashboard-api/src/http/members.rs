@@ -15,8 +15,8 @@ pub(super) async fn members(request: Request) -> Answer {
     let you = request.person().ok().map(|person| person.account.id.as_str());
     let is_owner = you.is_some() && request.role()? == Role::Owner;
     let members = request.app.control.store.members(request.tenant()?)?;
-    let mut members = members.into_iter().filter(|(account, _)| account.id > page.after);
-    let members_of_page: Vec<MemberView> = members
+    let mut rest = members.into_iter().filter(|(account, _)| account.id > page.after);
+    let members: Vec<MemberView> = rest
         .by_ref()
         .take(page.limit)
         .map(|(account, role)| {
@@ -25,8 +25,8 @@ pub(super) async fn members(request: Request) -> Answer {
             MemberView { account: account.id, email, role, is_you }
         })
         .collect();
-    let next = members_of_page.last().map(|last| last.account.clone()).filter(|_| members.next().is_some());
-    Ok(warp::reply::json(&MemberPage { members: members_of_page, next }).into_response())
+    let next = members.last().map(|last| last.account.clone()).filter(|_| rest.next().is_some());
+    Ok(warp::reply::json(&MemberPage { members, next }).into_response())
 }
 
 /// Changes a member's role.

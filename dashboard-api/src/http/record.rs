@@ -17,7 +17,11 @@ use warp::{
     reply::{Reply, Response},
 };
 
-use super::{endpoints::Endpoint, once, request::Request};
+use super::{
+    endpoints::{Access, Endpoint},
+    once,
+    request::Request,
+};
 use crate::{
     clock::unix_ms,
     secret::SecretHash,
@@ -71,6 +75,11 @@ impl Record {
         }
     }
 
+    /// Notes a field that a body names in a form of its own; no secret.
+    pub(super) fn detail(&self, name: &str, value: &str) {
+        self.lock().detail.insert(name.to_owned(), cut(value));
+    }
+
     /// Notes who it was, where that shows in the body alone: a login, an enrolment.
     pub(super) fn is(&self, asker: Asker) {
         self.lock().asker = Some(asker);
@@ -91,7 +100,8 @@ pub(super) async fn recorded(mut request: Request, endpoint: &Endpoint) -> Respo
     let (app, record, peer) = (Arc::clone(&request.app), Arc::clone(&request.record), request.peer);
     // Before the handler: a logout ends the login that it is recorded for.
     let asker = request.asker(endpoint.access);
-    let of_path = endpoint.path.ends_with('}').then(|| cut(request.id()));
+    let mut of_path = of_path(endpoint, &request.parameters).into_iter();
+    let (of, other) = (of_path.next().map(|(_, value)| value), of_path);
     let answer = match request.judge(endpoint.access) {
         Ok(()) => once::done(request, endpoint, &asker.actor).await,
         Err(refusal) => Err(refusal),
@@ -103,6 +113,7 @@ pub(super) async fn recorded(mut request: Request, endpoint: &Endpoint) -> Respo
     }
     let status = answer.status();
     let outcome = outcome(status);
+    detail.extend(other.map(|(name, value)| (name.to_owned(), value)));
     let asker = told.unwrap_or(asker);
     if asker.actor == Actor::nobody() {
         // What somebody typed who is not known may be anything, a password in the wrong field too.
@@ -115,7 +126,7 @@ pub(super) async fn recorded(mut request: Request, endpoint: &Endpoint) -> Respo
         address: Some(peer.to_string()),
         device: None,
         action: endpoint.action(),
-        target: of_path.or(made).or_else(|| target(&detail)).unwrap_or_default(),
+        target: of.or(made).or_else(|| target(&detail)).unwrap_or_default(),
         outcome,
         error: (outcome != Outcome::Done).then(|| status.as_u16().to_string()),
         detail,
@@ -125,6 +136,17 @@ pub(super) async fn recorded(mut request: Request, endpoint: &Endpoint) -> Respo
     };
     app.control.audit.note(unix_ms(), draft).await;
     answer
+}
+
+/// What the path names, in order: a tenant's path what is in the tenant, if it names something there.
+fn of_path(endpoint: &Endpoint, parameters: &[String]) -> Vec<(&'static str, String)> {
+    let names = endpoint.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let mut named: Vec<_> = names.zip(parameters.iter().map(|value| cut(value))).collect();
+    let is_inner = matches!(endpoint.access, Access::Tenant { .. });
+    if is_inner && (named.len() > 1 || !endpoint.path.ends_with('}')) {
+        named.remove(0);
+    }
+    named
 }
 
 fn outcome(status: StatusCode) -> Outcome {

@@ -4,9 +4,10 @@ use ecep_proto::api::{
     http::{Health, Membership, SessionView, TicketReply, TicketRequest},
     realm,
 };
-use warp::reply::Reply;
+use warp::{http::StatusCode, reply::Reply};
 
 use super::{Answer, Refusal, guard::LoggedIn, request::Request};
+use crate::store;
 
 /// Answers a [`SessionView`].
 pub(super) async fn session(request: Request) -> Answer {
@@ -34,12 +35,25 @@ pub(super) async fn openapi(_: Request) -> Answer {
     Ok(warp::reply::json(&crate::openapi::document()).into_response())
 }
 
-/// It runs; and `joined` once it serves the control realm and every tenant's.
+/// It runs; `joined` once it serves the control realm and every tenant's; and whether the store takes changes. 503 if only
+/// a new start makes it take some again.
 pub(super) async fn health(request: Request) -> Answer {
+    let (status, store) = match request.app.control.store.health() {
+        store::Health::Good => (StatusCode::OK, "good"),
+        store::Health::Full => (StatusCode::OK, "the disk is full: changes are refused until there is room"),
+        store::Health::Failed(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "a write failed: changes are refused until the control plane is started again",
+        ),
+    };
     let router = if request.app.uplink.is_joined() { "joined" } else { "connecting" };
-    let health =
-        Health { ok: true, version: env!("CARGO_PKG_VERSION").to_owned(), router: router.to_owned() };
-    Ok(warp::reply::json(&health).into_response())
+    let health = Health {
+        ok: status == StatusCode::OK,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        router: router.to_owned(),
+        store: store.to_owned(),
+    };
+    Ok(warp::reply::with_status(warp::reply::json(&health), status).into_response())
 }
 
 /// What somebody who is logged in is told about it.

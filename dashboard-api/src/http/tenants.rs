@@ -58,6 +58,7 @@ pub(super) async fn rename_tenant(mut request: Request) -> Answer {
         return Err(no_tenant());
     }
     tracing::info!(tenant = %slug, "tenant renamed");
+    request.app.control.view().name_tenant(slug, name);
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -6,7 +6,7 @@ use ecep_proto::api::{
 };
 use warp::{http::StatusCode, reply::Reply};
 
-use super::{Answer, Refusal, request::Request};
+use super::{Answer, Refusal, request::Request, shares::own_device};
 use crate::{
     clock::unix_ms,
     naming::{check_title, id_from, invalid},
@@ -39,6 +39,12 @@ pub(super) async fn make_join_token(mut request: Request) -> Answer {
         return Err(invalid(format!("A join token has 1 to {MAX_USES} uses, not {}.", wanted.uses)).into());
     }
     check_life(wanted.valid_seconds, MAX_JOIN_SECONDS)?;
+    if let Some(device) = &wanted.device {
+        own_device(&request, device.as_str())?;
+        if wanted.uses != 1 {
+            return Err(invalid("A join token for one device has one use; set uses to 1.").into());
+        }
+    }
     let id = id_from("join", "join", TOKEN_SUFFIX);
     // The id in front finds the row; the whole is the secret.
     let secret = format!("{id}.{}", random_secret());
@@ -48,6 +54,7 @@ pub(super) async fn make_join_token(mut request: Request) -> Answer {
         secret: SecretHash::of(&secret),
         uses_left: wanted.uses,
         expires_at: ends(wanted.valid_seconds),
+        device: wanted.device,
     };
     request.app.control.store.add_join_token(&token).await?;
     tracing::info!(token = %token.id, tenant = %token.tenant, uses = token.uses_left, "join token made");
@@ -140,6 +147,7 @@ fn view_of_join(token: JoinToken) -> TokenView {
         expires_at: token.expires_at,
         made_by: None,
         last_used: None,
+        device: token.device,
     }
 }
 
@@ -152,5 +160,6 @@ fn view_of_api(token: ApiToken) -> TokenView {
         expires_at: token.expires_at,
         made_by: token.made_by,
         last_used: token.last_used,
+        device: None,
     }
 }

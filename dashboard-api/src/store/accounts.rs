@@ -1,9 +1,8 @@
 //! Accounts and their memberships. Every account has one e-mail address that no other has.
 
 use ecep_proto::api::{name::TenantSlug, roles::Role};
-use sled::Transactional;
 
-use super::{Account, Store, StoreError, Tenant};
+use super::{Account, Store, StoreError, Tenant, tree::Transactional};
 use crate::secret::SecretHash;
 
 impl Store {
@@ -120,11 +119,8 @@ impl Store {
     pub async fn set_disabled(&self, id: &str, disabled: bool) -> Result<bool, StoreError> {
         let there = {
             let _alone = self.alone();
-            let changed = self.accounts.change(id, |account| account.disabled = disabled)?;
-            if disabled {
-                self.forget_sessions(id, None)?;
-            }
-            changed.is_some()
+            let ended = if disabled { self.sessions_but(id, None)? } else { vec![] };
+            self.change_account(id, &ended, |account| account.disabled = disabled)?
         };
         self.flush().await?;
         Ok(there)
@@ -145,14 +141,34 @@ impl Store {
             let _alone = self.alone();
             let is_same = self.is_as_judged(judged)?;
             if is_same {
-                self.accounts
-                    .change(&judged.id, |account| password_hash.clone_into(&mut account.password_hash))?;
-                self.forget_sessions(&judged.id, keep)?;
+                let ended = self.sessions_but(&judged.id, keep)?;
+                self.change_account(&judged.id, &ended, |account| {
+                    password_hash.clone_into(&mut account.password_hash);
+                })?;
             }
             is_same
         };
         self.flush().await?;
         Ok(done)
+    }
+
+    /// Changes an account and ends these logins of it, all or nothing; whether there is one.
+    fn change_account(
+        &self,
+        id: &str,
+        ended: &[String],
+        change: impl Fn(&mut Account),
+    ) -> Result<bool, StoreError> {
+        (&self.accounts.tree, &self.sessions.tree).transaction(|(accounts, sessions)| {
+            let accounts = self.accounts.within(accounts);
+            let Some(mut account) = accounts.get(id)? else { return Ok(false) };
+            change(&mut account);
+            accounts.put(id, &account)?;
+            for key in ended {
+                self.sessions.within(sessions).remove(key)?;
+            }
+            Ok(true)
+        })
     }
 
     /// Whether an account may still come in by the password that was found right.

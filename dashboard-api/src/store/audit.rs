@@ -12,15 +12,13 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use super::{Store, StoreError, gate::Gate, table::Table, tree::Transactional};
 use ecep_proto::api::{
     audit::{Actor, AuditEntry, Outcome, Via},
     name::{DeviceId, TenantSlug},
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use sled::Transactional;
-
-use super::{Store, StoreError, table::Table};
 
 /// Entries of one log. Policy: when it is full the oldest hundredth goes, and an entry says so. A tenant that changes something
 /// 125 times a day keeps the whole time; a full log takes about 40 MB of disk.
@@ -164,9 +162,9 @@ pub struct Mark {
     pub sequence: u64,
 }
 
-/// A row: the entry as text, so that its hash is of exactly these bytes whatever later versions add to the type.
+/// A row, by the log and the entry's id: the entry as text, so that its hash is of exactly these bytes whatever later versions add to the type.
 #[derive(Clone, Serialize, Deserialize)]
-struct Row {
+pub(super) struct Row {
     /// The hash of the entry before.
     before: String,
     /// The entry without its hash, as JSON.
@@ -227,16 +225,16 @@ impl Wanted {
 #[derive(Clone)]
 pub struct AuditLog {
     rows: Table<Row>,
-    marks: Table<Mark>,
+    pub(super) marks: Table<Mark>,
     /// The end of each log that was used since the start; writers come one after the other.
     heads: Arc<Mutex<HashMap<Log, Head>>>,
 }
 
 impl AuditLog {
-    pub(super) fn open(db: &sled::Db) -> Result<Self, StoreError> {
+    pub(super) fn open(db: &sled::Db, gate: &Arc<Gate>) -> Result<Self, StoreError> {
         Ok(Self {
-            rows: Table::open(db, "audit")?,
-            marks: Table::open(db, "audit_marks")?,
+            rows: Table::open(db, gate, "audit")?,
+            marks: Table::open(db, gate, "audit_marks")?,
             heads: Arc::default(),
         })
     }
@@ -308,7 +306,7 @@ impl Store {
                 let prefix = of.prefix();
                 let gone =
                     removed.iter().filter(|key: &&sled::IVec| key.starts_with(prefix.as_bytes())).count();
-                let keys = log.rows.tree.scan_prefix(prefix).keys().skip(gone).take(oldest);
+                let keys = log.rows.tree.scan_prefix(&prefix).keys().skip(gone).take(oldest);
                 let keys = keys.collect::<Result<Vec<_>, _>>()?;
                 let detail = BTreeMap::from([("entries".to_owned(), keys.len().to_string())]);
                 let tenant = match &of {
@@ -407,9 +405,10 @@ impl Store {
             let mut heads = self.audit.heads.lock().unwrap_or_else(PoisonError::into_inner);
             for key in self.audit.rows.tree.iter().keys() {
                 let key = key?;
-                let of_id = key.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
-                if place(&key[of_id..]).0 < before {
-                    self.audit.rows.tree.remove(key)?;
+                let key = String::from_utf8_lossy(&key);
+                let id = key.rsplit('/').next().unwrap_or_default();
+                if place(id.as_bytes()).0 < before {
+                    self.audit.rows.tree.remove(&key)?;
                 }
             }
             // What is left is counted anew when somebody writes.
@@ -417,36 +416,25 @@ impl Store {
         }
         self.flush().await
     }
+}
 
-    /// Looks whether every entry has the hash that it should have, and follows the one before. Says what is wrong where it
-    /// is not so. That the oldest entries are gone is no fault.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub fn check_audit(&self) -> Result<Vec<String>, StoreError> {
-        let rows = &self.audit.rows;
-        let mut wrong = Vec::new();
-        let mut before: Option<(Vec<u8>, String)> = None;
-        for row in rows.tree.iter() {
-            let (key, bytes) = row?;
-            let name = String::from_utf8_lossy(&key).into_owned();
-            let of_log = &key[..key.iter().rposition(|byte| *byte == b'/').unwrap_or(0)];
-            let row = rows.decode(&key, &bytes)?;
-            if hash(&row.before, &row.entry) != row.hash {
-                wrong.push(format!("audit entry {name} was changed"));
-            }
-            if let Some((log, hash)) = &before
-                && log == of_log
-                && *hash != row.before
-            {
-                wrong.push(format!(
-                    "audit entry {name} does not follow the one before it; entries were taken out or put in"
-                ));
-            }
-            before = Some((of_log.to_vec(), row.hash));
+/// Looks whether every entry has the hash that it should have, and follows the one before: the keys where it is not so, and what
+/// is wrong. That the oldest entries are gone is no fault.
+pub(super) fn broken(rows: &BTreeMap<String, Row>) -> Vec<(&str, &'static str)> {
+    let mut wrong = Vec::new();
+    let mut before: Option<(&str, &str)> = None;
+    for (key, row) in rows {
+        let log = key.rsplit_once('/').map_or("", |(log, _)| log);
+        if hash(&row.before, &row.entry) != row.hash {
+            wrong.push((key.as_str(), "this entry of the audit was changed"));
         }
-        Ok(wrong)
+        if before.is_some_and(|(before, hash)| before == log && hash != row.before) {
+            let what = "it does not follow the entry before; entries of the audit were taken out or put in";
+            wrong.push((key.as_str(), what));
+        }
+        before = Some((log, &row.hash));
     }
+    wrong
 }
 
 /// The next row of a log.
@@ -491,6 +479,11 @@ mod tests {
 
     fn all() -> Wanted {
         Wanted { to: 1 << 47, limit: 500, ..Wanted::default() }
+    }
+
+    fn wrong(store: &Store) -> Vec<&'static str> {
+        let rows = store.audit.rows.rows().unwrap().into_iter().collect();
+        broken(&rows).into_iter().map(|(_, what)| what).collect()
     }
 
     fn targets(store: &Store, logs: &[Log], wanted: &Wanted) -> Vec<String> {
@@ -548,7 +541,7 @@ mod tests {
         };
         store.add_audit(20, vec![(acme(), draft("ann", "third"))], None).await.unwrap();
         assert_eq!(targets(&store, &[acme()], &all()), ["first", "second", "third"]);
-        assert_eq!(store.check_audit().unwrap(), [""; 0]);
+        assert_eq!(wrong(&store), [""; 0]);
     }
 
     /// Whoever changes an entry or takes one out must be found.
@@ -564,18 +557,18 @@ mod tests {
         let mut forged = good.clone();
         forged.entry = forged.entry.replace("\"b\"", "\"x\"");
         store.audit.rows.put(&key, &forged).unwrap();
-        assert!(store.check_audit().unwrap()[0].contains("was changed"));
+        assert!(wrong(&store)[0].contains("was changed"));
         // With its hash made right it does not fit to the next one.
         forged.hash = hash(&forged.before, &forged.entry);
         store.audit.rows.put(&key, &forged).unwrap();
-        assert!(store.check_audit().unwrap()[0].contains("does not follow"));
+        assert!(wrong(&store)[0].contains("does not follow"));
         store.audit.rows.remove(&key).unwrap();
-        assert!(store.check_audit().unwrap()[0].contains("does not follow"));
+        assert!(wrong(&store)[0].contains("does not follow"));
         store.audit.rows.put(&key, &good).unwrap();
-        assert_eq!(store.check_audit().unwrap(), [""; 0]);
+        assert_eq!(wrong(&store), [""; 0]);
         // That the oldest are gone is no fault.
-        store.audit.rows.tree.remove(&keys[0]).unwrap();
-        assert_eq!(store.check_audit().unwrap(), [""; 0]);
+        store.audit.rows.tree.remove(std::str::from_utf8(&keys[0]).unwrap()).unwrap();
+        assert_eq!(wrong(&store), [""; 0]);
     }
 
     /// A full log loses its oldest entries and says so; another tenant's loses nothing.
@@ -587,14 +580,14 @@ mod tests {
             let drafts = (0..1_000).map(|at| (acme(), draft("ann", &format!("{number}-{at}")))).collect();
             store.put_audit(number, drafts, None).unwrap();
         }
-        let count = store.audit.rows.tree.scan_prefix(acme().prefix()).count();
+        let count = store.audit.rows.tree.scan_prefix(&acme().prefix()).count();
         assert!(count <= MAX_ENTRIES_OF_A_LOG, "{count}");
         let dropped = Wanted { action: Some(DROPPED.to_owned()), from: 50, ..all() };
         assert_eq!(store.audit(&[acme()], &dropped).unwrap().0[0].detail["entries"], "500");
         // Three times a hundredth of the log.
         assert_eq!(targets(&store, &[acme()], &Wanted { limit: 1, ..all() }), ["1-500"]);
         assert_eq!(targets(&store, &[Log::Installation], &all()), ["kept"]);
-        assert_eq!(store.check_audit().unwrap(), [""; 0]);
+        assert_eq!(wrong(&store), [""; 0]);
     }
 
     /// Old entries go after their time, and the chain goes on behind them.
@@ -607,6 +600,6 @@ mod tests {
         store.sweep_audit(3).await.unwrap();
         store.add_audit(4, vec![(acme(), draft("ann", "4"))], None).await.unwrap();
         assert_eq!(targets(&store, &[acme()], &all()), ["3", "4"]);
-        assert_eq!(store.check_audit().unwrap(), [""; 0]);
+        assert_eq!(wrong(&store), [""; 0]);
     }
 }

@@ -1,9 +1,8 @@
 //! Invitations to a tenant. Each is for one e-mail address, and a tenant has a bounded number of them.
 
 use ecep_proto::api::{name::TenantSlug, roles::Role};
-use sled::Transactional;
 
-use super::{Account, Invitation, Store, StoreError, accounts::membership_key};
+use super::{Account, Invitation, Store, StoreError, accounts::membership_key, tree::Transactional};
 
 /// Invitations of a tenant that wait. Policy: one more is refused; withdraw some first.
 const MAX_INVITATIONS_OF_A_TENANT: usize = 100;

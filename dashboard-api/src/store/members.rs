@@ -1,9 +1,8 @@
 //! The members of a tenant. A tenant keeps an owner who can log in.
 
 use ecep_proto::api::{name::TenantSlug, roles::Role};
-use sled::Transactional;
 
-use super::{Account, Store, StoreError, accounts::membership_key};
+use super::{Account, Store, StoreError, accounts::membership_key, tree::Transactional};
 
 /// Members of one tenant. Policy: one more is refused.
 const MAX_MEMBERS_OF_A_TENANT: usize = 1_000;

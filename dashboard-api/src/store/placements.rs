@@ -9,8 +9,9 @@ use ecep_proto::api::{
     name::{ContainerId, ContainerName, DeviceId, OperationId, TenantSlug},
 };
 use serde::{Deserialize, Serialize};
+use sled::transaction::ConflictableTransactionResult;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, table::TableWithin, tree::Transactional};
 
 /// A container, as the authority knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +27,6 @@ pub struct Placement {
     /// Who has it, and the move under way.
     pub holding: Holding,
     /// The move by which its holder got it, until that has reported it.
-    #[serde(default)]
     pub came_by: Option<OperationId>,
     /// Whether its holder has reported it since it became the holder: only then does its absence mean that it is gone.
     pub is_seen: bool,
@@ -77,9 +77,11 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn remove_placement(&self, placement: &Placement, now: u64) -> Result<(), StoreError> {
-        let container = placement.container.as_str();
-        self.gone.put(container, &Gone { generation: placement.holding.generation, at: now })?;
-        self.placements.remove(container)?;
+        let trees = (&self.placements.tree, &self.gone.tree);
+        trees.transaction(|(placements, gone)| {
+            let (placements, gone) = (self.placements.within(placements), self.gone.within(gone));
+            forget(&placements, &gone, placement, now)
+        })?;
         self.flush().await
     }
 
@@ -139,6 +141,19 @@ impl Store {
         self.migrations.remove(&migration_key(tenant, operation))?;
         Ok(())
     }
+}
+
+/// Leaves of a placement that it was there.
+pub(super) fn forget(
+    placements: &TableWithin<'_, Placement>,
+    gone: &TableWithin<'_, Gone>,
+    placement: &Placement,
+    now: u64,
+) -> ConflictableTransactionResult<(), StoreError> {
+    let container = placement.container.as_str();
+    gone.put(container, &Gone { generation: placement.holding.generation, at: now })?;
+    placements.remove(container)?;
+    Ok(())
 }
 
 /// Neither a slug nor an operation's id can hold a slash.

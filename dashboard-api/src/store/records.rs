@@ -3,9 +3,11 @@
 use ecep_proto::api::{
     device::DeviceFacts,
     fleet::TenantContainer,
+    geo::Location,
     http::TokenUse,
     name::{DeviceId, TenantSlug},
     roles::Role,
+    share::{ShareState, Terms},
 };
 use serde::{Deserialize, Serialize};
 
@@ -100,6 +102,36 @@ pub struct Device {
     pub enrolled_at: u64,
     /// What it was when it was enrolled.
     pub facts: DeviceFacts,
+    /// Where its place is on the map, where it was found.
+    #[serde(default)]
+    pub location: Option<Location>,
+    /// The key before `public_key`, good until that one has been used once.
+    #[serde(default)]
+    pub old_key: Option<String>,
+    /// Since when `public_key` is its key; since its enrolment where that is not said.
+    #[serde(default)]
+    pub key_since: Option<u64>,
+    /// Its owner wants it to make a new key.
+    #[serde(default)]
+    pub rotation_ordered: bool,
+    /// With whom it is shared, or offered to be. A tenant is there once.
+    #[serde(default)]
+    pub shares: Vec<Share>,
+}
+
+/// A share of a device, or the offer of one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Share {
+    /// With whom. An offer may be to nobody.
+    pub tenant: TenantSlug,
+    /// Where it stands.
+    pub state: ShareState,
+    /// On what terms.
+    pub terms: Terms,
+    /// When it was offered.
+    pub offered_at: u64,
+    /// When it was accepted.
+    pub accepted_at: Option<u64>,
 }
 
 /// Lets devices in.
@@ -115,6 +147,9 @@ pub struct JoinToken {
     pub uses_left: u32,
     /// When it ends.
     pub expires_at: u64,
+    /// The device that it is for, where it is for one that is known.
+    #[serde(default)]
+    pub device: Option<DeviceId>,
 }
 
 /// Lets a program in.

@@ -55,7 +55,7 @@ impl Store {
         self.sessions.get(&cookie.to_key())
     }
 
-    /// Notes that a login is used, to the minute. Not awaited to disk.
+    /// Notes that a login is used, to the minute. Not awaited to disk, and not noted where no change is taken.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -67,7 +67,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let now = to_the_minute(now);
         if session.last_seen < now {
-            self.sessions.change(&cookie.to_key(), |session| session.last_seen = now)?;
+            let changed = self.sessions.change(&cookie.to_key(), |session| session.last_seen = now);
+            Self::noted(changed.map(drop))?;
         }
         Ok(())
     }
@@ -116,18 +117,21 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn end_logins(&self, account: &str, keep: Option<SecretHash>) -> Result<(), StoreError> {
-        self.forget_sessions(account, keep)?;
+        for key in self.sessions_but(account, keep)? {
+            self.sessions.remove(&key)?;
+        }
         self.flush().await
     }
 
-    pub(super) fn forget_sessions(&self, account: &str, keep: Option<SecretHash>) -> Result<(), StoreError> {
+    /// The keys of the account's logins, but for one.
+    pub(super) fn sessions_but(
+        &self,
+        account: &str,
+        keep: Option<SecretHash>,
+    ) -> Result<Vec<String>, StoreError> {
         let keep = keep.map(SecretHash::to_key);
-        for (key, _) in self.sessions_of(account)? {
-            if Some(&key) != keep.as_ref() {
-                self.sessions.remove(&key)?;
-            }
-        }
-        Ok(())
+        let keys = self.sessions_of(account)?.into_iter().map(|(key, _)| key);
+        Ok(keys.filter(|key| Some(key) != keep.as_ref()).collect())
     }
 
     fn sessions_of(&self, account: &str) -> Result<Vec<(String, Session)>, StoreError> {
@@ -209,5 +213,15 @@ mod tests {
             store.session(cookie).unwrap().unwrap().last_seen
         };
         assert_eq!([used(60_001), used(119_999), used(120_000)], [60_000, 60_000, 120_000]);
+    }
+
+    /// On a full disk people can look: that a use is not noted must fail no request.
+    #[test]
+    fn a_use_that_finds_no_room_is_not_noted() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open_keeping_free(folder.path(), u64::MAX).unwrap();
+        store.note_session_use(SecretHash::of("x"), &session(1), 60_000).unwrap();
+        let refused = store.sessions.put("x", &session(1));
+        assert!(matches!(refused, Err(StoreError::Full { .. })), "{refused:?}");
     }
 }

@@ -1,17 +1,17 @@
 //! A typed table: a sled tree whose keys are text and whose values are JSON.
 
-use std::{marker::PhantomData, ops::Bound, str};
+use std::{marker::PhantomData, ops::Bound, str, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 use sled::transaction::{
     ConflictableTransactionError, ConflictableTransactionResult, TransactionError, TransactionalTree,
 };
 
-use super::StoreError;
+use super::{StoreError, gate::Gate, tree::Tree};
 
 /// One table.
 pub(super) struct Table<T> {
-    pub(super) tree: sled::Tree,
+    pub(super) tree: Tree,
     name: &'static str,
     rows: PhantomData<fn() -> T>,
 }
@@ -23,8 +23,8 @@ impl<T> Clone for Table<T> {
 }
 
 impl<T: Serialize + DeserializeOwned> Table<T> {
-    pub(super) fn open(db: &sled::Db, name: &'static str) -> Result<Self, StoreError> {
-        Ok(Self { tree: db.open_tree(name)?, name, rows: PhantomData })
+    pub(super) fn open(db: &sled::Db, gate: &Arc<Gate>, name: &'static str) -> Result<Self, StoreError> {
+        Ok(Self { tree: Tree::open(db, gate, name)?, name, rows: PhantomData })
     }
 
     pub(super) fn get(&self, key: &str) -> Result<Option<T>, StoreError> {
@@ -32,13 +32,12 @@ impl<T: Serialize + DeserializeOwned> Table<T> {
     }
 
     pub(super) fn put(&self, key: &str, row: &T) -> Result<(), StoreError> {
-        self.tree.insert(key, self.encode(key, row)?)?;
-        Ok(())
+        self.tree.insert(key, self.encode(key, row)?)
     }
 
     /// Whether there was such a row.
     pub(super) fn remove(&self, key: &str) -> Result<bool, StoreError> {
-        Ok(self.tree.remove(key)?.is_some())
+        self.tree.remove(key)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -53,7 +52,7 @@ impl<T: Serialize + DeserializeOwned> Table<T> {
     /// At most `limit` rows behind the key `after`, by key; and whether there are more.
     pub(super) fn page(&self, after: &str, limit: usize) -> Result<(Vec<(String, T)>, bool), StoreError> {
         let behind = (Bound::Excluded(after.as_bytes()), Bound::Unbounded);
-        let mut rows = self.decoded(self.tree.range::<&[u8], _>(behind).take(limit.saturating_add(1)))?;
+        let mut rows = self.decoded(self.tree.range::<&[u8]>(behind).take(limit.saturating_add(1)))?;
         let more = rows.len() > limit;
         rows.truncate(limit);
         Ok((rows, more))
@@ -76,11 +75,16 @@ impl<T: Serialize + DeserializeOwned> Table<T> {
         self.decoded(self.tree.scan_prefix(prefix))
     }
 
+    /// How many rows have keys that begin so.
+    pub(super) fn count_under(&self, prefix: &str) -> usize {
+        self.tree.scan_prefix(prefix).keys().count()
+    }
+
     /// Deletes the rows that are not to be kept.
     pub(super) fn retain(&self, keep: impl Fn(&T) -> bool) -> Result<(), StoreError> {
         for (key, row) in self.rows()? {
             if !keep(&row) {
-                self.tree.remove(key)?;
+                self.tree.remove(&key)?;
             }
         }
         Ok(())

@@ -1,9 +1,9 @@
 //! Tenants. A slug is given once: the row of a deleted tenant stays.
 
 use ecep_proto::api::{name::TenantSlug, roles::Role};
-use sled::Transactional;
 
-use super::{Store, StoreError, Tenant, accounts::membership_key};
+use super::{Device, Store, StoreError, Tenant, accounts::membership_key, tree::Transactional};
+use crate::fleet_view::shares::tenants;
 
 impl Store {
     /// Adds a tenant, owned by this account.
@@ -62,7 +62,7 @@ impl Store {
     /// Deletes a tenant with its memberships, invitations and tokens; whether there was one. Its slug is not given again.
     ///
     /// # Errors
-    /// `Conflict` while it has devices or containers; else see [`StoreError`].
+    /// `Conflict` while it has devices, shares of others' devices, or containers; else see [`StoreError`].
     pub async fn delete_tenant(&self, slug: &TenantSlug, now: u64) -> Result<bool, StoreError> {
         let was_there = {
             let _alone = self.alone();
@@ -80,7 +80,12 @@ impl Store {
     }
 
     fn check_is_empty(&self, slug: &TenantSlug) -> Result<(), StoreError> {
-        let devices = self.devices()?.iter().filter(|device| device.owner == *slug).count();
+        let (own, shared): (Vec<Device>, Vec<Device>) = self
+            .devices()?
+            .into_iter()
+            .filter(|device| tenants(device).any(|tenant| tenant == slug))
+            .partition(|device| device.owner == *slug);
+        let devices = own.len();
         if devices > 0 {
             return Err(StoreError::Conflict(format!(
                 "The tenant {slug} has {devices} devices. Have an owner delete their containers and remove them, then delete the tenant."
@@ -92,6 +97,12 @@ impl Store {
         if containers > 0 {
             return Err(StoreError::Conflict(format!(
                 "The tenant {slug} has {containers} containers. Have a member delete them, then delete the tenant."
+            )));
+        }
+        if !shared.is_empty() {
+            return Err(StoreError::Conflict(format!(
+                "Other tenants share {} devices with the tenant {slug}. Have an owner leave these shares, then delete the tenant.",
+                shared.len()
             )));
         }
         Ok(())
@@ -126,5 +137,50 @@ impl Store {
             Ok(())
         })?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ecep_fleet::migration::authority::Holding;
+
+    use super::*;
+    use crate::store::{Account, Placement};
+
+    /// Containers outlive a slip: a tenant that has one is not deleted, and afterwards its slug stays taken.
+    #[tokio::test]
+    async fn a_tenant_with_a_container_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let acme: TenantSlug = "acme".parse().unwrap();
+        let row = Tenant { slug: acme.clone(), name: "Acme".to_owned(), created_at: 0, deleted_at: None };
+        let maria = Account {
+            id: "maria".to_owned(),
+            email: "maria@example.org".to_owned(),
+            password_hash: String::new(),
+            admin: true,
+            created_at: 0,
+            disabled: false,
+        };
+        store.add_first_account(&maria, &row).await.unwrap();
+        let placement = Placement {
+            tenant: acme.clone(),
+            container: "c-1".parse().unwrap(),
+            name: "web".parse().unwrap(),
+            address: None,
+            holding: Holding { holder: "edge".parse().unwrap(), generation: 1, moving: None },
+            came_by: None,
+            is_seen: true,
+            since: 0,
+            left: vec![],
+        };
+        store.put_placement(&placement).await.unwrap();
+        let refused = store.delete_tenant(&acme, 1).await.unwrap_err().to_string();
+        assert!(refused.contains("1 containers"), "{refused}");
+        assert!(store.tenant(&acme).unwrap().is_some());
+        store.remove_placement(&placement, 2).await.unwrap();
+        assert!(store.delete_tenant(&acme, 3).await.unwrap());
+        assert_eq!(store.role_in("maria", &acme).unwrap(), None);
+        assert!(store.add_tenant(&row, "maria").await.is_err());
     }
 }

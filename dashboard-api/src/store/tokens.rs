@@ -72,16 +72,17 @@ impl Store {
     }
 
     /// Notes a use of an API token, to the minute: one row a minute is written, however often it is used. Not awaited to
-    /// disk.
+    /// disk, and not noted where no change is taken.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub fn note_token_use(&self, token: &ApiToken, now: u64, address: &str) -> Result<(), StoreError> {
         let at = to_the_minute(now);
         if token.last_used.as_ref().is_none_or(|last| last.at != at) {
-            self.api_tokens.change(&token.id, |token| {
+            let changed = self.api_tokens.change(&token.id, |token| {
                 token.last_used = Some(TokenUse { at, address: address.to_owned() });
-            })?;
+            });
+            Self::noted(changed.map(drop))?;
         }
         Ok(())
     }

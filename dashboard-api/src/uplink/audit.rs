@@ -44,8 +44,9 @@ impl Uplink {
         report: AuditReport,
     ) -> Result<AuditReceipt, ApiError> {
         let device = device_of(caller)?;
-        let mut tenants = self.tenants_of(&device)?;
-        let owner = self.control.view().device(self.control.clock.now(), &device).map(|device| device.owner);
+        let mut tenants: Vec<TenantSlug> =
+            self.grants_of(&device)?.into_iter().map(|(tenant, _)| tenant).collect();
+        let owner = self.control.view().row(&device).map(|row| row.owner.clone());
         // The owner first.
         tenants.sort_by_key(|tenant| Some(tenant) != owner.as_ref());
         self.control.audit.report(unix_ms(), &device, &tenants, report).await

@@ -38,6 +38,7 @@ impl Uplink {
             self.refuse_unless_shared(tenant, device)?;
             self.refuse_unless_reporting(device, end)?;
         }
+        self.refuse_if_ending(tenant, &destination)?;
         let operation = operation_or_new(operation, "copy")?;
         tracing::info!(
             %container, %tenant, %source, %destination, checkpoint = %name, %operation,

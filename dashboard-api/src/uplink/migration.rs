@@ -160,6 +160,7 @@ impl Uplink {
         tracing::info!(migration = %operation, %tenant, caller = %caller.authid, "move is to be cancelled");
         let stop = CancelMigration { migration: operation.clone() };
         self.ask::<MigrationStop>(&view.source, &stop).await?;
+        self.control.alerts.cancelled(operation.clone());
         self.control.moves.get(tenant, &operation).ok_or_else(not_found)
     }
 
@@ -224,6 +225,9 @@ impl Uplink {
                 format!("tenant {} has no share in this device", request.tenant),
             ));
         }
+        if self.control.authority.placement(&request.container).is_none() {
+            self.refuse_if_ending(&request.tenant, &device)?;
+        }
         self.control.authority.assign(&device, request).await
     }
 
@@ -249,6 +253,7 @@ impl Uplink {
             |(device, _): &(DeviceId, _)| holder.as_ref().is_none_or(|known| known.holding.holder == *device);
         let (source, view) = found.into_iter().find(at).ok_or_else(|| no_container(container))?;
         self.refuse_unless_shared(tenant, destination)?;
+        self.refuse_if_ending(tenant, destination)?;
         if source == *destination {
             return Err(ApiError::new(
                 ErrorKind::Conflict,

@@ -25,8 +25,8 @@ pub(super) enum Told {
     Change(Box<Change>),
     /// A move goes on; with a sentence for people where it has just ended.
     Move(Box<MigrationView>, Option<(NoticeLevel, String)>),
-    /// For information.
-    Notice(String),
+    /// A sentence for people.
+    Notice(NoticeLevel, String),
 }
 
 /// The queue of one tenant.
@@ -59,7 +59,7 @@ async fn publish_all(tenant: &TenantSlug, link: &Link, mut told: mpsc::Receiver<
         let published = match told {
             Told::Change(change) => publish_change(tenant, link, &change).await,
             Told::Move(view, notice) => publish_move(link, &view, notice).await,
-            Told::Notice(text) => publish_notice(link, NoticeLevel::Info, text).await,
+            Told::Notice(level, text) => publish_notice(link, level, text).await,
         };
         match published {
             // Watchers are cut off as well; they list anew when they are back.
@@ -96,20 +96,17 @@ async fn publish_notice(link: &Link, level: NoticeLevel, text: String) -> Result
 }
 
 /// What a person is told of a change. A device that is stale for a moment, or comes back from it, is not worth a
-/// sentence.
+/// sentence; one that stays offline is an alert (`alerts`), and so is its return.
 fn notice_of(before: Option<Liveness>, device: &DeviceView) -> Option<(NoticeLevel, String)> {
     let name = &device.name;
     let reasons = device.reasons.join(" ");
     match (before, device.liveness) {
         (None, _) => Some((NoticeLevel::Info, format!("Device {name} was enrolled."))),
-        (Some(Liveness::Never | Liveness::Offline | Liveness::Degraded), Liveness::Connected) => {
+        (Some(Liveness::Never | Liveness::Degraded), Liveness::Connected) => {
             Some((NoticeLevel::Success, format!("Device {name} is connected.")))
         }
         (Some(before), Liveness::Degraded) if before != Liveness::Degraded => {
             Some((NoticeLevel::Warning, format!("Device {name} is degraded. {reasons}")))
-        }
-        (Some(before), Liveness::Offline) if before != Liveness::Offline => {
-            Some((NoticeLevel::Error, format!("Device {name} is offline. {reasons}")))
         }
         _ => None,
     }

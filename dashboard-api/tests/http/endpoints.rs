@@ -2,7 +2,7 @@
 
 use ecep_dashboard_api::{
     http::endpoints::{Access, ENDPOINTS, Endpoint},
-    openapi::OBJECT,
+    openapi::{OBJECT, TEXT},
 };
 use ecep_proto::api::roles::Role;
 use reqwest::Method;
@@ -14,7 +14,7 @@ use crate::support::{Server, answer, bearer, client};
 fn path_of(endpoint: &Endpoint, tenant: &str) -> String {
     let fill = |segment: &str| match segment {
         "{slug}" => tenant.to_owned(),
-        "{id}" => "x".to_owned(),
+        "{id}" | "{tenant}" => "x".to_owned(),
         other => other.to_owned(),
     };
     endpoint.path.split('/').map(fill).collect::<Vec<_>>().join("/")
@@ -111,7 +111,7 @@ fn every_row_names_types_of_the_catalogue() {
         for name in [endpoint.request, endpoint.reply].into_iter().flatten() {
             let name = name.trim_end_matches("[]");
             assert!(
-                name == OBJECT || types.contains_key(name),
+                [OBJECT, TEXT].contains(&name) || types.contains_key(name),
                 "{} {}: {name}",
                 endpoint.method,
                 endpoint.path
@@ -130,11 +130,15 @@ async fn every_endpoint_tells_what_is_wrong() {
     for endpoint in ENDPOINTS {
         let (method, path) = (method_of(endpoint), path_of(endpoint, "acme"));
         let name = format!("{method} {path}");
-        let wrong = maria.send(Method::PUT, &path, Some(json!({}))).await;
+        let allowed: Vec<_> = ENDPOINTS
+            .iter()
+            .filter(|other| other.path == endpoint.path)
+            .map(|other| other.method.as_str())
+            .collect();
+        let wrong = if allowed.contains(&"PUT") { Method::PATCH } else { Method::PUT };
+        let wrong = maria.send(wrong, &path, Some(json!({}))).await;
         wrong.problem(405);
-        let allowed =
-            ENDPOINTS.iter().filter(|other| other.path == endpoint.path).map(|other| other.method.as_str());
-        assert_eq!(wrong.header("allow"), allowed.collect::<Vec<_>>().join(", "), "{name}");
+        assert_eq!(wrong.header("allow"), allowed.join(", "), "{name}");
         // What is not below /api is the web app's.
         if path.starts_with("/api/") {
             maria.send(method.clone(), &format!("{path}/more/of/it"), None).await.problem(404);
@@ -269,10 +273,13 @@ async fn what_is_read_is_as_documented() {
     let mut compared = 0;
     for endpoint in ENDPOINTS.iter().filter(|endpoint| endpoint.method == "GET") {
         let read = maria.get(&path_of(endpoint, "acme")).await;
-        if read.status == 404 && endpoint.path.ends_with("{id}") {
+        if read.status == 404 && endpoint.path.contains("{id}") {
             continue;
         }
         assert_eq!(read.status.as_u16(), endpoint.status, "{}: {read:?}", endpoint.path);
+        if endpoint.reply == Some(TEXT) {
+            continue;
+        }
         let kind = if endpoint.is_stream { "application/x-ndjson" } else { "application/json" };
         let answer = &document["paths"][endpoint.path]["get"]["responses"][endpoint.status.to_string()];
         let schema = &answer["content"][kind]["schema"];

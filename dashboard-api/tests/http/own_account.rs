@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{EMAIL, PASSWORD, Server, answer, client};
+use crate::support::{EMAIL, PASSWORD, Server, TRUSTED_PROXY, answer, client};
 
 const NEW: &str = "another horse entirely";
 
@@ -68,4 +68,22 @@ async fn people_see_and_end_their_logins() {
     }
     assert_eq!(maria.get("/api/account/logins").await.json().as_array().unwrap().len(), 1);
     assert_eq!(vera.get("/api/session").await.status, 200);
+}
+
+/// Behind a proxy people are told apart by what it says of them; nobody else is believed.
+#[tokio::test]
+async fn a_trusted_proxy_names_its_clients() {
+    let server = Server::start().await;
+    let maria = server.set_up().await;
+    let body = json!({ "email": EMAIL, "password": PASSWORD });
+    let proxy = reqwest::Client::builder().no_proxy().local_address(TRUSTED_PROXY).build().unwrap();
+    for client in [proxy, client()] {
+        let login = client.post(format!("{}/api/login", server.base)).json(&body);
+        assert_eq!(answer(login.header("x-forwarded-for", "198.51.100.7")).await.status, 200);
+    }
+    let logins = maria.get("/api/account/logins").await.json();
+    let mut addresses: Vec<&str> =
+        logins.as_array().unwrap().iter().map(|login| login["address"].as_str().unwrap()).collect();
+    addresses.sort_unstable();
+    assert_eq!(addresses, ["127.0.0.1", "127.0.0.1", "198.51.100.7"]);
 }

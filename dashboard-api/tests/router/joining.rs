@@ -190,6 +190,7 @@ async fn expired_tokens_are_refused_with_their_end() {
         secret: SecretHash::of("old-join.secret"),
         uses_left: 1,
         expires_at: hour_ago,
+        device: None,
     };
     store.add_join_token(&join_token).await.unwrap();
     drop(store);

@@ -8,7 +8,9 @@ mod support;
 mod audit;
 mod ending;
 mod fleet;
+mod insight;
 mod joining;
+mod shares;
 
 use std::time::Instant;
 

@@ -2,10 +2,16 @@
 
 #![allow(dead_code, reason = "each test program uses its own part of it")]
 
+pub mod exposition;
+pub mod program;
 pub mod router;
 pub mod wamp;
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+    time::Instant,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use ecep_dashboard_api::{
@@ -31,6 +37,11 @@ pub const PASSWORD: &str = "correct horse battery";
 /// The ticket by which the router knows the control plane.
 pub const ROUTER_TICKET: &str = "the-router-knows-this-ticket";
 
+/// The address of a proxy that the control plane believes.
+pub const TRUSTED_PROXY: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 99));
+/// Where no router listens.
+pub const NO_ROUTER: &str = "ws://127.0.0.1:9/";
+
 /// A running control plane; the folder outlives it.
 pub struct Server {
     pub folder: TempDir,
@@ -42,7 +53,7 @@ pub struct Server {
 impl Server {
     /// Starts one whose router is out of reach.
     pub async fn start() -> Self {
-        Self::start_with("ws://127.0.0.1:9/", None).await
+        Self::start_with(NO_ROUTER, None).await
     }
 
     /// Starts one with this router, and for browsers behind this address.
@@ -66,12 +77,15 @@ impl Server {
             router: router.parse().unwrap(),
             router_ticket_file: folder.path().join("router-ticket"),
             wamp_url: "ws://127.0.0.1:8081/ws".parse().unwrap(),
-            device_wamp_url: "ws://10.77.0.1:8081/ws".parse().unwrap(),
+            device_wamp_url: (if router == NO_ROUTER { "ws://10.77.0.1:8081/ws" } else { router })
+                .parse()
+                .unwrap(),
             public_url: public_url.map(|url| url.parse().unwrap()),
-            trusted_proxy: vec![],
+            trusted_proxy: vec![TRUSTED_PROXY],
             address_pool: "10.192.0.0/10".parse().unwrap(),
             channel_listen: vec![],
             device_channel: None,
+            metrics_listen: Some("127.0.0.1:0".parse().unwrap()),
         };
         let stop = CancellationToken::new();
         let running = until_free(async || match server::start(config.clone(), stop.clone()).await {
@@ -88,6 +102,11 @@ impl Server {
         self.stop.cancel();
         self.running.take().unwrap().stopped().await;
         self.folder
+    }
+
+    /// Where Prometheus asks.
+    pub fn metrics_base(&self) -> String {
+        format!("http://{}", self.running.as_ref().unwrap().metrics_address.unwrap())
     }
 
     pub fn setup_code(&self) -> String {

@@ -39,10 +39,7 @@ impl TestRouter {
 
     async fn start_on(folder: TempDir, port: u16) -> Self {
         let config = Config {
-            listen: vec![Listen {
-                kind: TransportKind::WebSocket,
-                address: (Ipv4Addr::LOCALHOST, port).into(),
-            }],
+            listen: vec![Listen::new(TransportKind::WebSocket, (Ipv4Addr::LOCALHOST, port).into())],
             platform: Some(PlatformConfig { control_ticket_file: ticket_file(&folder) }),
             ..Config::default()
         };

@@ -96,6 +96,7 @@ pub struct Channel {
 
 struct Inner {
     peer: Peer,
+    peer_key: Option<Vec<u8>>,
     opens: mpsc::Sender<OpenRequest>,
     slots: Arc<Semaphore>,
     ended: watch::Receiver<Option<EndReason>>,
@@ -131,7 +132,7 @@ impl Channel {
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let io = tls.connect(io, expected).await?;
-        let (channel, incoming, own) = Self::start(io, Side::Caller, expected.clone());
+        let (channel, incoming, own) = Self::start(io, Side::Caller, expected.clone(), None);
         // The first stream tells both ends that the other one is there and willing.
         let stream = match channel.open_in(&Header::KeepAlive, own.slots).await {
             Ok(stream) => stream,
@@ -148,12 +149,12 @@ impl Channel {
     where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let (io, peer) = tls.accept(io).await?;
-        let (channel, incoming, _) = Self::start(io, Side::Called, peer);
+        let (io, peer, key) = tls.accept(io).await?;
+        let (channel, incoming, _) = Self::start(io, Side::Called, peer, Some(key));
         Ok((channel, incoming))
     }
 
-    fn start<T>(io: T, side: Side, peer: Peer) -> (Self, Incoming, Own)
+    fn start<T>(io: T, side: Side, peer: Peer, peer_key: Option<Vec<u8>>) -> (Self, Incoming, Own)
     where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -191,6 +192,7 @@ impl Channel {
 
         let inner = Inner {
             peer,
+            peer_key,
             opens,
             slots: Arc::new(Semaphore::new(MAX_STREAMS)),
             ended,
@@ -199,6 +201,11 @@ impl Channel {
         };
         let own = Own { silent, slots: Arc::new(Semaphore::new(OWN_STREAMS)) };
         (Self { inner: Arc::new(inner) }, Incoming { offers: offered }, own)
+    }
+
+    /// The key of whoever has called us: a certificate outlives a key that was changed. None at the calling end.
+    pub fn peer_key(&self) -> Option<&[u8]> {
+        self.inner.peer_key.as_deref()
     }
 
     /// Who is at the other end: from its verified certificate.

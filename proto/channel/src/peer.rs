@@ -80,6 +80,13 @@ impl Peer {
         }
     }
 
+    /// The public key that a certificate is for: the bytes of an Ed25519 key.
+    pub(crate) fn key_of_certificate(certificate: &CertificateDer<'_>) -> Result<Vec<u8>, PeerError> {
+        let (_, parsed) =
+            parse_x509_certificate(certificate).map_err(|error| PeerError::Unreadable(error.to_string()))?;
+        Ok(parsed.public_key().subject_public_key.data.to_vec())
+    }
+
     fn from_uri(uri: &str) -> Result<Self, PeerError> {
         if uri == CLOUD_URI {
             return Ok(Self::Cloud);

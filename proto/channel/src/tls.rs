@@ -180,8 +180,8 @@ impl Tls {
         Ok(stream.into())
     }
 
-    /// The called end: anyone with a certificate of our authority, and who it is.
-    pub(crate) async fn accept<T>(&self, io: T) -> Result<(TlsStream<T>, Peer), TlsError>
+    /// The called end: anyone with a certificate of our authority, who it is, and by which key.
+    pub(crate) async fn accept<T>(&self, io: T) -> Result<(TlsStream<T>, Peer, Vec<u8>), TlsError>
     where
         T: AsyncRead + AsyncWrite + Unpin,
     {
@@ -189,8 +189,9 @@ impl Tls {
         let handshake = self.server.accept(io).into_fallible();
         match timeout(HANDSHAKE_TIMEOUT, handshake).await.map_err(|_| TlsError::Timeout)? {
             Ok(stream) => {
-                let peer = peer_of(stream.get_ref().1.peer_certificates())?;
-                Ok((stream.into(), peer))
+                let certificates = stream.get_ref().1.peer_certificates();
+                let (peer, key) = (peer_of(certificates)?, key_of(certificates)?);
+                Ok((stream.into(), peer, key))
             }
             Err((error, mut io)) => {
                 // What becomes of this is not our concern: the handshake has failed already.
@@ -203,6 +204,11 @@ impl Tls {
             }
         }
     }
+}
+
+fn key_of(certificates: Option<&[rustls::pki_types::CertificateDer<'_>]>) -> Result<Vec<u8>, TlsError> {
+    let leaf = certificates.and_then(|chain| chain.first()).ok_or(PeerError::NoName)?;
+    Ok(Peer::key_of_certificate(leaf)?)
 }
 
 fn peer_of(certificates: Option<&[rustls::pki_types::CertificateDer<'_>]>) -> Result<Peer, TlsError> {

@@ -42,10 +42,7 @@ struct TestRouter {
 impl TestRouter {
     async fn start(ticket_file: PathBuf, port: u16) -> Self {
         let config = Config {
-            listen: vec![Listen {
-                kind: TransportKind::WebSocket,
-                address: (Ipv4Addr::LOCALHOST, port).into(),
-            }],
+            listen: vec![Listen::new(TransportKind::WebSocket, (Ipv4Addr::LOCALHOST, port).into())],
             platform: Some(PlatformConfig { control_ticket_file: ticket_file }),
             ..Config::default()
         };
@@ -76,6 +73,7 @@ fn control_plane(address: SocketAddr, reports: Arc<AtomicU64>, cancel: &Cancella
                 Ok(ReportReply {
                     grants_revision: reports.fetch_add(1, Ordering::Relaxed) + 1,
                     network: None,
+                    rotate_key: false,
                 })
             }
         })
@@ -124,6 +122,8 @@ fn report(problem: &str) -> Report {
         is_complete: true,
         migrations: vec![],
         network_revision: 0,
+        stats: None,
+        shares: ecep_proto::api::share::ShareReport::default(),
     }
 }
 
@@ -145,7 +145,7 @@ async fn answers_and_errors_reach_the_caller_whole() {
     joined(&device, 1).await;
 
     let reply = device.call::<FleetReport>(FleetReport::URI, &report("")).await;
-    assert_eq!(reply, Ok(ReportReply { grants_revision: 1, network: None }));
+    assert_eq!(reply, Ok(ReportReply { grants_revision: 1, network: None, rotate_key: false }));
     let refused = device.call::<FleetReport>(FleetReport::URI, &report("refuse me")).await;
     assert_eq!(
         refused,
@@ -185,7 +185,7 @@ async fn everything_is_back_after_the_router_restarts() {
     joined(&control, 2).await;
     joined(&device, 2).await;
     let reply = device.call::<FleetReport>(FleetReport::URI, &report("")).await;
-    assert_eq!(reply, Ok(ReportReply { grants_revision: 1, network: None }));
+    assert_eq!(reply, Ok(ReportReply { grants_revision: 1, network: None, rotate_key: false }));
     cancel.cancel();
     router.stop().await;
 }
@@ -233,7 +233,7 @@ async fn a_call_that_is_not_allowed_is_an_error_and_not_the_end() {
         }
     }
     let reply = device.call::<FleetReport>(FleetReport::URI, &report("")).await;
-    assert_eq!(reply, Ok(ReportReply { grants_revision: 1, network: None }));
+    assert_eq!(reply, Ok(ReportReply { grants_revision: 1, network: None, rotate_key: false }));
     cancel.cancel();
     router.stop().await;
 }

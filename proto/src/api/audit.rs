@@ -26,6 +26,7 @@ pub const MAX_TEXT: usize = 200;
 
 /// The fields of requests that may be told: names of things and plain settings.
 const NAMED: &[&str] = &[
+    "alert",
     "application",
     "container",
     "destination",
@@ -53,7 +54,7 @@ const NAMED: &[&str] = &[
 ];
 
 /// The fields that say what a request is about, the first that is there.
-const TARGETS: &[&str] = &["container", "migration", "image", "slug", "tenant", "name", "email"];
+const TARGETS: &[&str] = &["container", "migration", "alert", "image", "slug", "tenant", "name", "email"];
 
 /// What kind of actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, TS)]

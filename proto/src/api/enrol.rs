@@ -66,6 +66,31 @@ pub struct SessionReply {
     pub now: u64,
 }
 
+/// `POST /api/device/rotate-key`: the device has made itself a new key. Both are good until the new one was used once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RotateRequest {
+    /// The device.
+    pub device: DeviceId,
+    /// The new public key: 32 bytes, base64 without padding.
+    pub public_key: String,
+    /// The device's clock, in milliseconds since 1970.
+    pub at: u64,
+    /// 16 random bytes, base64 without padding; each is accepted once.
+    pub nonce: String,
+    /// Signature over [`rotate_text`] by a key that is good now.
+    pub signature: String,
+    /// Signature over the same by the new key.
+    pub new_signature: String,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RotateReply {
+    /// The device's papers for the channel, for its new key.
+    pub papers: ChannelPapers,
+}
+
 /// What a device signs when it enrols.
 pub fn enrol_text(token: &str, public_key: &str) -> String {
     format!("ecep enrol 1\n{token}\n{public_key}\n")
@@ -74,4 +99,9 @@ pub fn enrol_text(token: &str, public_key: &str) -> String {
 /// What a device signs when it asks for a session.
 pub fn session_text(device: &DeviceId, at: u64, nonce: &str) -> String {
     format!("ecep session 1\n{device}\n{at}\n{nonce}\n")
+}
+
+/// What a device signs when it changes its key.
+pub fn rotate_text(device: &DeviceId, public_key: &str, at: u64, nonce: &str) -> String {
+    format!("ecep rotate 1\n{device}\n{public_key}\n{at}\n{nonce}\n")
 }

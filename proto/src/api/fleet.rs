@@ -7,8 +7,10 @@ use ts_rs::TS;
 use super::{
     container::ContainerView,
     device::{DeviceFacts, Liveness},
+    history::StatsReport,
     name::{DeviceId, OperationId, TenantSlug},
     network::NetworkTable,
+    share::{GrantedTerms, ShareReport},
 };
 
 /// How often an agent reports, in milliseconds. The report is also its heartbeat.
@@ -22,9 +24,9 @@ pub struct Hello {
 }
 
 /// The tenant realms that the device's agent joins.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Grants {
-    /// Changes whenever the list does.
+    /// Changes whenever the list or the terms do.
     pub revision: u64,
     /// One for each tenant that has a share in the device.
     pub tenants: Vec<TenantGrant>,
@@ -46,7 +48,7 @@ pub struct ChannelPapers {
 }
 
 /// A right to join a tenant's realm.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TenantGrant {
     /// The tenant.
     pub tenant: TenantSlug,
@@ -54,6 +56,9 @@ pub struct TenantGrant {
     pub realm: String,
     /// A ticket for joining it as this device: single-use, short-lived. Never logged.
     pub ticket: String,
+    /// On what terms it uses the device; none for the device's owner, who has no bounds but the device's.
+    #[serde(default)]
+    pub granted: Option<GrantedTerms>,
 }
 
 /// The heartbeat.
@@ -76,6 +81,12 @@ pub struct Report {
     /// The revision of the network table that the device has applied.
     #[serde(default)]
     pub network_revision: u64,
+    /// Statistics that are new since the last report that was answered.
+    #[serde(default)]
+    pub stats: Option<StatsReport>,
+    /// What is to be told of the device's shares.
+    #[serde(default)]
+    pub shares: ShareReport,
 }
 
 /// A container, and whose it is.
@@ -95,6 +106,9 @@ pub struct ReportReply {
     /// The network table, where the device's is old.
     #[serde(default)]
     pub network: Option<NetworkTable>,
+    /// The device shall make itself a new key.
+    #[serde(default)]
+    pub rotate_key: bool,
 }
 
 /// A container, and where it is.

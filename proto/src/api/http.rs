@@ -4,7 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use super::{name::TenantSlug, roles::Role};
+use super::{
+    name::{DeviceId, TenantSlug},
+    roles::Role,
+};
 
 /// The header that every changing request from a browser carries: a page of another origin cannot send it.
 pub const CSRF_HEADER: &str = "x-ecep-csrf";
@@ -34,6 +37,8 @@ pub struct Health {
     pub version: String,
     /// `joined` once it serves the control realm and every tenant's, else `connecting`.
     pub router: String,
+    /// `good` while the store takes changes, else a sentence that says why not.
+    pub store: String,
 }
 
 /// `GET /api/setup`.
@@ -163,6 +168,10 @@ pub struct NewJoinToken {
     pub uses: u32,
     /// For how many seconds, 60 to 30 days.
     pub valid_seconds: u64,
+    /// For this device of the tenant, which was wiped or lost its key: it comes back as itself, with its name, place and
+    /// shares, and its old key is dead. Such a token has one use.
+    #[serde(default)]
+    pub device: Option<DeviceId>,
 }
 
 /// `POST /api/tenants/{slug}/api-tokens` (owner). Answered with 201 and a [`CreatedToken`];
@@ -208,6 +217,10 @@ pub struct TokenView {
     pub made_by: Option<String>,
     /// When an API token was last used; `null` if never, and for a join token.
     pub last_used: Option<TokenUse>,
+    /// The device that a join token is for, where it is for one only.
+    #[serde(default)]
+    #[ts(optional)]
+    pub device: Option<DeviceId>,
 }
 
 /// A use of an API token, over WAMP or HTTP.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use ts_rs::TS;
 
 use super::{
-    container::PortMapping,
+    container::{Limits, PortMapping},
     name::{ContainerId, ContainerName, DeviceId, OperationId, TenantSlug},
 };
 
@@ -347,7 +347,7 @@ pub struct SurveyRequest {
 }
 
 /// What a container needs wherever it goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Needs {
     /// Whose.
     pub tenant: TenantSlug,
@@ -375,10 +375,13 @@ pub struct Needs {
     pub cgroup_version: u8,
     /// What the source's processor can do, as /proc/cpuinfo names it.
     pub cpu_features: Vec<String>,
+    /// What it may use at most.
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 /// The source's answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Survey {
     /// What the container needs.
     pub needs: Needs,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::Value;
 
-use super::{audit, describe_procedures, describe_topics, enrol, error, http, people};
+use super::{audit, describe_procedures, describe_topics, device, enrol, error, http, people, share};
 
 /// Where one schema names another: what stands in front of the name.
 pub const REFERENCE: &str = "#/components/schemas/";
@@ -64,6 +64,16 @@ pub fn schemas() -> BTreeMap<String, Value> {
         enrol::EnrolReply,
         enrol::SessionRequest,
         enrol::SessionReply,
+        enrol::RotateRequest,
+        enrol::RotateReply,
+        device::OwnedDevice,
+        device::ChangeDevice,
+        share::NewShare,
+        share::ChangeShare,
+        share::EndShare,
+        share::EndedShare,
+        share::ShareView,
+        share::OfferView,
         audit::AuditEntry,
         error::ApiError,
     );

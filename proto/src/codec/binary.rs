@@ -4,7 +4,7 @@ use super::Serializer;
 use super::source::malformed;
 use crate::error::DecodeError;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Cursor<'a> {
     serializer: Serializer,
     bytes: &'a [u8],

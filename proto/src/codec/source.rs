@@ -6,7 +6,7 @@ use crate::error::DecodeError;
 use crate::value::{MAX_DEPTH, MAX_VALUES};
 
 /// Reads the elements of a message's list, or the parts of one that was read before.
-pub(crate) trait Source<'a>: Sized {
+pub(crate) trait Source<'a>: Clone {
     /// Before the first byte.
     fn new(bytes: &'a [u8]) -> Result<Self, DecodeError>;
 
@@ -33,7 +33,7 @@ pub(crate) fn malformed<T>(serializer: Serializer, at: usize, what: &str) -> Res
 }
 
 /// What is left of a message's bounds.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Bounds {
     serializer: Serializer,
     values: usize,

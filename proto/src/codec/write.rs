@@ -50,14 +50,28 @@ pub(crate) fn walk<S: Sink>(from: Serializer, bytes: &[u8], sink: &mut S) {
 
 /// Writes a value that was read before, in whatever codec.
 pub(crate) fn transcode<W: Write>(from: Serializer, bytes: &[u8], to: &mut W) {
+    fn one<'a, R: Source<'a>, W: Write>(
+        bytes: &'a [u8],
+        counts: bool,
+        to: &mut W,
+    ) -> Result<(), DecodeError> {
+        let mut reader = R::new(bytes)?;
+        if counts {
+            let mut counter = Counter::default();
+            reader.clone().element(&mut counter)?;
+            to.lengths(Lengths(counter.into_counts().into_iter()));
+        }
+        reader.element(to)
+    }
     if from == W::SERIALIZER {
         to.raw(bytes);
         return;
     }
-    if W::SERIALIZER != Serializer::Json && from != Serializer::MsgPack {
-        let mut counter = Counter::default();
-        walk(from, bytes, &mut counter);
-        to.lengths(Lengths(counter.into_counts().into_iter()));
-    }
-    walk(from, bytes, to);
+    let counts = W::SERIALIZER != Serializer::Json && from != Serializer::MsgPack;
+    let walked = match from {
+        Serializer::Json => one::<json::Reader, W>(bytes, counts, to),
+        Serializer::MsgPack => one::<msgpack::Reader, W>(bytes, counts, to),
+        Serializer::Cbor => one::<cbor::Reader, W>(bytes, counts, to),
+    };
+    debug_assert!(walked.is_ok(), "what was read once can be read again: {walked:?}");
 }

@@ -162,3 +162,22 @@ fn a_detached_payload_leaves_its_frame() {
         }
     }
 }
+
+/// Texts are read in blocks: an escape must be found wherever it is in one, and what stands around it must stay.
+#[test]
+fn escapes_anywhere() {
+    for character in ['"', '\\', '\n', '\u{8}', '\u{c}', '\u{1f}', '\u{7f}', 'é', '😀'] {
+        for before in 0..70 {
+            let text = format!("{}{character}{character}{}", "x".repeat(before), "y".repeat(before / 2));
+            let escaped = serde_json::to_string(&text).unwrap();
+            let message = format!(r#"[16,1,{{}},"com.topic",[{escaped}]]"#);
+            let decoded = Serializer::Json.decode(message.into()).unwrap();
+            let passed_on = Serializer::MsgPack.decode(Serializer::MsgPack.encode(&decoded)).unwrap();
+            let Message::Publish(publish) = passed_on else { panic!("{passed_on:?}") };
+            assert_eq!(publish.payload.args(), [Value::from(text)]);
+        }
+    }
+    let message = r#"[16,1,{},"com.topic",["\ud83d\ude00\/\u00e9\u0000"]]"#;
+    let Ok(Message::Publish(publish)) = Serializer::Json.decode(message.into()) else { panic!() };
+    assert_eq!(publish.payload.args(), [Value::from("😀/é\0")]);
+}

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use ecep_proto::error::CANCELED;
 use ecep_proto::id::{RegistrationId, RequestId};
 
+pub(crate) use answer::ANSWER_TOO_LARGE;
 use calls::{Call, Calls, Place};
 pub(crate) use registrations::{Registration, Registrations};
 

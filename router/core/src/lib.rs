@@ -17,6 +17,7 @@ pub mod features;
 pub mod greeting;
 mod id_map;
 mod ids;
+mod interface;
 mod limits;
 mod matcher;
 mod meta;
@@ -35,7 +36,8 @@ pub use broker::{
 pub use clock::WallClock;
 pub use dealer::{MAX_PENDING_CALLS, MAX_REGISTRATIONS, MAX_WAITING_CALLS};
 pub use greeting::abort;
+pub use interface::{Input, Output};
 pub use limits::Limits;
 pub use meta::testaments::{MAX_TESTAMENT_BYTES, MAX_TESTAMENTS};
-pub use realm::{Input, Output, Realm, RealmConfig};
+pub use realm::{Realm, RealmConfig};
 pub use session::{Identity, SessionKey};

@@ -2,6 +2,7 @@
 //! means, and that the caller may call it.
 
 mod arguments;
+mod ids;
 mod registrations;
 pub(crate) mod sessions;
 mod subscriptions;

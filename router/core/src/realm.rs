@@ -1,4 +1,4 @@
-//! A realm: what comes in, what goes out, and which message is legal.
+//! A realm: which message is legal, and who handles it.
 //!
 //! Owns the sessions and the queue of outputs; broker and dealer work on both through [`Context`].
 
@@ -19,10 +19,11 @@ use ecep_proto::value::{Dict, Value};
 
 use crate::broker::{Broker, RetainedUse};
 use crate::clock::WallClock;
-use crate::dealer::Dealer;
+use crate::dealer::{ANSWER_TOO_LARGE, Dealer};
 use crate::features::Features;
 use crate::greeting::abort;
 use crate::ids::GlobalIds;
+use crate::interface::{Input, Output};
 use crate::limits::Limits;
 use crate::options::Failure;
 use crate::permissions::{Action, Grants, Role, SharedRole};
@@ -44,96 +45,6 @@ pub struct RealmConfig {
     pub strict_requests: bool,
     /// What one session may have at once.
     pub limits: Limits,
-}
-
-/// What happened.
-#[derive(Debug)]
-pub enum Input {
-    /// A client has proved who it is and joins. It is answered with WELCOME, or with ABORT and
-    /// [`Output::Close`] if the realm doesn't know its role.
-    Join {
-        /// What the client will be called from now on.
-        session: SessionKey,
-        /// Who it is.
-        identity: Identity,
-        /// What it can do.
-        features: Features,
-    },
-    /// A message came from a session.
-    Received {
-        /// Whose.
-        session: SessionKey,
-        /// What.
-        message: Message,
-    },
-    /// A session sent what is no message.
-    Malformed {
-        /// Which.
-        session: SessionKey,
-        /// What is wrong with it, for the sender.
-        reason: String,
-    },
-    /// A message that [`Output::Send`] asked for is larger than the session takes.
-    TooLarge {
-        /// Whose.
-        session: SessionKey,
-        /// What.
-        message: Message,
-    },
-    /// An INVOCATION that [`Output::Send`] asked for was not sent: its callee has too much to read already.
-    Stalled {
-        /// Who does not read.
-        callee: SessionKey,
-        /// Which.
-        invocation: RequestId,
-    },
-    /// The session is to end, for this reason: it reads too slowly, for instance.
-    Expel {
-        /// Which.
-        session: SessionKey,
-        /// A sentence for its people.
-        reason: String,
-    },
-    /// Roles and limits have changed; name and strictness can't.
-    Reconfigure {
-        /// What the realm is made from now.
-        config: RealmConfig,
-        /// Sessions that are in another role from now on.
-        moved: Vec<(SessionKey, String)>,
-    },
-    /// The session's connection is gone; its key may be used again.
-    Lost {
-        /// Which.
-        session: SessionKey,
-    },
-    /// The router shuts down: every session is told.
-    Shutdown,
-}
-
-/// What to do.
-#[derive(Debug, PartialEq)]
-pub enum Output {
-    /// Send a message to one session.
-    Send {
-        /// To whom.
-        to: SessionKey,
-        /// What.
-        message: Message,
-    },
-    /// Send the same message to many.
-    Broadcast {
-        /// To whom.
-        to: Arc<[SessionKey]>,
-        /// Who of them does not get it.
-        except: Option<SessionKey>,
-        /// What.
-        message: Message,
-    },
-    /// Close the session's connection after what was sent to it before. The realm has forgotten the session.
-    Close {
-        /// Which.
-        session: SessionKey,
-    },
 }
 
 /// One realm.
@@ -300,7 +211,7 @@ impl Realm {
             Input::Join { session, identity, features } => self.join(session, identity, features),
             Input::Received { session, message } => self.received(now, session, message),
             Input::Malformed { session, reason } => self.violation(now, session, &reason),
-            Input::TooLarge { session, message } => self.too_large(now, session, &message),
+            Input::TooLarge { session, message } => self.too_large(now, session, message),
             Input::Stalled { callee, invocation } => {
                 let (_, dealer, mut cx) = self.parts(now);
                 dealer.stalled(&mut cx, callee, invocation);
@@ -478,16 +389,18 @@ impl Realm {
         }
     }
 
-    /// Whoever waits for what can't be delivered is told; if it is the receiver itself, it is told too.
-    fn too_large(&mut self, now: Instant, session: SessionKey, message: &Message) {
+    /// Whoever waits for what can't be delivered is told; if it is the receiver itself, it is told too. It has done
+    /// nothing wrong, so it goes on: an EVENT is not for it, and only what it can't do without ends its session.
+    fn too_large(&mut self, now: Instant, session: SessionKey, message: Message) {
         let (_, dealer, mut cx) = self.parts(now);
-        let text = "the answer is larger than this session takes";
         match message {
+            Message::Event(_) => {}
             Message::Invocation(message) => dealer.too_large_call(&mut cx, session, message.request),
             Message::CallResult(message) => dealer.too_large_result(&mut cx, session, message.request),
-            Message::Error(message) if message.error != PAYLOAD_SIZE_EXCEEDED => {
+            Message::Error(message) if !is_too_large(&message) => {
                 let error = PAYLOAD_SIZE_EXCEEDED.to_owned();
-                cx.send_error(session, message.request_type, message.request, error, Payload::of(text));
+                let payload = Payload::of(ANSWER_TOO_LARGE);
+                cx.send_error(session, message.request_type, message.request, error, payload);
             }
             other => {
                 let reason = format!("{} is larger than this session takes", other.name());
@@ -538,6 +451,11 @@ impl Realm {
 /// The roles as their sessions share them, by name.
 pub(crate) fn shared(roles: &[Role]) -> HashMap<String, Arc<SharedRole>> {
     roles.iter().map(|role| (role.name.clone(), Arc::new(SharedRole::from(role)))).collect()
+}
+
+/// Whether this is what stands for an ERROR that was too large: nothing smaller can. A callee may use the same URI.
+fn is_too_large(message: &Error) -> bool {
+    message.error == PAYLOAD_SIZE_EXCEEDED && message.payload == Payload::of(ANSWER_TOO_LARGE)
 }
 
 /// The id that an ERROR must name.

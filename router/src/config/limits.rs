@@ -11,15 +11,17 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// The largest message that is taken from a client. Bulk data does not travel in WAMP; 4 MiB leave room for a
-    /// long list. At least 512 bytes, at most 16 MiB, where RawSocket ends.
+    /// long list. At least 512 bytes, at most 16 MiB, where RawSocket ends. A client that speaks RawSocket is told
+    /// when it connects: for it, a reload makes it smaller at once, and larger when it connects again.
     #[schemars(range(min = 512, max = 16777215))]
     pub max_message_bytes: usize,
     /// The largest message that is taken before a session has joined: nobody knows yet who sends it. A HELLO with all its
-    /// features takes one KiB, a ticket or a signature another.
+    /// features takes one KiB, a ticket or a signature another. Changed by a reload for new connections.
     #[schemars(range(min = 512, max = 16777215))]
     pub max_greeting_bytes: usize,
     /// How long a client may take from connecting to its last word before it has joined. Ten seconds are ten times
-    /// a slow mobile round trip; more only helps who wants to tie up connections.
+    /// a slow mobile round trip; more only helps who wants to tie up connections. What the control plane takes to say who
+    /// somebody is counts as well. Changed by a reload for new connections.
     #[schemars(range(min = 10, max = 600000))]
     pub handshake_timeout_ms: u64,
     /// How many connections are open at once. Further ones are told so and closed. 20,000 is twice the fleet that the
@@ -27,7 +29,7 @@ pub struct Limits {
     #[schemars(range(min = 1, max = 1048576))]
     pub max_connections: usize,
     /// How often a client is pinged. Common NAT gateways and proxies forget a silent connection after 30 to 60 s.
-    /// A client that said nothing from one ping to the next is gone.
+    /// A client that said nothing from one ping to the next is gone. Changed by a reload for new connections.
     #[schemars(range(min = 10, max = 3600000))]
     pub ping_interval_ms: u64,
     /// How many messages a second are taken from a session; for a moment up to a second's worth at once. Who sends faster
@@ -44,7 +46,8 @@ pub struct Limits {
     #[schemars(range(min = 16, max = 16777216))]
     pub max_queue_messages: usize,
     /// How many bytes may wait for all clients together; past half of it senders are slowed, past all of it the client
-    /// with the most is closed. 512 MiB are sixteen full queues: a router whose clients have that much to read has no
+    /// with the most is closed. Messages that have come in part count, too, and take half of it at the most; the next
+    /// ones wait, and who is slow to send then goes. 512 MiB are sixteen full queues: a router whose clients have that much to read has no
     /// business to take more.
     #[schemars(range(min = 1048576, max = 1099511627776_u64))]
     pub max_total_queue_bytes: usize,

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::AllowedOrigin;
+
 /// One listening socket.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -16,6 +18,33 @@ pub struct Listen {
     /// which begins with `/`. One that a router left behind is taken over.
     #[schemars(with = "String")]
     pub address: Address,
+    /// Which web pages may come by WebSocket: their origins, such as `https://dashboard.example` or
+    /// `http://10.0.0.1:8080`; `loopback` for those of this machine, on any port; `*` for all. A page whose host and port
+    /// are those that its browser connects to may always come, unless `loopback` is in the list: names can be made to point here.
+    /// Others are answered 403. Clients that are no browsers name no origin, and may come.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub allowed_origins: Vec<AllowedOrigin>,
+}
+
+impl Listen {
+    /// Without pages of other origins.
+    pub const fn new(kind: TransportKind, address: Address) -> Self {
+        Self { kind, address, allowed_origins: Vec::new() }
+    }
+}
+
+/// What no listener's key can say alone.
+pub(super) fn mistakes(listen: &[Listen]) -> Vec<String> {
+    let raw = |listen: &Listen| listen.kind == TransportKind::RawSocket && !listen.allowed_origins.is_empty();
+    let wrong = listen.iter().enumerate().filter(|(_, listen)| raw(listen));
+    wrong
+        .map(|(number, _)| {
+            format!(
+                "listen[{number}].allowed_origins is for WebSocket; no page of a browser speaks RawSocket"
+            )
+        })
+        .collect()
 }
 
 /// Where a socket listens: an address with a port, or the path of a Unix socket, which begins with `/`.

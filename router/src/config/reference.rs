@@ -19,8 +19,8 @@ pub fn reference() -> String {
          `{PREFIX}LISTEN__0__ADDRESS=0.0.0.0:80` the address of the first listener. Text is taken as it stands, \
          anything else is written as in the file. Variables that begin with `{PREFIX}` and name no key are refused.\n\n\
          SIGHUP reads file, environment and tickets again. What is wrong changes nothing, and the log says why. Principals, \
-         roles, and the limits of a session (subscriptions, registrations, pending calls) change at once for the sessions \
-         that are there; the other limits hold for connections made from then on. A principal that is gone, or has another \
+         roles and limits change at once, also for the sessions that are there; a few limits hold for new connections \
+         only, and say so. A principal that is gone, or has another \
          ticket, is told so and closed. Listeners, `[http]`, whether `[platform]` is there, a realm's `strict_uris` and `strict_request_ids`, and the \
          removal of a realm need a new start, and are refused with a sentence.\n\n\
          ## An example\n\n```toml\n{EXAMPLE}```\n"

@@ -19,7 +19,10 @@ use tokio::process::Command;
 use super::pipe::{Inlet, Outlet};
 use super::stream::Stream;
 use super::{Deframer, Framer, Incoming, websocket};
+use crate::budget::Budget;
+use crate::config::Limits;
 use crate::outbound::Frame;
+use crate::room::Room;
 
 /// A Python 2.7 that can import autobahntestsuite.
 const WSTEST: &str = "ECEP_TEST_WSTEST";
@@ -38,9 +41,15 @@ const PASSED: [&str; 3] = ["OK", "NON-STRICT", "INFORMATIONAL"];
 
 async fn echo(stream: TcpStream) {
     let mut stream = Stream::Tcp(stream);
-    let Ok((deframer, subprotocol)) = websocket::accept(&mut stream, MAX_MESSAGE_BYTES).await else { return };
+    let Ok((deframer, subprotocol)) = websocket::accept(&mut stream, MAX_MESSAGE_BYTES, &[]).await else {
+        return;
+    };
     let (read, write) = stream.split();
-    let mut inlet = Inlet::new(read, Deframer::WebSocket(deframer));
+    let mut inlet = Inlet::new(
+        read,
+        Deframer::WebSocket(deframer),
+        Room::new(Budget::new(Limits::default().max_total_queue_bytes)),
+    );
     let mut outlet = Outlet::new(write, Framer::websocket(subprotocol));
     loop {
         let code = match inlet.next().await {
@@ -54,7 +63,7 @@ async fn echo(stream: TcpStream) {
             }
             Incoming::Alive => None,
             Incoming::Violation(violation) => Some(Some(violation.code)),
-            Incoming::Closed => Some(None),
+            Incoming::NoRoom(_) | Incoming::Closed => Some(None),
         };
         if let Some(code) = code {
             let _ = outlet.close(code).await;

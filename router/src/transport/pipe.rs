@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -13,7 +14,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::stream::{ReadHalf, WriteHalf};
 use super::{Deframer, Framer, Incoming};
+use crate::live_limits::LiveLimits;
 use crate::outbound::Frame;
+use crate::room::{NoRoom, Room};
 
 /// How much is read at once: what a busy client has sent meanwhile, in one system call. One buffer for each thread.
 const READ_BYTES: usize = 64 << 10;
@@ -33,25 +36,53 @@ thread_local! {
 pub(crate) struct Inlet<'a> {
     half: ReadHalf<'a>,
     deframer: Deframer,
+    /// For a message that has come in part.
+    room: Room,
+    /// What says how large a message may be, once the session has joined; and what it said last.
+    limits: Option<(Arc<LiveLimits>, usize)>,
     /// What was read and not yet looked at.
     pub(crate) incoming: VecDeque<Incoming>,
 }
 
 impl<'a> Inlet<'a> {
-    pub(crate) fn new(half: ReadHalf<'a>, deframer: Deframer) -> Self {
-        Self { half, deframer, incoming: VecDeque::new() }
+    pub(crate) fn new(half: ReadHalf<'a>, deframer: Deframer, room: Room) -> Self {
+        Self { half, deframer, limits: None, room, incoming: VecDeque::new() }
     }
 
-    /// See [`Deframer::limit`].
-    pub(crate) fn limit(&mut self, max_bytes: usize) {
+    /// From now on messages may be as large as these limits say, whatever they say later.
+    pub(crate) fn follow(&mut self, limits: Arc<LiveLimits>) {
+        let max_bytes = limits.message_bytes();
         self.deframer.limit(max_bytes);
+        self.limits = Some((limits, max_bytes));
     }
 
-    /// Reads once, unless there is something already.
+    /// Waits until there is room for the rest of a message that has come in part.
+    pub(crate) async fn prepare(&mut self) {
+        let wanted = self.room.want(self.deframer.needs()).await;
+        self.go_on(wanted);
+    }
+
+    /// Reads once, unless there is something already, when there is room.
     pub(crate) async fn fill(&mut self) {
+        self.prepare().await;
         if self.incoming.is_empty() {
-            poll_fn(|cx| self.poll_fill(cx)).await;
+            let read = self.read().await;
+            self.go_on(read);
         }
+    }
+
+    /// Listens to nothing any more if there is no room.
+    fn go_on(&mut self, room: Result<(), NoRoom>) {
+        if let Err(reason) = room {
+            self.deframer.abandon();
+            self.room.leave();
+            self.incoming.push_back(Incoming::NoRoom(reason));
+        }
+    }
+
+    /// Waits until others need the room of a message that has come in part; then the next [`Inlet::fill`] says so.
+    pub(crate) async fn room_ends(&self) {
+        self.room.ends().await;
     }
 
     /// The next thing that comes.
@@ -64,12 +95,37 @@ impl<'a> Inlet<'a> {
         }
     }
 
+    /// Reads once, unless others need the room.
+    async fn read(&mut self) -> Result<(), NoRoom> {
+        let ended = self.room.end();
+        let Some(ended) = ended else {
+            poll_fn(|cx| self.poll_fill(cx)).await;
+            return Ok(());
+        };
+        tokio::select! {
+            biased;
+            // What is there was sent in time.
+            () = poll_fn(|cx| self.poll_fill(cx)) => Ok(()),
+            () = ended.cancelled() => Err(NoRoom::TooSlow),
+        }
+    }
+
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         READ_BUFFER.with_borrow_mut(|buffer| {
             let mut buffer = ReadBuf::new(buffer);
             match ready!(Pin::new(&mut self.half).poll_read(cx, &mut buffer)) {
                 Ok(()) if !buffer.filled().is_empty() => {
-                    self.deframer.feed(buffer.filled(), &mut self.incoming);
+                    if let Some((limits, known)) = &mut self.limits
+                        && *known != limits.message_bytes()
+                    {
+                        *known = limits.message_bytes();
+                        self.deframer.limit(*known);
+                    }
+                    self.deframer.feed(buffer.filled(), &mut self.room, &mut self.incoming);
+                    if self.deframer.needs() == 0 {
+                        self.room.leave();
+                    }
+                    self.room.moved();
                 }
                 Ok(()) | Err(_) => self.incoming.push_back(Incoming::Closed),
             }

@@ -10,9 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::stream::Stream;
 use super::{Incoming, TOO_LARGE, Violation};
 use crate::outbound::Frame;
-
-/// As much is taken for a frame before its bytes are there; the rest of a claimed length only as they come.
-const TRUSTED_BYTES: usize = 16 << 10;
+use crate::room::{FREE_BYTES, Room};
 
 /// "Maximum connection count reached" (specification).
 pub(crate) const TOO_MANY: [u8; HEADER_BYTES] = [MAGIC, 0x40, 0, 0];
@@ -67,22 +65,36 @@ impl Deframer {
         self.max_bytes = max_bytes.min(self.announced);
     }
 
-    pub(super) fn feed(&mut self, mut bytes: &[u8], incoming: &mut VecDeque<Incoming>) {
+    pub(super) fn feed(&mut self, mut bytes: &[u8], room: &mut Room, incoming: &mut VecDeque<Incoming>) {
         while !self.over && !bytes.is_empty() {
-            match self.frame(&mut bytes) {
+            match self.frame(&mut bytes, room) {
                 Ok(Some(frame)) => incoming.push_back(frame),
                 Ok(None) => return,
                 Err(reason) => {
-                    self.over = true;
-                    self.partial = Vec::new();
+                    self.abandon();
                     incoming.push_back(Incoming::Violation(Violation { reason, code: 0 }));
                 }
             }
         }
     }
 
+    pub(super) fn needs(&self) -> usize {
+        self.claimed().map_or(0, |length| HEADER_BYTES + length)
+    }
+
+    /// What the frame that has come in part says of its length.
+    fn claimed(&self) -> Option<usize> {
+        let header = self.partial.first_chunk().copied()?;
+        FrameHeader::decode(header).ok().map(|header| header.length)
+    }
+
+    pub(super) fn abandon(&mut self) {
+        self.over = true;
+        self.partial = Vec::new();
+    }
+
     /// Takes one frame from the bytes; what is too little for one is kept.
-    fn frame(&mut self, bytes: &mut &[u8]) -> Result<Option<Incoming>, String> {
+    fn frame(&mut self, bytes: &mut &[u8], room: &mut Room) -> Result<Option<Incoming>, String> {
         // Whole frames are taken out of what was read, without a buffer of our own.
         if self.partial.is_empty()
             && let Some((header, rest)) = bytes.split_first_chunk()
@@ -99,12 +111,15 @@ impl Deframer {
         let header = self.partial.first_chunk().copied().unwrap_or_default();
         let header = self.header(header)?;
         if self.partial.len() == HEADER_BYTES {
-            self.partial.reserve_exact(header.length.min(TRUSTED_BYTES));
+            self.partial.reserve_exact(header.length.min(FREE_BYTES.max(bytes.len())));
+        } else if self.partial.capacity() < HEADER_BYTES + header.length {
+            // There is room for all of it now.
+            self.partial.reserve_exact(HEADER_BYTES + header.length - self.partial.len());
         }
         if !self.complete(HEADER_BYTES + header.length, bytes) {
             return Ok(None);
         }
-        let mut content = Bytes::from(std::mem::take(&mut self.partial));
+        let mut content = room.complete(Bytes::from(std::mem::take(&mut self.partial)));
         Ok(Some(read(header.kind, content.split_off(HEADER_BYTES))))
     }
 

@@ -13,15 +13,18 @@ use ecep_proto::codec::Serializer;
 use ecep_proto::websocket::{Framing, Subprotocol};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
-use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
+use tokio_tungstenite::tungstenite::http::header::{HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{Frame as WsFrame, FrameHeader};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
+use super::frame_ends::FrameEnds;
 use super::{Incoming, TOO_LARGE, Violation};
+use crate::config::AllowedOrigin;
 use crate::outbound::Frame;
+use crate::room::Room;
 
 /// The library's own buffer, which an idle connection keeps. It takes this much of what was read at a time.
 const BUFFER_BYTES: usize = 1 << 10;
@@ -41,13 +44,18 @@ pub(crate) const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnect
 const UPGRADE_REQUIRED: &str = "HTTP/1.1 426 Upgrade Required\r\nConnection: close\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Version: 13\r\nContent-Type: text/plain\r\n\r\n";
 
-/// Answers the HTTP upgrade. A client that offers no subprotocol of ours is refused with a text that names them.
+/// Answers the HTTP upgrade. A client that offers no subprotocol of ours is refused with a text that names them, and
+/// so is a page that may not come here.
 pub(crate) async fn accept(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     max_message_bytes: usize,
+    allowed_origins: &[AllowedOrigin],
 ) -> Result<(Deframer, Subprotocol), Error> {
     let mut chosen = Subprotocol { serializer: Serializer::Json, batched: false };
-    let callback = |request: &Request, response: Response| choose(request, response, &mut chosen);
+    let callback = |request: &Request, response: Response| {
+        check_origin(request, allowed_origins)?;
+        choose(request, response, &mut chosen)
+    };
     match tokio_tungstenite::accept_hdr_async(&mut stream, callback).await {
         Ok(_) => {}
         Err(error @ Error::Protocol(_)) => {
@@ -65,6 +73,25 @@ pub(crate) async fn accept(
 fn explanation() -> String {
     let names = Subprotocol::ALL.map(Subprotocol::name).join(", ");
     format!("This is a WAMP router. Offer one of the WebSocket subprotocols {names}.\n")
+}
+
+/// A browser says which page asks, and would let any page join. Other clients need not say anything.
+fn check_origin(request: &Request, allowed: &[AllowedOrigin]) -> Result<(), ErrorResponse> {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let host = request.headers().get(HOST).map(text);
+    for origin in request.headers().get_all(ORIGIN).iter().map(text) {
+        if !AllowedOrigin::allow(allowed, &origin, host.as_deref()) {
+            tracing::info!(?origin, "a page was refused: allowed_origins of this listener does not have it");
+            let mut refusal = ErrorResponse::new(Some(
+                "Pages of this origin may not use this router. Whoever runs it can allow them: add the origin to \
+                 allowed_origins of the listener.\n"
+                    .to_owned(),
+            ));
+            *refusal.status_mut() = StatusCode::FORBIDDEN;
+            return Err(refusal);
+        }
+    }
+    Ok(())
 }
 
 /// The first of the client's subprotocols that is spoken here. Some clients write the list without spaces.
@@ -96,10 +123,9 @@ pub(crate) struct Deframer {
     subprotocol: Subprotocol,
     /// How the client tells the messages of a batch apart.
     batches: Option<Framing>,
-    /// How many bytes the library was given, and how many of them are known to be in messages that it gave back.
-    given: u64,
-    known: u64,
-    /// The library has a large buffer.
+    /// What the library was given.
+    frames: FrameEnds,
+    /// The library may have a large buffer.
     large: bool,
     /// Nothing is listened to any more.
     over: bool,
@@ -108,7 +134,7 @@ pub(crate) struct Deframer {
 impl Deframer {
     fn new(subprotocol: Subprotocol, max_message_bytes: usize) -> Self {
         let (context, batches) = (context(max_message_bytes), subprotocol.framing());
-        Self { context, subprotocol, batches, given: 0, known: 0, large: false, over: false }
+        Self { context, subprotocol, batches, frames: FrameEnds::default(), large: false, over: false }
     }
 
     pub(super) fn limit(&mut self, max_bytes: usize) {
@@ -118,29 +144,45 @@ impl Deframer {
         });
     }
 
-    pub(super) fn feed(&mut self, bytes: &[u8], incoming: &mut VecDeque<Incoming>) {
+    pub(super) fn needs(&self) -> usize {
+        self.frames.needs()
+    }
+
+    pub(super) fn abandon(&mut self) {
+        self.over = true;
+        self.give_back();
+    }
+
+    /// Gives back the library's buffer, with what is in it.
+    fn give_back(&mut self) {
+        let max_bytes = self.context.get_config().max_message_size.unwrap_or(usize::MAX);
+        self.context = context(max_bytes);
+        self.frames = FrameEnds::default();
+        self.large = false;
+    }
+
+    pub(super) fn feed(&mut self, bytes: &[u8], room: &mut Room, incoming: &mut VecDeque<Incoming>) {
         if self.over {
             return;
         }
-        self.given += bytes.len() as u64;
         let mut memory = Memory { input: bytes, output: Vec::new() };
         loop {
             let read = self.context.read(&mut memory);
-            if let Ok(message) = &read {
-                self.count(message.len());
-            }
             if matches!(read, Ok(Message::Text(_) | Message::Binary(_))) && !memory.output.is_empty() {
                 // A ping comes before the end of the message that it interrupts, and so does its answer.
                 let answer = std::mem::take(&mut memory.output);
                 incoming.push_back(Incoming::Answer(Frame::Raw(answer.into())));
             }
+            self.large |= read.as_ref().is_ok_and(|message| message.len() > LARGE_BYTES);
             let binary = self.subprotocol.serializer.is_binary();
             let last = match read {
-                Ok(Message::Text(text)) if !binary => match self.message(text.into(), incoming) {
-                    Some(last) => last,
-                    None => continue,
-                },
-                Ok(Message::Binary(bytes)) if binary => match self.message(bytes, incoming) {
+                Ok(Message::Text(text)) if !binary => {
+                    match self.message(room.complete(text.into()), incoming) {
+                        Some(last) => last,
+                        None => continue,
+                    }
+                }
+                Ok(Message::Binary(bytes)) if binary => match self.message(room.complete(bytes), incoming) {
                     Some(last) => last,
                     None => continue,
                 },
@@ -167,10 +209,10 @@ impl Deframer {
             let place = incoming.len() - usize::from(self.over);
             incoming.insert(place, Incoming::Answer(Frame::Raw(memory.output.into())));
         }
-        if self.large && self.given == self.known {
-            let max_bytes = self.context.get_config().max_message_size.unwrap_or(usize::MAX);
-            self.context = context(max_bytes);
-            self.large = false;
+        self.frames.pass(bytes);
+        self.large |= self.frames.needs() > LARGE_BYTES;
+        if self.over || (self.large && self.frames.is_whole()) {
+            self.give_back();
         }
     }
 
@@ -195,14 +237,6 @@ impl Deframer {
             }
         }
         None
-    }
-
-    /// What a message took on the wire, at the least: who fragments, or wastes bytes in headers, has more, and the two
-    /// numbers never meet again. While they are equal, the library holds nothing.
-    fn count(&mut self, length: usize) {
-        let header = FrameHeader { mask: Some([0; 4]), ..FrameHeader::default() };
-        self.known += (header.len(length as u64) + length) as u64;
-        self.large |= length > LARGE_BYTES;
     }
 
     fn wrong_kind(&mut self, sent: &str) -> Incoming {
@@ -289,7 +323,8 @@ mod tests {
             [frame(0x01, b"[1"), frame(0x89, b"now"), frame(0x80, b"]"), frame(0x89, b"then")].concat();
         let mut incoming = VecDeque::new();
         let json = Subprotocol { serializer: Serializer::Json, batched: false };
-        Deframer::new(json, 1 << 10).feed(&frames, &mut incoming);
+        let mut room = Room::new(crate::budget::Budget::new(1 << 20));
+        Deframer::new(json, 1 << 10).feed(&frames, &mut room, &mut incoming);
         incoming.retain(|item| !matches!(item, Incoming::Alive));
         let seen: Vec<&[u8]> = incoming
             .iter()

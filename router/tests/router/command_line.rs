@@ -1,6 +1,6 @@
 //! The program as it is started by a person, or by another program.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 
 use ecep_proto::api::realm::CONTROL;
@@ -27,7 +27,8 @@ impl Drop for Running {
     }
 }
 
-/// A parent process waits for the lines that say where the router listens; then clients can connect.
+/// A parent process waits for the lines that say where the router listens; then clients can connect, and pages of this
+/// machine, but none of elsewhere: everybody may do everything.
 #[test]
 fn dev_says_where_it_listens() {
     let mut child = Running(router(&["dev", "--ws", "127.0.0.1:0", "--raw", "127.0.0.1:0"]).spawn().unwrap());
@@ -37,10 +38,47 @@ fn dev_says_where_it_listens() {
         let line = lines.next().unwrap();
         let address =
             line.strip_prefix(&format!("listening {kind} {scheme}://")).unwrap_or_else(|| panic!("{line}"));
-        std::net::TcpStream::connect(address).unwrap();
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        if kind == "websocket" {
+            assert!(answer_to_page(&mut stream, "http://localhost:3000").starts_with("HTTP/1.1 101 "));
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            // As a name that was pointed to this machine would have it.
+            assert!(answer_to_page(&mut stream, "http://evil.example").starts_with("HTTP/1.1 403 "));
+        }
     }
     let hint: Vec<String> = lines.take(2).collect();
     assert!(hint[0].contains("realm1"), "{hint:?}");
+    assert!(hint[1].contains("docs/router-quickstart.md"), "{hint:?}");
+}
+
+/// The first line of the answer to a page of that origin, whose host is the router's own name.
+fn answer_to_page(stream: &mut std::net::TcpStream, origin: &str) -> String {
+    let request = format!(
+        "GET / HTTP/1.1\r\nHost: evil.example\r\nOrigin: {origin}\r\nUpgrade: websocket\r\n\
+         Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Sec-WebSocket-Protocol: wamp.2.json\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    line
+}
+
+/// Unix sockets are named as TCP ones are, in the order of the configuration.
+#[test]
+fn run_says_where_it_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, socket) = (folder.path().join("router.toml"), folder.path().join("router.sock"));
+    let text = format!(
+        "[[listen]]\nkind = \"rawsocket\"\naddress = {socket:?}\n\
+         [[listen]]\nkind = \"websocket\"\naddress = \"127.0.0.1:0\"\n"
+    );
+    std::fs::write(&path, text).unwrap();
+    let mut child = Running(router(&["run", "--config", path.to_str().unwrap()]).spawn().unwrap());
+    let mut lines = BufReader::new(child.0.stdout.take().unwrap()).lines().map(|line| line.unwrap());
+    assert_eq!(lines.next().unwrap(), format!("listening rawsocket unix:{}", socket.display()));
+    std::os::unix::net::UnixStream::connect(&socket).unwrap();
+    assert!(lines.next().unwrap().starts_with("listening websocket ws://127.0.0.1:"));
 }
 
 /// A router that is open to everybody must not be reachable from elsewhere by mistake.

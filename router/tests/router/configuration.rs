@@ -48,6 +48,18 @@ fn mistakes_are_told_with_their_place() {
         ("[[listen]]\nkind = \"websocket\"\n", "listen[0].address is missing"),
         ("[[listen]]\nkind = \"websocket\"\naddress = \"here\"\n", "listen[0].address: "),
         (
+            &format!("{LISTEN}allowed_origins = [\"a.example\"]\n"),
+            "listen[0].allowed_origins[0]: \"a.example\" is no",
+        ),
+        (
+            &format!("{LISTEN}allowed_origins = \"*\"\n"),
+            "listen[0].allowed_origins is \"*\"; it must be a list",
+        ),
+        (
+            "[[listen]]\nkind = \"rawsocket\"\naddress = \"127.0.0.1:0\"\nallowed_origins = [\"*\"]\n",
+            "listen[0].allowed_origins is for WebSocket",
+        ),
+        (
             &format!("{realm}[[realm.role.rule]]\nurl = \"b\"\nallow = []\n"),
             "realm[0].role[0].rule[0].url is no known key; the nearest is realm[0].role[0].rule[0].uri",
         ),
@@ -76,6 +88,8 @@ fn the_environment_goes_before_the_file() {
     let environment = [
         ("ECEP_ROUTER__LIMITS__MAX_CONNECTIONS", "50"),
         ("ECEP_ROUTER__LISTEN__0__ADDRESS", "127.0.0.2:80"),
+        ("ECEP_ROUTER__LISTEN__0__ALLOWED_ORIGINS", "[\"http://a.example\"]"),
+        ("ECEP_ROUTER__LISTEN__0__ALLOWED_ORIGINS__1", "loopback"),
         ("ECEP_ROUTER__LISTEN__1__KIND", "rawsocket"),
         ("ECEP_ROUTER__LISTEN__1__ADDRESS", "127.0.0.2:81"),
         ("ECEP_ROUTER__REALM__0__NAME", "com.example"),
@@ -87,6 +101,8 @@ fn the_environment_goes_before_the_file() {
     assert_eq!(config.limits.max_connections, 50);
     let listen: Vec<String> = config.listen.iter().map(|listen| listen.address.to_string()).collect();
     assert_eq!(listen, ["127.0.0.2:80", "127.0.0.2:81"]);
+    let origins = config.listen[0].allowed_origins.iter().cloned().map(String::from);
+    assert_eq!(origins.collect::<Vec<_>>(), ["http://a.example", "loopback"]);
     assert!(config.realm[0].name == "com.example" && config.realm[0].strict_uris);
 
     for (name, value, expected) in [

@@ -398,6 +398,11 @@ async fn the_limit_of_a_rawsocket_client_is_kept() {
         Message::Error(error) => assert_eq!(error.error, "wamp.error.payload_size_exceeded"),
         other => panic!("{other:?}"),
     }
+    assert!(exchange(&mut stream, r#"[32,2,{},"com.topic"]"#).await.starts_with("[33,2,"));
+    caller.publish("com.topic", Payload::of("x".repeat(2100))).await;
+    caller.publish("com.topic", Payload::of("small")).await;
+    let event = exchange(&mut stream, r#"[32,3,{},"com.topic"]"#).await;
+    assert!(event.starts_with("[36,") && event.ends_with(r#",["small"]]"#), "{event}");
     server.stop().await;
 }
 

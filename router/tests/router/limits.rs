@@ -1,15 +1,17 @@
 //! Limits as configured: who runs into one is told the key by which it can be changed.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use ecep_proto::codec::Serializer;
 use ecep_proto::message::*;
 use ecep_proto::payload::Payload;
 use ecep_proto::value::Dict;
-use ecep_router::{Config, Limits, TransportKind};
+use ecep_router::{Config, HttpConfig, Limits, TransportKind};
 
 use crate::client::Client;
 use crate::server::{REALM, Server};
+use crate::watched;
 
 async fn refused(client: &mut Client, key: &str) {
     match client.receive().await {
@@ -81,6 +83,61 @@ async fn too_large() {
         let (uri, text) = client.aborted().await;
         assert_eq!(uri, "wamp.error.protocol_violation");
         assert!(text.contains("limits.max_message_bytes"), "{text}");
+    }
+    server.stop().await;
+}
+
+/// A control character takes one byte in MessagePack and six in JSON. What has grown beyond what its receiver takes must
+/// not end the receiver, who did nothing wrong: it misses the event, which is counted; a call gets an ERROR.
+#[tokio::test]
+async fn grown_on_the_way() {
+    let limits = Limits { max_message_bytes: 64 << 10, max_queue_bytes: 128 << 10, ..Limits::default() };
+    let http = Some(HttpConfig { address: SocketAddr::from(([127, 0, 0, 1], 0)) });
+    let server = Server::start(Config { limits, http, ..Config::default() }).await;
+    let large = || Payload::of("\u{1}".repeat(30 << 10));
+    let kinds = [TransportKind::WebSocket, TransportKind::RawSocket];
+    for (number, kind) in kinds.into_iter().enumerate() {
+        let (topic, procedure) = (format!("com.topic.{number}"), format!("com.procedure.{number}"));
+        let mut json = server.connect(kind, Serializer::Json).await;
+        let mut msgpack = server.connect(kind, Serializer::MsgPack).await;
+        for client in [&mut json, &mut msgpack] {
+            client.join(REALM).await;
+            client.subscribe(&topic).await;
+        }
+        let mut publisher = server.connect(kind, Serializer::MsgPack).await;
+        publisher.join(REALM).await;
+        for _ in 0..3 {
+            publisher.publish(&topic, large()).await;
+        }
+        publisher.publish(&topic, Payload::of("small")).await;
+        for _ in 0..3 {
+            assert_eq!(msgpack.event().await.payload, large(), "others get it");
+        }
+        assert_eq!(json.event().await.payload, Payload::of("small"));
+        let text = watched::get(server.http.unwrap(), "/metrics").await.1;
+        let counted = format!("ecep_router_too_large_events_total {}", 3 * (number + 1));
+        assert!(text.lines().any(|line| line == counted), "{counted} is not in\n{text}");
+
+        let refused = |message: Message| {
+            let Message::Error(error) = message else { panic!("{message:?} instead of ERROR") };
+            assert_eq!(error.error, "wamp.error.payload_size_exceeded");
+            assert!(error.payload.args()[0].as_str().unwrap().contains("larger than"), "{error:?}");
+        };
+        json.register(&procedure).await;
+        refused(publisher.call(&procedure, large()).await);
+        publisher.register(&format!("{procedure}.msgpack")).await;
+        for fails in [false, true] {
+            json.begin_call(&format!("{procedure}.msgpack"), Payload::default()).await;
+            let request = publisher.invocation().await.request;
+            let (details, error, payload) = (Dict::new(), "com.failed".to_owned(), large());
+            if fails {
+                let request_type = Invocation::CODE;
+                publisher.send(Error { request_type, request, details, error, payload }).await;
+            } else {
+                publisher.send(Yield { request, options: details, payload }).await;
+            }
+            refused(json.receive().await);
+        }
     }
     server.stop().await;
 }

@@ -10,6 +10,7 @@ mod conformance;
 mod conformance_pubsub;
 mod conformance_rpc;
 mod documentation;
+mod incomplete;
 mod interop;
 mod limits;
 mod load;

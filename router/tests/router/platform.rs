@@ -211,6 +211,46 @@ async fn the_control_plane_dies() {
     platform.server.stop().await;
 }
 
+/// A control plane that is connected and keeps silent must not keep a client beyond its time to join, and the client
+/// must learn whose fault it is.
+#[tokio::test]
+async fn the_control_plane_is_silent() {
+    let platform = Platform::start().await;
+    let mut control_plane = platform.join(CONTROL, CONTROL_PLANE_AUTHID, CONTROL_TICKET).await;
+    control_plane.register(Authenticate::URI).await;
+    let mut config = platform.server.config.clone();
+    // Less than the router itself waits for an answer.
+    config.limits.handshake_timeout_ms = 2_000;
+    platform.server.reloader.reload(config).await.unwrap();
+    let asking = async { platform.refused(&tenant("acme"), "ann", "owner ann").await };
+    let ((uri, message), _) = tokio::join!(asking, control_plane.invocation());
+    assert_eq!(uri, "wamp.error.authentication_failed");
+    let expected = ["control plane did not answer", "limits.handshake_timeout_ms", "try again"];
+    assert!(expected.iter().all(|words| message.contains(words)), "{message}");
+    platform.server.stop().await;
+}
+
+/// The router's own session must come back when it is ended, every time: clients join, and sessions are ended, as before.
+#[tokio::test]
+async fn the_routers_own_session_comes_back() {
+    let platform = Platform::start().await;
+    let _control_plane = platform.control_plane().await;
+    let mut control_plane = platform.join(CONTROL, CONTROL_PLANE_AUTHID, CONTROL_TICKET).await;
+    for _ in 0..3 {
+        let order =
+            dict(&[("authid", "router".into()), ("realm", CONTROL.into()), ("reason", REASON.into())]);
+        match control_plane.call(EndSessions::URI, Payload::new(vec![], order)).await {
+            Message::Error(error) => assert_eq!(error.error, "wamp.error.canceled", "the callee is gone"),
+            other => panic!("{other:?}"),
+        }
+        // It waits until the session is back.
+        let mut ann = platform.join(&tenant("acme"), "ann", "owner ann").await;
+        assert_eq!(end_sessions(&mut control_plane, "ann", None).await, 1);
+        ended(&mut ann).await;
+    }
+    platform.server.stop().await;
+}
+
 /// Nobody but the control plane answers for it, and nobody but the router asks.
 #[tokio::test]
 async fn nobody_else_authenticates() {

@@ -1,8 +1,10 @@
 //! Whoever is turned away is told why, in the words of its transport.
 
+use std::net::SocketAddr;
+
 use ecep_proto::codec::Serializer;
 use ecep_proto::value::{Dict, Value};
-use ecep_router::{Config, Limits, TransportKind};
+use ecep_router::{AllowedOrigin, Config, Limits, Listen, TransportKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -105,6 +107,47 @@ async fn no_room() {
     }
     drop(first);
     server.stop().await;
+}
+
+/// A page that somebody has opened in a browser must not join where its origin is not allowed, and is told so; clients
+/// without an origin, pages of the router's own address and those that are in the list come in.
+#[tokio::test]
+async fn origins() {
+    let mut config = Config::default();
+    let address = SocketAddr::from(([127, 0, 0, 1], 0));
+    let allowed = AllowedOrigin::try_from("https://dashboard.example".to_owned()).unwrap();
+    for kind in [TransportKind::WebSocket, TransportKind::Any] {
+        let listen = Listen::new(kind, address.into());
+        config.listen.push(Listen { allowed_origins: vec![allowed.clone()], ..listen });
+    }
+    let (server, default) = (Server::start(config).await, Server::open().await);
+    for (address, is_listed) in [(server.websocket, true), (server.any, true), (default.websocket, false)] {
+        for (headers, may) in [
+            ("".to_owned(), true),
+            ("Origin: https://dashboard.example\r\n".to_owned(), is_listed),
+            ("Origin: http://x\r\n".to_owned(), true),
+            ("Origin: http://x:8080\r\n".to_owned(), false),
+            (format!("Origin: http://{address}\r\n"), false),
+            ("Origin: https://evil.example\r\n".to_owned(), false),
+            ("Origin: null\r\n".to_owned(), false),
+            ("Origin: http://x\r\nOrigin: https://evil.example\r\n".to_owned(), false),
+        ] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let request = UPGRADE.replace("Host: x\r\n", &format!("Host: x\r\n{headers}"));
+            if may {
+                stream.write_all(request.as_bytes()).await.unwrap();
+                let mut start = [0; 12];
+                within("the upgrade", stream.read_exact(&mut start)).await.unwrap();
+                assert_eq!(&start, b"HTTP/1.1 101", "{address} {headers}");
+            } else {
+                let answer = String::from_utf8(answer_to(&mut stream, request.as_bytes()).await).unwrap();
+                assert!(answer.starts_with("HTTP/1.1 403 "), "{address} {headers}{answer}");
+                assert!(answer.contains("allowed_origins"), "{answer}");
+            }
+        }
+    }
+    server.stop().await;
+    default.stop().await;
 }
 
 /// A browser that is pointed at the port gets a sentence, not silence.

@@ -151,6 +151,42 @@ async fn limits() {
     plant.server.stop().await;
 }
 
+/// Limits of a connection hold for those that are there: a message may be larger from now on, or must be smaller; but a
+/// RawSocket client sends no more than the handshake has told it.
+#[tokio::test]
+async fn limits_of_connections() {
+    let plant = Plant::start(|_| String::new()).await;
+    let reload = async |max_message_bytes: usize, max_pending_calls: usize| {
+        let mut new = plant.server.config.clone();
+        (new.limits.max_message_bytes, new.limits.max_pending_calls) = (max_message_bytes, max_pending_calls);
+        plant.server.reloader.reload(new).await.unwrap();
+    };
+    for (kind, at_first) in [(TransportKind::WebSocket, 1024), (TransportKind::RawSocket, 8192)] {
+        reload(at_first, 1).await;
+        let mut client = plant.server.connect(kind, Serializer::Json).await;
+        client.join(crate::server::REALM).await;
+        reload(8192, 1).await;
+        let large = "x".repeat(4000);
+        client.publish("com.topic", Payload::of(large.as_str())).await;
+        client.register("com.silent").await;
+        client.begin_call("com.silent", Payload::of(large.as_str())).await;
+        client.invocation().await;
+        match client.call("com.silent", Payload::default()).await {
+            Message::Error(error) => assert_eq!(error.error, "wamp.error.limit_exceeded"),
+            other => panic!("{other:?}"),
+        }
+        reload(8192, 2).await;
+        client.begin_call("com.silent", Payload::default()).await;
+        client.invocation().await;
+        reload(1024, 2).await;
+        client.begin_call("com.silent", Payload::of(large.as_str())).await;
+        let (uri, text) = client.aborted().await;
+        assert_eq!(uri, "wamp.error.protocol_violation");
+        assert!(text.contains("limits.max_message_bytes"), "{text}");
+    }
+    plant.server.stop().await;
+}
+
 /// What can't change is refused with a sentence, and then nothing of the file holds.
 #[tokio::test]
 async fn all_or_nothing() {

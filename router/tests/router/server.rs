@@ -41,9 +41,9 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let unix = folder.path().join("router.sock");
         for kind in [TransportKind::WebSocket, TransportKind::RawSocket, TransportKind::Any] {
-            config.listen.push(Listen { kind, address: address.into() });
+            config.listen.push(Listen::new(kind, address.into()));
         }
-        config.listen.push(Listen { kind: TransportKind::RawSocket, address: Address::Unix(unix.clone()) });
+        config.listen.push(Listen::new(TransportKind::RawSocket, Address::Unix(unix.clone())));
         config.realm.push(Config::open_realm(REALM));
         let router = Router::bind(config.clone()).await.expect("the router starts");
         let find = |wanted| router.addresses().iter().find(|(kind, _)| *kind == wanted).unwrap().1;

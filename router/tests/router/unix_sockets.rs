@@ -7,7 +7,7 @@ use crate::client::Client;
 use crate::server::{REALM, Server};
 
 fn on(address: Address) -> Config {
-    let listen = vec![Listen { kind: TransportKind::RawSocket, address }];
+    let listen = vec![Listen::new(TransportKind::RawSocket, address)];
     Config { listen, realm: vec![Config::open_realm(REALM)], ..Config::default() }
 }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use ecep_proto::codec::Serializer;
+use ecep_proto::message::{Message, Publish};
 use ecep_proto::payload::Payload;
 use ecep_router::{Config, HttpConfig, TransportKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,7 +12,7 @@ use tokio::net::TcpStream;
 use crate::client::within;
 use crate::server::{REALM, Server};
 
-async fn get(address: SocketAddr, path: &str) -> (String, String) {
+pub async fn get(address: SocketAddr, path: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -38,6 +39,10 @@ async fn metrics() {
     callee.register("com.slow").await;
     callee.publish("com.topic", Payload::of("hello")).await;
     subscriber.event().await;
+    let request = callee.request();
+    let options = crate::client::dict(&[("retain", true.into()), ("acknowledge", true.into())]);
+    callee.send(Publish { request, options, topic: "com.kept".into(), payload: Payload::of("hello") }).await;
+    assert!(matches!(callee.receive().await, Message::Published(_)));
     subscriber.begin_call("com.slow", Payload::default()).await;
     callee.invocation().await;
     let mut wrong = server.connect(TransportKind::RawSocket, Serializer::Json).await;
@@ -56,7 +61,8 @@ async fn metrics() {
     for line in [
         "ecep_router_sessions{realm=\"realm1\"} 2",
         "ecep_router_pending_calls{realm=\"realm1\"} 1",
-        "ecep_router_received_total{type=\"PUBLISH\"} 1",
+        "ecep_router_retained_events{realm=\"realm1\"} 1",
+        "ecep_router_received_total{type=\"PUBLISH\"} 2",
         "ecep_router_received_total{type=\"REGISTER\"} 1",
         "ecep_router_sent_total{type=\"EVENT\"} 1",
         "ecep_router_sent_total{type=\"INVOCATION\"} 1",
@@ -64,6 +70,7 @@ async fn metrics() {
         "ecep_router_expelled_total{reason=\"violation\"} 1",
         "ecep_router_expelled_total{reason=\"slow_reader\"} 0",
         "ecep_router_refused_total 1",
+        "ecep_router_too_large_events_total 0",
     ] {
         assert!(text.lines().any(|known| known == line), "{line} is not in\n{text}");
     }
@@ -73,6 +80,8 @@ async fn metrics() {
     };
     assert!(number("ecep_router_received_bytes_total ") > 50.0);
     assert!(number("ecep_router_sent_bytes_total ") > 50.0);
+    let kept = number("ecep_router_retained_bytes{realm=\"realm1\"} ");
+    assert!((10.0..1000.0).contains(&kept), "{kept}");
     assert!(number("ecep_router_connections ") >= 2.0);
     assert!(number("ecep_router_queue_bytes ") >= 0.0);
     server.stop().await;

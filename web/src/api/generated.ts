@@ -761,9 +761,21 @@ last_seen_at: number | null,
  */
 enrolled_at: number, 
 /**
- * What the agent last told of it.
+ * What the agent last told of it; of another tenant's device without its name and addresses in that tenant's network.
  */
-facts: DeviceFacts | null, };
+facts: DeviceFacts | null, 
+/**
+ * Where that is, where the place was found on the map.
+ */
+location?: Location, 
+/**
+ * How far its clock was ahead of the control plane's at its last report, in milliseconds; negative where it was behind.
+ */
+clock_ahead_ms?: number, 
+/**
+ * How the tenant shares it, where another one owns it.
+ */
+share?: DeviceShare, };
 export type DeviceList = { 
 /**
  * By name.
@@ -786,6 +798,235 @@ reason: string | null,
  * Version of the control groups, 1 or 2.
  */
 cgroup_version: number, };
+export type KeyState = "current" | "rotation_ordered" | "rotating";
+export type DeviceKeyView = { 
+/**
+ * Whether it is being changed.
+ */
+state: KeyState, 
+/**
+ * The first 16 hexadecimal digits of the SHA-256 of the public key, as it is on the wire.
+ */
+fingerprint: string, 
+/**
+ * Since when it is the device's, in milliseconds since 1970.
+ */
+since: number, };
+export type OwnedDevice = { 
+/**
+ * Its id.
+ */
+id: DeviceId, 
+/**
+ * Its name.
+ */
+name: string, 
+/**
+ * Where it stands.
+ */
+place: string | null, 
+/**
+ * Where that is, where the place was found on the map.
+ */
+location: Location | null, 
+/**
+ * When it was enrolled, in milliseconds since 1970.
+ */
+enrolled_at: number, 
+/**
+ * Its key.
+ */
+key: DeviceKeyView, };
+export type ChangeDevice = { 
+/**
+ * Another name.
+ */
+name?: string, 
+/**
+ * Another place, by name or as `lat,lon`; an empty one takes it away.
+ */
+place?: string, 
+/**
+ * Where exactly that is. Without it a place that is found on the map is put there.
+ */
+location?: Location, };
+export type Location = { 
+/**
+ * Degrees north, -90 to 90.
+ */
+lat: number, 
+/**
+ * Degrees east, -180 to 180.
+ */
+lon: number, };
+export type GeoQuery = { 
+/**
+ * The beginning of a place's name, whatever its case and accents; a country or region may follow after a comma, as in
+ * `springfield, us`. Or a point, as `lat,lon`.
+ */
+text: string, 
+/**
+ * Most places wanted, 1 to 20; 10 unless given.
+ */
+limit?: number, };
+export type GeoPlace = { 
+/**
+ * Its name; of a point, that of the nearest place.
+ */
+name: string, 
+/**
+ * The country's code (ISO 3166-1 alpha-2).
+ */
+country: string, 
+/**
+ * The region's code where it is more than a number, such as a state of the USA.
+ */
+region: string | null, 
+/**
+ * Degrees north.
+ */
+lat: number, 
+/**
+ * Degrees east.
+ */
+lon: number, 
+/**
+ * People; 0 for a point.
+ */
+population: number, };
+export type GeoPlaces = { 
+/**
+ * The largest first.
+ */
+places: Array<GeoPlace>, };
+export type Quota = { 
+/**
+ * Cores, such as 1.5: the limits of all its containers together. Each of them needs a limit then.
+ */
+cpus?: number, 
+/**
+ * Bytes of memory: the limits of all its containers together. Each of them needs a limit then.
+ */
+memory_bytes?: number, 
+/**
+ * Bytes on the disk: writable layers, volumes and checkpoints together, as the device measures them.
+ */
+disk_bytes?: number, 
+/**
+ * Containers, running or not.
+ */
+containers?: number, };
+export type Allowance = "publish_ports" | "checkpoints" | "move_in" | "move_away" | "device_policy";
+export type Terms = { 
+/**
+ * How much of it.
+ */
+quota: Quota, 
+/**
+ * What else is allowed, each once.
+ */
+allow: Array<Allowance>, };
+export type GrantedTerms = { 
+/**
+ * What was agreed on.
+ */
+terms: Terms, 
+/**
+ * The share ends: nothing new is begun there, and it is over once the tenant has no container there any more.
+ */
+is_ending: boolean, };
+export type ShareState = "offered" | "accepted" | "ending";
+export type NewShare = { 
+/**
+ * To which tenant.
+ */
+tenant: TenantSlug, 
+/**
+ * On what terms.
+ */
+terms: Terms, };
+export type ChangeShare = { 
+/**
+ * The new terms, whole.
+ */
+terms: Terms, };
+export type EndShare = { 
+/**
+ * Stops and deletes these containers: the names of all that the tenant has on the device. Left empty, they go on.
+ */
+delete: Array<ContainerName>, };
+export type EndedShare = { 
+/**
+ * It is over. Else it ends once the device has told that no container of the tenant is left there.
+ */
+ended: boolean, 
+/**
+ * The names of the containers that the tenant has there.
+ */
+containers: Array<ContainerName>, };
+export type ShareView = { 
+/**
+ * With whom.
+ */
+tenant: TenantSlug, 
+/**
+ * Where it stands.
+ */
+state: ShareState, 
+/**
+ * On what terms.
+ */
+terms: Terms, 
+/**
+ * When it was offered, in milliseconds since 1970.
+ */
+offered_at: number, 
+/**
+ * When it was accepted.
+ */
+accepted_at: number | null, 
+/**
+ * How many containers the tenant has there, by the device's last report.
+ */
+containers: number, };
+export type OfferView = { 
+/**
+ * The device.
+ */
+device: DeviceId, 
+/**
+ * Its name.
+ */
+device_name: string, 
+/**
+ * Where the device stands, as its owner said.
+ */
+place: string | null, 
+/**
+ * The name of the tenant that owns it.
+ */
+owner_name: string, 
+/**
+ * Where the share stands.
+ */
+state: ShareState, 
+/**
+ * On what terms.
+ */
+terms: Terms, 
+/**
+ * When an offer ends by itself, in milliseconds since 1970; none once it is accepted.
+ */
+expires_at: number | null, };
+export type DeviceShare = { 
+/**
+ * The name of the tenant that owns the device.
+ */
+owner_name: string, 
+/**
+ * The terms.
+ */
+granted: GrantedTerms, };
 export type MigrationMode = "live" | "cold";
 export type OverDowntime = "refuse" | "cold";
 export type MigrationOptions = { 
@@ -1184,6 +1425,133 @@ entries: Array<AuditEntry>,
  * What the next page comes after; `null` at the end.
  */
 next: string | null, };
+export type Span = { 
+/**
+ * The smallest.
+ */
+min: number, 
+/**
+ * The mean over time.
+ */
+avg: number, 
+/**
+ * The largest.
+ */
+max: number, };
+export type StatsQuery = { 
+/**
+ * A device.
+ */
+device?: DeviceId, 
+/**
+ * A container, wherever it was.
+ */
+container?: ContainerId, 
+/**
+ * From when.
+ */
+from: number, 
+/**
+ * Until when.
+ */
+to: number, 
+/**
+ * Milliseconds for each point; if left out, the finest that is kept and gives 1000 points at most. The answer says
+ * what it is: a step that is finer than what is kept, or no multiple of it, is made longer.
+ */
+step_ms?: number, };
+export type StatsHistory = { 
+/**
+ * Milliseconds for each point.
+ */
+step_ms: number, 
+/**
+ * One for each step, the oldest first; in a gap they have no values.
+ */
+points: Array<HistoryPoint>, };
+export type HistoryPoint = { 
+/**
+ * When the step begins, in milliseconds since 1970 by the control plane's clock.
+ */
+at: number, 
+/**
+ * CPU in use: of a device in percent of all cores together, of a container in percent of one core.
+ */
+cpu_percent: Span | null, 
+/**
+ * Bytes of memory in use, mean.
+ */
+memory_bytes: number | null, 
+/**
+ * Free bytes on the containers' disk, mean; only of a device.
+ */
+disk_free_bytes: number | null, };
+export type AlertKind = "device_offline" | "disk_low" | "overload" | "migration_failed" | "restart_loop";
+export type AlertView = { 
+/**
+ * Its id.
+ */
+id: string, 
+/**
+ * What is wrong.
+ */
+kind: AlertKind, 
+/**
+ * The device it is about.
+ */
+device: DeviceId | null, 
+/**
+ * The container it is about.
+ */
+container: ContainerId | null, 
+/**
+ * A sentence.
+ */
+text: string, 
+/**
+ * When it was raised, in milliseconds since 1970 by the control plane's clock.
+ */
+raised_at: number, 
+/**
+ * When it was over; `null` while it is active.
+ */
+cleared_at: number | null, 
+/**
+ * When a person said that they have seen it.
+ */
+acknowledged_at: number | null, 
+/**
+ * Who: the authid.
+ */
+acknowledged_by: string | null, };
+export type AlertFilter = "active" | "all";
+export type AlertQuery = { 
+/**
+ * Which; the active ones if left out.
+ */
+which: AlertFilter, 
+/**
+ * How many, 1 to 500; 100 if left out.
+ */
+limit?: number, 
+/**
+ * Goes on where another answer's `next` says.
+ */
+after?: string, };
+export type AlertList = { 
+/**
+ * The newest first.
+ */
+alerts: Array<AlertView>, 
+/**
+ * For `after`, where there are more.
+ */
+next: string | null, };
+export type AlertRef = { 
+/**
+ * Its id.
+ */
+alert: string, };
 export type PlacedContainer = { 
 /**
  * The device that runs it.
@@ -1227,7 +1595,11 @@ version: string,
 /**
  * `joined` once it serves the control realm and every tenant's, else `connecting`.
  */
-router: string, };
+router: string, 
+/**
+ * `good` while the store takes changes, else a sentence that says why not.
+ */
+store: string, };
 export type SetupState = { 
 /**
  * True while there is no account yet.
@@ -1354,7 +1726,12 @@ uses: number,
 /**
  * For how many seconds, 60 to 30 days.
  */
-valid_seconds: number, };
+valid_seconds: number, 
+/**
+ * For this device of the tenant, which was wiped or lost its key: it comes back as itself, with its name, place and
+ * shares, and its old key is dead. Such a token has one use.
+ */
+device?: DeviceId, };
 export type NewApiToken = { 
 /**
  * What it is for.
@@ -1409,7 +1786,11 @@ made_by: string | null,
 /**
  * When an API token was last used; `null` if never, and for a join token.
  */
-last_used: TokenUse | null, };
+last_used: TokenUse | null, 
+/**
+ * The device that a join token is for, where it is for one only.
+ */
+device?: DeviceId, };
 export type TokenUse = { 
 /**
  * In milliseconds since 1970, to the minute.
@@ -1681,12 +2062,16 @@ export interface Procedures {
   ImagePull: { request: PullImage; reply: OperationReply };
   ImageDelete: { request: DeleteImage; reply: OperationReply };
   DeviceList: { request: Nothing; reply: DeviceList };
+  GeoSearch: { request: GeoQuery; reply: GeoPlaces };
   FleetContainerList: { request: Nothing; reply: FleetContainers };
   ContainerMigrate: { request: MigrateContainer; reply: MigrationView };
   ContainerPreflight: { request: PreflightMigration; reply: Preflight };
   CheckpointCopy: { request: CopyCheckpoint; reply: OperationReply };
   MigrationCancel: { request: MigrationRef; reply: MigrationView };
   MigrationHistory: { request: MigrationQuery; reply: MigrationList };
+  StatsHistoryQuery: { request: StatsQuery; reply: StatsHistory };
+  AlertListing: { request: AlertQuery; reply: AlertList };
+  AlertAcknowledge: { request: AlertRef; reply: AlertView };
   AuditList: { request: AuditQuery; reply: AuditPage };
 }
 export const PROCEDURES: { [name in keyof Procedures]: string } = {
@@ -1709,12 +2094,16 @@ export const PROCEDURES: { [name in keyof Procedures]: string } = {
   ImagePull: "ecep.device.{device}.image.pull",
   ImageDelete: "ecep.device.{device}.image.delete",
   DeviceList: "ecep.device.list",
+  GeoSearch: "ecep.geo.search",
   FleetContainerList: "ecep.container.list",
   ContainerMigrate: "ecep.container.migrate",
   ContainerPreflight: "ecep.container.preflight",
   CheckpointCopy: "ecep.container.checkpoint.copy",
   MigrationCancel: "ecep.migration.cancel",
   MigrationHistory: "ecep.migration.list",
+  StatsHistoryQuery: "ecep.stats.query",
+  AlertListing: "ecep.alert.list",
+  AlertAcknowledge: "ecep.alert.acknowledge",
   AuditList: "ecep.audit.list",
 };
 

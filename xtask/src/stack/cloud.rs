@@ -94,7 +94,7 @@ impl Cloud {
 
     /// Makes a join token.
     pub fn make_join_token(&self, tenant: &TenantSlug, uses: u32, valid: Duration) -> Result<CreatedToken> {
-        let request = NewJoinToken { uses, valid_seconds: valid.as_secs() };
+        let request = NewJoinToken { uses, valid_seconds: valid.as_secs(), device: None };
         self.post(&format!("/api/tenants/{tenant}/join-tokens"), &request)
     }
 

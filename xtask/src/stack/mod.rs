@@ -427,10 +427,12 @@ fn start_router(
     ticket: &Path,
 ) -> Result<((), String)> {
     let addresses = [Ipv4Addr::LOCALHOST, lab.cloud_address()].map(|ip| SocketAddr::from((ip, ports.wamp)));
-    let mut configuration: String = addresses
-        .iter()
-        .map(|address| format!("[[listen]]\nkind = \"websocket\"\naddress = \"{address}\"\n\n"))
-        .collect();
+    // The dashboard's pages, whichever way they are opened, and those of a development server beside it.
+    let pages = format!("[\"loopback\", \"http://{}:{}\"]", lab.cloud_address(), ports.http);
+    let listen = |address: SocketAddr| {
+        format!("[[listen]]\nkind = \"websocket\"\naddress = \"{address}\"\nallowed_origins = {pages}\n\n")
+    };
+    let mut configuration: String = addresses.into_iter().map(listen).collect();
     configuration += &format!("[platform]\ncontrol_ticket_file = {:?}\n", ticket.display().to_string());
     let file = lab.data_dir().join("router.toml");
     fs::write(&file, configuration)?;

@@ -2,7 +2,7 @@
 //! nightly compiler nor another tool: the stable one instruments, and libFuzzer comes with its crate.
 //!
 //! A target that fails leaves the bytes in `target/fuzz/crash-…`; started with this file as its only argument
-//! (`target/fuzz/HOST/release/TARGET FILE`), it fails again.
+//! (`target/fuzz/HOST/fuzz/TARGET FILE`), it fails again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,12 +13,29 @@ use anyhow::{Context, Result};
 use super::Part;
 use crate::{shell, workspace};
 
-/// The packages of fuzz targets; each is a workspace of its own, as everything in it is instrumented. With each,
-/// how many runs of a target take a few seconds: one of the router's is a whole history of a realm.
-const PACKAGES: [(&str, &str); 2] = [("proto/fuzz", "-runs=500000"), ("router/core/fuzz", "-runs=50000")];
+/// A package of fuzz targets, one for each file in its folder `targets`.
+struct Package {
+    name: &'static str,
+    folder: &'static str,
+    /// How many runs of a target take a few seconds.
+    runs: &'static str,
+}
 
-/// What `cargo fuzz` passes to the compiler, without the sanitizers, which only the nightly has.
-const INSTRUMENTATION: &str = "--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module \
+const PACKAGES: [Package; 2] = [
+    Package { name: "ecep-proto-fuzz", folder: "proto/fuzz", runs: "-runs=500000" },
+    // Each run is a whole history of a realm.
+    Package { name: "ecep-router-core-fuzz", folder: "router/core/fuzz", runs: "-runs=50000" },
+];
+
+/// Without this feature of theirs, no target is built.
+const FEATURE: &str = "libfuzzer";
+
+/// The profile that they are built with, which is a folder as well.
+const PROFILE: &str = "fuzz";
+
+/// What `cargo fuzz` passes to the compiler, without the sanitizers, which only the nightly has. Everything that the targets
+/// are made from is built with it, so they have a target folder of their own.
+const INSTRUMENTATION: &str = "--cfg fuzzing -Cpasses=sancov-module \
      -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
      -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
 
@@ -39,17 +56,18 @@ pub(super) fn parts(all: bool) -> Result<Vec<Part>> {
     let folder = workspace().join("target/fuzz");
     let seeds = write_seeds(&folder.join("seeds"))?;
     let host = shell::run("rustc", ["--print", "host-tuple"])?.trim().to_owned();
-    let mut parts = Vec::new();
-    for (package, runs) in PACKAGES {
-        let package = workspace().join(package);
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--release", "--locked", "--target", &host]);
-        build.arg("--target-dir").arg(&folder).current_dir(&package).env("RUSTFLAGS", INSTRUMENTATION);
-        let name = format!("fuzz: build {}", package.display());
-        parts.push(Part { name, command: build, counts_as_one: true });
-        for target in targets(&package)? {
-            let mut command = Command::new(folder.join(&host).join("release").join(&target));
-            command.args(BOUNDS).args(if all { vec![LONG] } else { vec![runs, SMOKE] });
+    let mut build = Command::new(env!("CARGO"));
+    // With a target named, what runs while building is not instrumented.
+    build.args(["build", "--quiet", "--profile", PROFILE, "--locked", "--target", &host]);
+    for Package { name, .. } in PACKAGES {
+        build.args(["--package", name, "--features", &format!("{name}/{FEATURE}")]);
+    }
+    build.arg("--target-dir").arg(&folder).current_dir(workspace()).env("RUSTFLAGS", INSTRUMENTATION);
+    let mut parts = vec![Part { name: "fuzz: build".into(), command: build, counts_as_one: true }];
+    for package in PACKAGES {
+        for target in targets(&workspace().join(package.folder))? {
+            let mut command = Command::new(folder.join(&host).join(PROFILE).join(&target));
+            command.args(BOUNDS).args(if all { vec![LONG] } else { vec![package.runs, SMOKE] });
             command.arg(format!("-seed_inputs=@{}", seeds.display()));
             command.arg(format!("-artifact_prefix={}/", folder.display()));
             parts.push(Part { name: format!("fuzz: {target}"), command, counts_as_one: true });

@@ -12,6 +12,7 @@ use ecep_proto::api::{
         VolumeMount,
     },
     label,
+    name::TenantSlug,
 };
 
 use super::{is_live, now};
@@ -29,6 +30,7 @@ pub(super) struct World {
     pub(super) containers: BTreeMap<String, Container>,
     pub(super) images: BTreeSet<String>,
     pub(super) volumes: BTreeSet<String>,
+    pub(super) disk_used: BTreeMap<TenantSlug, u64>,
     names: HashMap<String, String>,
     created: u64,
 }
@@ -115,7 +117,7 @@ impl Container {
             ports: ports.clone(),
             address: None,
         };
-        let tenant: ecep_proto::api::name::TenantSlug = parsed(&labels, label::TENANT)?;
+        let tenant: TenantSlug = parsed(&labels, label::TENANT)?;
         let detail = ContainerDetail {
             container: view,
             tenant: tenant.clone(),

@@ -31,7 +31,7 @@ use super::{
 use crate::{
     creation,
     engine::{Engine, NamedVolume, engine_name},
-    policy::{AllowedBody, Policy},
+    policy::AllowedBody,
     restoring::{self, Starting},
 };
 
@@ -52,6 +52,8 @@ impl<E: Engine> Move<'_, E> {
         self.tell(FromDestination::Met).await?;
         self.take_lot(Lot::Plan, streams).await?;
         let plan = self.read_plan().await?;
+        // Until the move is over: the engine does not list the copy before.
+        self.admitted = Some(preflight::admit(self.shared, &plan).await?);
         let mobility = &self.shared.mobility;
         let has_image = mobility.image(&plan.needs.image_id).await.map_err(say)?.is_some();
         let layers_held =
@@ -204,7 +206,7 @@ impl<E: Engine> Move<'_, E> {
             ));
         }
         host.runtime = has_runtime.then(|| RUNTIME_NAME.to_owned());
-        let policy = Policy::load(&self.shared.orders.policy_folder).map_err(|error| error.to_string())?;
+        let policy = self.shared.orders.policy_for(&tenant).map_err(|error| error.message)?;
         let body = policy.check(&tenant, body).map_err(|error| error.message)?;
         for (engine_name, _) in &plan.needs.volumes {
             let prefix = creation::volume_prefix(&tenant);

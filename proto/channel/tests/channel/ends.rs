@@ -109,7 +109,9 @@ async fn a_renewed_certificate_connects() {
         Identity::save_device(directory.path(), &certificate, installation.authority.certificate()).unwrap();
         let tls = Tls::new(&Identity::load_device(directory.path(), &key).unwrap()).unwrap();
         assert_eq!(tls.renewal_is_due(), is_due);
-        connect(&tls, &Peer::Cloud, &installation.cloud()).await;
+        let (_near, (far, _incoming)) = connect(&tls, &Peer::Cloud, &installation.cloud()).await;
+        // By this the cloud knows a device whose key was changed from whoever has the old one.
+        assert_eq!(far.peer_key(), Some(key.verifying_key().as_bytes().as_slice()));
     }
     let other = SigningKey::from_bytes(&rand::random());
     let mixed = Identity::load_device(directory.path(), &other);

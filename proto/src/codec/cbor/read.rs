@@ -13,6 +13,7 @@ use crate::error::DecodeError;
 const BIG_POSITIVE: u64 = 2;
 const BIG_NEGATIVE: u64 = 3;
 
+#[derive(Clone)]
 pub(in super::super) struct Reader<'a> {
     cursor: Cursor<'a>,
     bounds: Bounds,

@@ -11,6 +11,7 @@ use crate::value::bytes_in_json;
 /// Numbers of so few digits, and without an exponent, are in the range of a double.
 const SURELY_FINITE: usize = 300;
 
+#[derive(Clone)]
 pub(in super::super) struct Reader<'a> {
     text: &'a str,
     at: usize,
@@ -291,26 +292,40 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// How many bytes come before a quote, a backslash or a control character: eight at a time.
+/// How many bytes come before a quote, a backslash or a control character. Most texts are short: the first words are looked
+/// at one by one, and only then four at a time, with one branch for all of them.
 #[inline]
 fn plain_length(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES << 7;
-    // The high bit of each byte that is zero. It may be high in others as well, but only after the first of them.
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
+    const BLOCK: usize = 4;
     let (words, _) = bytes.as_chunks::<8>();
     let mut at = 0;
-    for word in words {
-        let word = u64::from_le_bytes(*word);
-        let quote = zeros(word ^ (ONES * u64::from(b'"')));
-        let backslash = zeros(word ^ (ONES * u64::from(b'\\')));
-        let control = word.wrapping_sub(ONES * 0x20) & !word;
-        let found = (quote | backslash | control) & HIGH;
+    while let Some(word) = words.get(at) {
+        let found = special(*word);
         if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
+            return at * 8 + found.trailing_zeros() as usize / 8;
         }
-        at += 8;
+        at += 1;
+        if at == BLOCK {
+            let (blocks, _) = words[at..].as_chunks::<BLOCK>();
+            let is_plain =
+                |block: &&[[u8; 8]; BLOCK]| block.iter().fold(0, |found, word| found | special(*word)) == 0;
+            at += blocks.iter().take_while(is_plain).count() * BLOCK;
+        }
     }
-    let rest = bytes[at..].iter().position(|byte| matches!(byte, b'"' | b'\\' | ..0x20));
-    rest.map_or(bytes.len(), |found| at + found)
+    let rest = bytes[at * 8..].iter().position(|byte| matches!(byte, b'"' | b'\\' | ..0x20));
+    rest.map_or(bytes.len(), |found| at * 8 + found)
+}
+
+/// The high bit of the first byte that is a quote, a backslash or a control character. It may be high in others as well, but
+/// only after that one; it is in none if there is no such byte.
+#[inline]
+fn special(word: [u8; 8]) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
+    let word = u64::from_le_bytes(word);
+    let quote = zeros(word ^ (ONES * u64::from(b'"')));
+    let backslash = zeros(word ^ (ONES * u64::from(b'\\')));
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    (quote | backslash | control) & HIGH
 }

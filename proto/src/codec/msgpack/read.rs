@@ -6,6 +6,7 @@ use super::super::sink::Sink;
 use super::super::source::{Bounds, Source};
 use crate::error::DecodeError;
 
+#[derive(Clone)]
 pub(in super::super) struct Reader<'a> {
     cursor: Cursor<'a>,
     bounds: Bounds,

@@ -19,6 +19,9 @@ use crate::session::SessionKey;
 /// Why an answer does not reach its caller.
 const NO_PASSTHRU: &str = "the caller takes no payload that the router does not look into";
 
+/// What a caller hears in place of an answer that it can't take.
+pub(crate) const ANSWER_TOO_LARGE: &str = "the answer is larger than this session takes";
+
 impl Dealer {
     /// The call that the callee answers. An answer to a call that has ended is late, one to an invocation that there
     /// never was is wrong.
@@ -164,7 +167,7 @@ impl Dealer {
 
     /// The caller can't take a RESULT of this size. If it was a piece, the call ends here.
     pub(crate) fn too_large_result(&mut self, cx: &mut Context, caller: SessionKey, request: RequestId) {
-        let text = "the answer is larger than this session takes";
+        let text = ANSWER_TOO_LARGE;
         match self.calls.of_caller(caller, request) {
             Some(key) => self.end(cx, key, PAYLOAD_SIZE_EXCEEDED, text),
             None => {

@@ -2,9 +2,10 @@
 
 use ecep_proto::error::INVALID_ARGUMENT;
 use ecep_proto::payload::Payload;
+use ecep_proto::uri::Match;
 use ecep_proto::value::{Dict, Value};
 
-use crate::options::Failure;
+use crate::options::{self, Failure};
 
 /// The arguments of one call.
 #[derive(Clone, Copy)]
@@ -44,6 +45,15 @@ impl<'a> Arguments<'a> {
     pub(super) fn dict(self, index: usize, name: &str) -> Result<Option<&'a Dict>, Failure> {
         let Some(value) = self.get(index) else { return Ok(None) };
         value.as_map().map(Some).ok_or_else(|| wrong(name, "a dictionary", value))
+    }
+
+    /// What a lookup asks for: a topic or procedure, or a pattern of them, and by the option `match` in the argument after
+    /// it the way of matching.
+    pub(super) fn pattern(self, name: &str) -> Result<(Match, &'a str), Failure> {
+        let pattern = self.text(0, name)?;
+        let none = Dict::new();
+        let options = self.dict(1, "options")?.unwrap_or(&none);
+        Ok((options::matching(options).map_err(as_argument)?, pattern))
     }
 
     /// A keyword argument that is a text, if it is there.

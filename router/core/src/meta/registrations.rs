@@ -2,20 +2,19 @@
 
 use std::time::Instant;
 
-use ecep_proto::error::{NO_SUCH_REGISTRATION, NO_SUCH_SESSION};
-use ecep_proto::id::{RegistrationId, SessionId};
+use ecep_proto::error::NO_SUCH_REGISTRATION;
+use ecep_proto::id::RegistrationId;
 use ecep_proto::meta::{
     REGISTRATION_COUNT_CALLEES, REGISTRATION_GET, REGISTRATION_LIST, REGISTRATION_LIST_CALLEES,
     REGISTRATION_LOOKUP, REGISTRATION_MATCH, REGISTRATION_REMOVE_CALLEE,
 };
 use ecep_proto::payload::Payload;
-use ecep_proto::uri::Match;
-use ecep_proto::value::{Dict, Value};
+use ecep_proto::value::Value;
 
-use super::arguments::{Arguments, as_argument};
-use super::{nothing, unknown};
+use super::arguments::Arguments;
+use super::{ids, nothing, sessions, unknown};
 use crate::dealer::Registration;
-use crate::options::{self, Failure};
+use crate::options::Failure;
 use crate::realm::Realm;
 
 /// Why a callee is removed, if nobody says.
@@ -31,29 +30,24 @@ pub(super) fn answer(
     let registrations = &realm.dealer.registrations;
     match procedure {
         REGISTRATION_LIST => {
-            let of_kind = |kind: Match| {
-                let of_kind = registrations.iter().filter(|(_, registration)| registration.kind == kind);
-                (kind.name().to_owned(), Value::List(of_kind.map(|(id, _)| Value::from(id.get())).collect()))
-            };
-            let lists = [Match::Exact, Match::Prefix, Match::Wildcard].map(of_kind);
-            Ok(Payload::of(Value::Map(lists.into())))
+            let all: Vec<_> = registrations.iter().map(|(id, known)| (id.get(), known.kind)).collect();
+            Ok(ids::by_match(|kind| all.iter().filter(move |(_, of)| *of == kind).map(|(id, _)| *id)))
         }
         REGISTRATION_LOOKUP => {
-            let procedure = arguments.text(0, "procedure")?;
-            let none = Dict::new();
-            let options = arguments.dict(1, "options")?.unwrap_or(&none);
-            let kind = options::matching(options).map_err(as_argument)?;
-            Ok(id_or_null(registrations.lookup(kind, procedure)))
+            let (kind, procedure) = arguments.pattern("procedure")?;
+            Ok(ids::one_or_null(registrations.lookup(kind, procedure).map(RegistrationId::get)))
         }
-        REGISTRATION_MATCH => Ok(id_or_null(registrations.best(arguments.text(0, "procedure")?))),
+        REGISTRATION_MATCH => {
+            let best = registrations.best(arguments.text(0, "procedure")?);
+            Ok(ids::one_or_null(best.map(RegistrationId::get)))
+        }
         REGISTRATION_GET => {
             let (id, registration) = named(realm, arguments)?;
             Ok(Payload::of(Value::Map(registration.details(id, &realm.clock))))
         }
         REGISTRATION_LIST_CALLEES => {
             let (_, registration) = named(realm, arguments)?;
-            let ids = registration.callees.iter().map(|callee| Value::from(callee.id.get()));
-            Ok(Payload::of(Value::List(ids.collect())))
+            Ok(Payload::of(ids::list(registration.callees.iter().map(|callee| callee.id.get()))))
         }
         REGISTRATION_COUNT_CALLEES => {
             let (_, registration) = named(realm, arguments)?;
@@ -63,13 +57,12 @@ pub(super) fn answer(
             let (id, _) = named(realm, arguments)?;
             let session = arguments.id(1, "session")?;
             let reason = arguments.keyword_text("reason")?.unwrap_or(REMOVED);
-            let callee = SessionId::new(session).and_then(|session| realm.sessions.key_of(session));
+            let callee = sessions::named(&realm.sessions, session);
             let (_, dealer, mut cx) = realm.parts(now);
             if callee.is_some_and(|callee| dealer.remove_registration(&mut cx, id, callee, reason)) {
                 return Ok(nothing());
             }
-            let text = format!("session {session} has no part in registration {id}");
-            Err(Failure::refused(NO_SUCH_SESSION, text))
+            Err(ids::no_part(session, "registration", id.get()))
         }
         other => Err(unknown(other)),
     }
@@ -81,8 +74,4 @@ fn named<'a>(realm: &'a Realm, arguments: Arguments) -> Result<(RegistrationId, 
     found.ok_or_else(|| {
         Failure::refused(NO_SUCH_REGISTRATION, format!("there is no registration {number} in this realm"))
     })
-}
-
-fn id_or_null(id: Option<RegistrationId>) -> Payload {
-    Payload::of(id.map_or(Value::Null, |id| Value::from(id.get())))
 }

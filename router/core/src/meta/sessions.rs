@@ -1,5 +1,6 @@
 //! Session meta events and procedures: who is here, and how to end it.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use ecep_proto::error::{CLOSE_KILLED, INVALID_URI, NO_SUCH_SESSION};
@@ -96,11 +97,13 @@ fn of_roles<'a>(
     sessions: &'a Sessions,
     roles: Option<Vec<&'a str>>,
 ) -> impl Iterator<Item = (SessionKey, &'a Session)> {
-    let counts = move |authrole: &str| roles.as_ref().is_none_or(|roles| roles.contains(&authrole));
+    let roles: Option<HashSet<&str>> = roles.map(|roles| roles.into_iter().collect());
+    let counts = move |authrole: &str| roles.as_ref().is_none_or(|roles| roles.contains(authrole));
     sessions.iter().filter(move |(_, session)| counts(&session.identity.authrole))
 }
 
-fn named(sessions: &Sessions, id: u64) -> Option<SessionKey> {
+/// The session of this id.
+pub(super) fn named(sessions: &Sessions, id: u64) -> Option<SessionKey> {
     sessions.key_of(SessionId::new(id)?)
 }
 

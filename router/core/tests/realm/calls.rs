@@ -238,6 +238,25 @@ fn too_large() {
     assert_eq!((error.request, error.error.as_str()), (request, "wamp.error.payload_size_exceeded"));
 }
 
+/// An ERROR that its caller can't take is another one, even if the callee's has the same URI; that does not end the
+/// caller's session.
+#[test]
+fn too_large_error() {
+    let mut world = world(&["callee", "caller"]);
+    world.register("callee", "com.sum");
+    for error in ["com.failed", "wamp.error.payload_size_exceeded"] {
+        let request = world.call("caller", "com.sum", Dict::new(), Payload::default());
+        let invocation = world.invocation("callee").request;
+        world.fail("callee", invocation, error, Payload::of("large"));
+        let message = world.receive("caller");
+        world.input(Input::TooLarge { session: world.key("caller"), message });
+        let error = world.error("caller");
+        assert_eq!((error.request, error.error.as_str()), (request, "wamp.error.payload_size_exceeded"));
+        assert!(text(&error.payload).contains("larger than this session takes"));
+        world.nothing("caller");
+    }
+}
+
 /// A call that is not sent to a callee with too much to read is answered, once.
 #[test]
 fn stalled() {

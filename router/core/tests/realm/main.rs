@@ -4,6 +4,7 @@
 
 mod caller;
 mod calls;
+mod histories;
 mod lists;
 mod model;
 mod permissions;

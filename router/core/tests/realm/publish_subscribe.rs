@@ -3,6 +3,7 @@
 use ecep_proto::message::*;
 use ecep_proto::payload::Payload;
 use ecep_proto::value::{Dict, Value};
+use ecep_router_core::Input;
 
 use crate::world::{World, dict, text};
 
@@ -189,4 +190,23 @@ fn a_session_subscribes_only_so_often() {
     world.send("alice", Unsubscribe { request, subscription: first });
     world.receive("alice");
     world.subscribe("alice", "com.topic.more", "exact");
+}
+
+/// A subscriber is not to blame for an event that it can't take: it misses this one and goes on.
+#[test]
+fn too_large() {
+    let mut world = World::new();
+    for name in ["publisher", "small", "other"] {
+        world.join(name);
+    }
+    for name in ["small", "other"] {
+        world.subscribe(name, "com.topic", "exact");
+    }
+    world.publish("publisher", "com.topic", Dict::new(), Payload::of("large"));
+    let message = world.receive("small");
+    world.input(Input::TooLarge { session: world.key("small"), message });
+    world.nothing("small");
+    assert_eq!(world.event("other").payload, Payload::of("large"));
+    world.publish("publisher", "com.topic", Dict::new(), Payload::of("small"));
+    assert_eq!(world.event("small").payload, Payload::of("small"));
 }

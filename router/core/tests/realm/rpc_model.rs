@@ -145,16 +145,7 @@ fn read(bytes: &mut impl Iterator<Item = u8>) -> Option<Operation> {
 /// What the fuzzer runs works without it, too.
 #[test]
 fn bytes_are_operations() {
-    let mut state = 7_u64;
-    for _ in 0..50 {
-        let bytes: Vec<u8> = (0..1000)
-            .map(|_| {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                (state >> 56) as u8
-            })
-            .collect();
-        run_bytes(&bytes);
-    }
+    crate::histories::run_each(run_bytes);
 }
 
 proptest! {
