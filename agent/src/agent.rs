@@ -24,6 +24,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    audit::{self, Journal},
     channel::{Arrival, Channels},
     clock, cloud, control_procedures,
     engine::Engine,
@@ -66,6 +67,7 @@ struct Agent<E> {
     networks: Arc<Networks<E>>,
     channels: Arc<Channels>,
     capability: Arc<Capability>,
+    audit: Arc<Journal>,
     /// Rung when something has happened that the control plane should hear of now.
     news: Arc<Notify>,
     channel_port: OnceLock<u16>,
@@ -114,6 +116,11 @@ pub enum RunError {
     /// What it knows of moves cannot be read.
     #[error("the journals of moves cannot be read: {0}; nothing may be done before that is mended")]
     Journals(std::io::Error),
+    /// The audit's journal cannot be opened.
+    #[error(
+        "the audit's journal cannot be opened: {0}; look at the disk and at who may write the agent's folder"
+    )]
+    Audit(std::io::Error),
     /// What it knows of checkpoints cannot be read.
     #[error("the folders of checkpoints cannot be read: {0}; mend that first, a container may be frozen")]
     Checkpoints(std::io::Error),
@@ -167,6 +174,7 @@ pub async fn run<E: Engine>(
         networks,
         channels,
         capability,
+        audit: Arc::new(Journal::open(data).map_err(RunError::Audit)?),
         news: Arc::default(),
         channel_port: OnceLock::new(),
         facts,
@@ -206,7 +214,8 @@ pub async fn run<E: Engine>(
             agent.keep_networks(),
             agent.keep_stats(),
             agent.keep_measured(),
-            agent.keep_reporting(&control, &stop)
+            agent.keep_reporting(&control, &stop),
+            audit::keep_telling(Arc::clone(&agent.audit), control.clone())
         )
     };
     stop.run_until_cancelled(work).await;
@@ -505,6 +514,7 @@ impl<E: Engine> Agent<E> {
                 async move { agent.tenant_credentials(&control, &tenant).await }
             })
             .trust(self.identity.trust.clone());
+            let builder = audit::witness(builder, &self.audit, &tenant);
             let link = procedures::serve(builder, &self.orders, &tenant, self.facts.subscribe())
                 .spawn(cancel.clone());
             self.outbox.open(&self.identity.enrolled.device, &tenant, link.clone(), cancel.clone());

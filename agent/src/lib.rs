@@ -6,6 +6,7 @@
 
 pub mod addresses;
 pub mod agent;
+pub mod audit;
 pub mod channel;
 mod checkpoints;
 pub mod clock;

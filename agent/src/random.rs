@@ -23,6 +23,11 @@ pub fn operation_id() -> Result<OperationId, NameError> {
     format!("op-{}", token()).parse()
 }
 
+/// A journal's id.
+pub fn journal_id() -> String {
+    format!("j{}", token())
+}
+
 fn token() -> String {
     let random: [u8; LENGTH] = rand::random();
     random.iter().map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()])).collect()

@@ -13,6 +13,7 @@ use ecep_proto::api::{
 
 use crate::{
     alerts::AlertBook,
+    audit::Audit,
     authority::Authority,
     channel::{ChannelStartError, Channels},
     clock::SteadyClock,
@@ -41,6 +42,8 @@ pub struct ControlPlane {
     pub passwords: Passwords,
     /// Limits logins.
     pub limits: LoginLimits,
+    /// Writes down who does what.
+    pub audit: Audit,
     /// Knows browsers that logged in before.
     pub known_browsers: KnownBrowsers,
     /// Judges ages.
@@ -85,6 +88,7 @@ impl ControlPlane {
             authority: Authority::load(store.clone(), config.address_pool)?,
             moves: Moves::load(store.clone())?,
             channels: std::sync::Arc::new(channels),
+            audit: Audit::new(store.clone()),
             history: std::sync::Arc::new(history),
             alerts: AlertBook::load(store.clone(), clock.now())?,
             metrics: Metrics::default(),

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod assets;
+mod audit;
 mod cookie;
 mod devices;
 mod ending;
@@ -15,7 +16,9 @@ mod invitations;
 mod login;
 mod members;
 mod metrics;
+mod once;
 mod own_account;
+mod record;
 mod refusal;
 mod request;
 mod session;
@@ -34,6 +37,7 @@ use warp::{
 };
 
 use endpoints::Found;
+pub use once::AtWork;
 pub use refusal::Refusal;
 use request::{Request, request};
 
@@ -47,6 +51,8 @@ pub struct App {
     pub uplink: Arc<Uplink>,
     /// The code of the first run.
     pub setup: SetupCode,
+    /// Orders with keys that are at work.
+    pub at_work: AtWork,
 }
 
 /// What the figures call whatever has no endpoint.
@@ -78,11 +84,14 @@ async fn answer(mut request: Request) -> (&'static str, Answer) {
     match endpoints::find(&request.method, &request.path) {
         Found::Endpoint(endpoint, parameters) => {
             request.parameters = parameters;
-            let answer = match request.judge(endpoint.access) {
-                Ok(()) => (endpoint.handler)(request).await,
-                Err(refusal) => Err(refusal),
-            };
-            (endpoint.path, answer)
+            let answer = whole(endpoint.path, async move {
+                if endpoint.is_change() {
+                    return Ok(record::recorded(request, endpoint).await);
+                }
+                request.judge(endpoint.access)?;
+                (endpoint.handler)(request).await
+            });
+            (endpoint.path, answer.await)
         }
         Found::Methods(methods) => (NO_ROUTE, Err(Refusal::method(&methods))),
         Found::Nothing if request.path == "/api" || request.path.starts_with("/api/") => {
@@ -90,6 +99,15 @@ async fn answer(mut request: Request) -> (&'static str, Answer) {
         }
         Found::Nothing => (ASSETS, assets::serve(&request)),
     }
+}
+
+/// Does it in a task of its own: a change is neither given up half-way nor left out of the audit because whoever asked has hung
+/// up, and a panic ends no more than this request.
+async fn whole(path: &'static str, work: impl Future<Output = Answer> + Send + 'static) -> Answer {
+    tokio::spawn(work).await.unwrap_or_else(|error| {
+        tracing::error!(path, %error, "a request was not handled to its end");
+        Err(Refusal::defect())
+    })
 }
 
 /// Only our own scripts, styles and fonts; connections to ourselves and to the router.
@@ -118,4 +136,22 @@ fn with_headers(mut response: Response, policy: &HeaderValue, is_secure: bool) -
     // Whatever does not say otherwise is about somebody and now.
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use warp::http::StatusCode;
+
+    use super::*;
+
+    /// A defect must end one request only, as a problem document that tells nothing of it.
+    #[tokio::test]
+    async fn a_panic_is_a_problem_without_details() {
+        let answer = whole("/api/x", async { panic!("a secret of the inside") }).await.into_response();
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/problem+json");
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        assert!(!String::from_utf8_lossy(&body).contains("secret"));
+    }
 }

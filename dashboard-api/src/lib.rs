@@ -7,6 +7,7 @@
 
 pub mod admin;
 pub mod alerts;
+pub mod audit;
 pub mod authenticator;
 pub mod authority;
 pub mod channel;
@@ -28,8 +29,10 @@ pub mod metrics;
 pub mod moves;
 pub mod naming;
 pub mod nonces;
+pub mod openapi;
 pub mod password;
 pub mod password_rules;
+pub mod reference;
 pub mod secret;
 pub mod server;
 pub mod setup;

@@ -1,6 +1,8 @@
 //! `ecep-dashboard-api run`: starts the control plane and stops it on SIGTERM or SIGINT; SIGHUP makes it read its
 //! certificate again. And what is done to its data: `backup`, `restore`, `check`.
 
+use std::io::Write;
+
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use ecep_dashboard_api::{
@@ -23,6 +25,8 @@ struct Arguments {
 enum Command {
     /// Runs until SIGTERM or SIGINT.
     Run(Box<Config>),
+    /// Prints the reference of the API, as in `docs/api.md`.
+    Reference,
     /// Writes a backup of everything that must be kept, also while the control plane runs. It holds secrets.
     Backup(Backup),
     /// Puts a backup into an empty data folder.
@@ -35,6 +39,10 @@ fn main() -> anyhow::Result<()> {
     ecep_link::start_log().context("RUST_LOG cannot be read")?;
     match Arguments::parse().command {
         Command::Run(config) => run(*config),
+        Command::Reference => {
+            std::io::stdout().write_all(ecep_dashboard_api::reference::reference().as_bytes())?;
+            Ok(())
+        }
         Command::Backup(backup) => commands::backup(&backup),
         Command::Restore(restore) => commands::restore(&restore),
         Command::Check(check) => commands::check(&check),

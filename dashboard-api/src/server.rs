@@ -13,11 +13,11 @@ use crate::{
     config::Config,
     control::ControlPlane,
     history,
-    http::{self, App},
+    http::{self, App, AtWork},
     listener, metrics,
     password::{PasswordError, Passwords},
     setup::SetupCode,
-    store::{Store, StoreError},
+    store::{Store, StoreError, audit::KEEP_ENTRIES_MS, orders::KEEP_ORDERS_MS},
     uplink::{self, RouterAuthorityError, Uplink},
 };
 
@@ -101,10 +101,15 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
     let router_trust = uplink::router_trust(config.router_ca.as_deref())?;
     let control = Arc::new(ControlPlane::load(config, store, Passwords::new()?)?);
     let uplink = Uplink::start(Arc::clone(&control), router_trust, stop.clone())?;
-    let routes =
-        http::routes(Arc::new(App { control: Arc::clone(&control), uplink: Arc::clone(&uplink), setup }));
+    let routes = http::routes(Arc::new(App {
+        control: Arc::clone(&control),
+        uplink: Arc::clone(&uplink),
+        setup,
+        at_work: AtWork::default(),
+    }));
     let mut tasks = JoinSet::new();
     tasks.spawn(sweep(control.store.clone(), stop.clone()));
+    tasks.spawn(write_repeats(Arc::clone(&control), stop.clone()));
     tasks.spawn(admin::serve(admin, control.store.clone(), stop.clone()));
     tasks.spawn(Arc::clone(&uplink).watch());
     tasks.spawn(keep_history(Arc::clone(&control), stop.clone()));
@@ -204,6 +209,7 @@ impl Running {
                 tracing::error!(%device, %error, "a report could not be stored");
             }
         }
+        self.control.audit.write_repeats(unix_ms(), true).await;
         if let Err(error) = self.control.store.flush().await {
             tracing::error!(%error, "the store could not be written at the end");
         }
@@ -241,5 +247,21 @@ async fn sweep(store: Store, stop: CancellationToken) {
         if let Err(error) = store.sweep(now, now.saturating_sub(KEEP_ENDED_TOKENS_MS)).await {
             tracing::error!(%error, "what has ended could not be deleted from the store");
         }
+        if let Err(error) = store.sweep_orders(now.saturating_sub(KEEP_ORDERS_MS)).await {
+            tracing::error!(%error, "old orders could not be forgotten");
+        }
+        if let Err(error) = store.sweep_audit(now.saturating_sub(KEEP_ENTRIES_MS)).await {
+            tracing::error!(%error, "old entries of the audit could not be deleted");
+        }
+    }
+}
+
+/// Writes down how often refusals were repeated.
+async fn write_repeats(control: Arc<ControlPlane>, stop: CancellationToken) {
+    /// An entry may be so much later than the end of the time that it counts.
+    const EVERY: Duration = Duration::from_secs(30);
+    let mut every = tokio::time::interval(EVERY);
+    while stop.run_until_cancelled(every.tick()).await.is_some() {
+        control.audit.write_repeats(unix_ms(), false).await;
     }
 }

@@ -10,6 +10,7 @@
 mod accounts;
 mod alerts;
 mod archive;
+pub mod audit;
 mod backup;
 mod check;
 mod devices;
@@ -18,6 +19,7 @@ mod gate;
 mod invitations;
 mod members;
 mod migrations;
+pub mod orders;
 mod placements;
 mod records;
 mod sessions;
@@ -157,6 +159,8 @@ pub struct Store {
     migrations: Table<StoredMigration>,
     gone: Table<Gone>,
     keys: Table<String>,
+    audit: audit::AuditLog,
+    orders: orders::Orders,
     invitations: Table<Invitation>,
     alerts: Table<StoredAlert>,
     meta: Table<u64>,
@@ -196,6 +200,8 @@ impl Store {
             migrations: Table::open(&db, &gate, "migrations")?,
             gone: Table::open(&db, &gate, "gone")?,
             keys: Table::open(&db, &gate, "keys")?,
+            audit: audit::AuditLog::open(&db, &gate)?,
+            orders: Table::open(&db, &gate, "orders")?,
             invitations: Table::open(&db, &gate, "invitations")?,
             alerts: Table::open(&db, &gate, "alerts")?,
             meta: Table::open(&db, &gate, "meta")?,

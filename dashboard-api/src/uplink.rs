@@ -2,6 +2,7 @@
 //!
 //! Owns the links, what they serve and what they publish. Must not know WAMP's framing (`ecep-link` does).
 
+mod audit;
 mod checkpoint;
 mod forecast;
 mod insight;
@@ -21,9 +22,10 @@ use std::{
 
 use ecep_link::{Credentials, CredentialsError, Link, LinkState, Trust};
 use ecep_proto::api::{
-    AddressAssign, AddressRelease, AlertAcknowledge, AlertListing, Authenticate, CheckpointCopy,
-    ContainerMigrate, ContainerPreflight, DeviceList, FleetContainerList, FleetHello, FleetReport, GeoSearch,
-    MigrationCancel, MigrationDecide, MigrationHistory, MigrationTell, Procedure, StatsHistoryQuery,
+    AddressAssign, AddressRelease, AlertAcknowledge, AlertListing, AuditList, AuditReport, Authenticate,
+    CheckpointCopy, ContainerMigrate, ContainerPreflight, DeviceList, FleetContainerList, FleetHello,
+    FleetReport, GeoSearch, MigrationCancel, MigrationDecide, MigrationHistory, MigrationTell, Procedure,
+    StatsHistoryQuery,
     auth::EndSessionsRequest,
     migration::{MigrationList, MigrationQuery, MigrationState, MigrationView},
     name::{DeviceId, TenantSlug},
@@ -213,7 +215,13 @@ impl Uplink {
             .trust(self.trust.clone())
             .procedure::<Authenticate, _, _>(Authenticate::URI.to_owned(), move |_caller, request| {
                 let uplink = Arc::clone(&authenticate);
-                async move { uplink.control.authenticate(&request) }
+                async move {
+                    let reply = uplink.control.authenticate(&request)?;
+                    if let Some(tenant) = realm::tenant_of(&request.realm) {
+                        uplink.control.audit.joined(&tenant, &reply.authid, &request.transport.peer);
+                    }
+                    Ok(reply)
+                }
             })
             .procedure::<FleetHello, _, _>(FleetHello::URI.to_owned(), move |caller, request| {
                 let uplink = Arc::clone(&hello);
@@ -239,14 +247,29 @@ impl Uplink {
                 let uplink = Arc::clone(&told);
                 async move { uplink.migration_told(&caller, &request) }
             })
+            .procedure::<AuditReport, _, _>(AuditReport::URI.to_owned(), {
+                let uplink = Arc::clone(self);
+                move |caller, report| {
+                    let uplink = Arc::clone(&uplink);
+                    async move { uplink.audit_report(&caller, report).await }
+                }
+            })
             .spawn(self.stop.clone())
     }
 
     fn spawn_tenant_link(self: &Arc<Self>, tenant: &TenantSlug, stop: CancellationToken) -> Link {
         let (devices, containers) = (Arc::clone(&self.control), Arc::clone(&self.control));
         let (of_devices, of_containers) = (tenant.clone(), tenant.clone());
-        Link::builder(format!("tenant {tenant}"), self.credentials(realm::of_tenant(tenant)))
-            .trust(self.trust.clone())
+        let builder = Link::builder(format!("tenant {tenant}"), self.credentials(realm::of_tenant(tenant)))
+            .trust(self.trust.clone());
+        self.audited(builder, tenant)
+            .procedure::<AuditList, _, _>(AuditList::URI.to_owned(), {
+                let (uplink, tenant) = (Arc::clone(self), tenant.clone());
+                move |_caller, query| {
+                    let page = uplink.audit_list(&tenant, query);
+                    async move { page }
+                }
+            })
             .procedure::<DeviceList, _, _>(DeviceList::URI.to_owned(), move |_caller, _nothing| {
                 let list = devices.view().devices(devices.clock.now(), &of_devices);
                 async move { Ok(list) }

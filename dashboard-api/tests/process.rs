@@ -85,6 +85,61 @@ async fn a_kill_loses_nothing_that_was_answered() {
     );
 }
 
+/// An order with a key that was sent again because the program was killed must not have been done twice: it is answered as it was, or
+/// as one of which nobody knows, and what it makes is there at most once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_repeats_no_order_with_a_key() {
+    const ORDERS: usize = 100;
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = Program::start(folder.path());
+    let maria = set_up(&program, folder.path()).await;
+    let send = async |base: &str, number: usize| {
+        let body = json!({ "name": format!("order {number}"), "role": "viewer", "valid_seconds": 3600 });
+        let request = client().post(format!("{base}/api/tenants/acme/api-tokens")).json(&body);
+        let request = request.header("x-ecep-csrf", "1").header("cookie", maria.cookie.as_ref().unwrap());
+        request.header("idempotency-key", format!("key {number}")).send().await
+    };
+    let (tell, mut told) = tokio::sync::watch::channel(0);
+    let sending = async {
+        let mut answered = 0;
+        for number in 0..ORDERS {
+            match send(&program.base, number).await {
+                Ok(answer) => assert_eq!(answer.status(), 201),
+                Err(_) => break,
+            }
+            answered = number + 1;
+            tell.send_replace(answered);
+        }
+        answered
+    };
+    let killing = async {
+        let pid = program.child.id().to_string();
+        // While the next ones are at work.
+        told.wait_for(|answered| *answered >= 20).await.unwrap();
+        assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+    };
+    let (answered, ()) = tokio::join!(sending, killing);
+    program.child.wait().unwrap();
+    let program = Program::start(folder.path());
+    for number in 0..ORDERS {
+        let status = send(&program.base, number).await.unwrap().status().as_u16();
+        // One that was answered held a secret, which is not shown twice.
+        assert!(
+            status == 409 || number >= answered && status == 201,
+            "order {number} of {answered}: {status}"
+        );
+    }
+    let person = Person { base: program.base.clone(), ..maria };
+    let tokens = person.get("/api/tenants/acme/api-tokens").await.json();
+    let mut names: Vec<&str> =
+        tokens.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), all);
+    assert!(all >= ORDERS - 1, "{all}");
+}
+
 /// Whoever starts it waits for the line, and whoever stops it waits for the end.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_stops_soon_after_sigterm_and_starts_again() {

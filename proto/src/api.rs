@@ -8,6 +8,7 @@
 //! A result travels as the one positional argument of RESULT.
 
 pub mod alert;
+pub mod audit;
 pub mod auth;
 pub mod checkpoint;
 pub mod container;
@@ -30,6 +31,7 @@ pub mod people;
 pub mod realm;
 pub mod reply;
 pub mod roles;
+pub mod schema;
 pub mod share;
 pub mod stats;
 pub mod typescript;
@@ -156,6 +158,14 @@ macro_rules! procedures {
             request: stringify!($request),
             reply: stringify!($reply),
         }),+];
+
+        /// Has the types of all of them described.
+        pub(crate) fn describe_procedures(generator: &mut schemars::SchemaGenerator) {
+            $(
+                generator.subschema_for::<$request>();
+                generator.subschema_for::<$reply>();
+            )+
+        }
     };
 }
 
@@ -179,12 +189,18 @@ macro_rules! topics {
             doc: concat!($($doc, "\n"),+),
             event: stringify!($event),
         }),+];
+
+        /// Has the types of all of them described.
+        pub(crate) fn describe_topics(generator: &mut schemars::SchemaGenerator) {
+            $(generator.subschema_for::<$event>();)+
+        }
     };
 }
 
 const READERS: &[Role] = &[Role::Owner, Role::Operator, Role::Viewer, Role::ControlPlane];
 const WRITERS: &[Role] = &[Role::Owner, Role::Operator, Role::ControlPlane];
 const WATCHERS: &[Role] = &[Role::Owner, Role::Operator, Role::Viewer, Role::Telemetry, Role::ControlPlane];
+const OWNERS: &[Role] = &[Role::Owner, Role::ControlPlane];
 const DEVICES: &[Role] = &[Role::Device];
 const CONTROL_PLANE: &[Role] = &[Role::ControlPlane];
 /// Only the router itself calls it.
@@ -249,6 +265,8 @@ procedures! {
     AlertListing = Tenant ControlPlane "ecep.alert.list" (alert::AlertQuery) -> alert::AlertList, callers READERS;
     /// Says that a person has seen an alert. It stays active until it is over.
     AlertAcknowledge = Tenant ControlPlane "ecep.alert.acknowledge" (alert::AlertRef) -> alert::AlertView, callers WRITERS;
+    /// Who has done what in the tenant, by pages.
+    AuditList = Tenant ControlPlane "ecep.audit.list" (audit::AuditQuery) -> audit::AuditPage, callers OWNERS;
     /// What a container needs, and what at its device stands in the way of moving it.
     MigrationSurvey = Control Device "ecep.device.{device}.migration.survey" (migration::SurveyRequest) -> migration::Survey, callers CONTROL_PLANE;
     /// What at a destination stands in the way.
@@ -277,11 +295,16 @@ procedures! {
     FleetHello = Control ControlPlane "ecep.fleet.hello" (fleet::Hello) -> fleet::Grants, callers DEVICES;
     /// An agent's heartbeat: its status and its containers.
     FleetReport = Control ControlPlane "ecep.fleet.report" (fleet::Report) -> fleet::ReportReply, callers DEVICES;
+    /// A device tells who has called what there. The same calls again are written down once.
+    AuditReport = Control ControlPlane "ecep.audit.report" (audit::AuditReport) -> audit::AuditReceipt, callers DEVICES;
     /// The router asks whether a client may join a realm, and in which role.
     Authenticate = Control ControlPlane "ecep.auth.authenticate" (auth::AuthenticateRequest) -> auth::AuthenticateReply, callers ROUTER;
     /// The control plane has all sessions of an authid ended, whose access has ended.
     EndSessions = Control Router "ecep.router.end_sessions" (auth::EndSessionsRequest) -> auth::EndSessionsReply, callers CONTROL_PLANE;
 }
+
+/// Procedures of tenant realms that only look, and yet are not for viewers.
+pub(crate) const OWNERS_READS: &[&str] = &[AuditList::URI];
 
 topics! {
     /// One event for each tick: the device and all its containers of the tenant.

@@ -39,7 +39,7 @@ enum Command {
         #[arg(long, default_value = "demo")]
         name: String,
     },
-    /// Write what is generated from the catalogue: the web application's TypeScript types.
+    /// Write what is generated from the catalogue: the web application's TypeScript types, and the reference of the API.
     Generate,
     /// Pack the index of places anew that the control plane has built in.
     GeneratePlaces {

@@ -7,14 +7,15 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use ecep_link::{Credentials, Link, LinkState};
 use ecep_proto::api::{
-    AddressAssign, AddressRelease, Authenticate, FleetHello, FleetReport, Procedure,
+    AddressAssign, AddressRelease, AuditReport, Authenticate, FleetHello, FleetReport, Procedure,
+    audit::{AuditReceipt, AuditReport as Audit, DeviceCall},
     auth::{AuthenticateReply, AuthenticateRequest},
     enrol::{SessionReply, SessionRequest, session_text},
     error::{ApiError, ErrorKind},
@@ -48,6 +49,10 @@ struct State {
     terms: Mutex<HashMap<TenantSlug, GrantedTerms>>,
     revision: AtomicU64,
     reports: watch::Sender<Option<Report>>,
+    /// Told by the device's journal, each once.
+    audit: watch::Sender<Vec<DeviceCall>>,
+    /// Whether reports of the journal are taken.
+    takes_audit: AtomicBool,
     router: SocketAddr,
 }
 
@@ -67,6 +72,23 @@ impl State {
             return Ok(AuthenticateReply { authid, authrole: Role::Operator, ends_in_ms: None });
         }
         Err(ApiError::new(ErrorKind::Forbidden, "this ticket is not known, or spent"))
+    }
+
+    fn take(&self, report: Audit) -> Result<AuditReceipt, ApiError> {
+        if !self.takes_audit.load(Ordering::Relaxed) {
+            return Err(ApiError::new(ErrorKind::Unavailable, "not now"));
+        }
+        let mut sequence = 0;
+        self.audit.send_modify(|told| {
+            sequence = told.last().map_or(0, |call| call.sequence);
+            for call in report.calls {
+                if call.sequence > sequence {
+                    sequence = call.sequence;
+                    told.push(call);
+                }
+            }
+        });
+        Ok(AuditReceipt { sequence })
     }
 
     fn grants(&self) -> Grants {
@@ -116,6 +138,8 @@ impl Cloud {
             terms: Mutex::default(),
             revision: AtomicU64::new(1),
             reports: watch::Sender::new(None),
+            audit: watch::Sender::new(Vec::new()),
+            takes_audit: AtomicBool::new(true),
             router: address,
         });
         let stop = CancellationToken::new();
@@ -170,6 +194,18 @@ impl Cloud {
         within(what, waiting).await
     }
 
+    /// Takes or refuses the device's journal from now on.
+    pub fn take_audit(&self, takes: bool) {
+        self.state.takes_audit.store(takes, Ordering::Relaxed);
+    }
+
+    /// What the device's journal has told, once it is that many calls.
+    pub async fn audit(&self, calls: usize) -> Vec<DeviceCall> {
+        let mut told = self.state.audit.subscribe();
+        let enough = told.wait_for(|told| told.len() >= calls);
+        within("the journal", enough).await.expect("the control plane lives").clone()
+    }
+
     pub async fn stop_router(&mut self) {
         let (stop, task) = self.router.take().expect("it runs");
         stop.cancel();
@@ -216,6 +252,7 @@ fn control_plane(state: &Arc<State>, stop: &CancellationToken) -> Link {
     };
     let addresses = AtomicU8::new(2);
     let (authenticate, hello, report) = (Arc::clone(state), Arc::clone(state), Arc::clone(state));
+    let audit = Arc::clone(state);
     Link::builder("control-plane", credentials)
         .procedure::<Authenticate, _, _>(Authenticate::URI.to_owned(), move |_: Caller, request| {
             std::future::ready(authenticate.authenticate(request))
@@ -231,6 +268,9 @@ fn control_plane(state: &Arc<State>, stop: &CancellationToken) -> Link {
                 network: None,
                 rotate_key: false,
             }))
+        })
+        .procedure::<AuditReport, _, _>(AuditReport::URI.to_owned(), move |_: Caller, report: Audit| {
+            std::future::ready(audit.take(report))
         })
         .procedure::<AddressAssign, _, _>(
             AddressAssign::URI.to_owned(),

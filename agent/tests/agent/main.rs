@@ -1,6 +1,7 @@
 //! The whole agent against a real router in this process, driven by a plain WAMP client as a third party would:
 //! with the simulated engine, and with Docker where ECEP_TEST_DOCKER names its socket.
 
+mod audit;
 mod client;
 mod cloud;
 mod device;

@@ -2,20 +2,25 @@
 //! against other sites is not theirs.
 
 use ecep_proto::api::{
+    audit::{Actor, ActorKind, Via, ViaKind, cut},
     device::ChangeDevice,
     enrol::{EnrolRequest, RotateRequest, SessionRequest},
     name::DeviceId,
 };
 use warp::{http::StatusCode, reply::Reply};
 
-use super::{Answer, Refusal, request::Request, shares::own_device};
+use super::{Answer, Refusal, record::Asker, request::Request, shares::own_device};
 use crate::{enrolment::Came, fleet_view::Change, store::Device};
 
 /// Enrols a device.
 pub(super) async fn enrol(mut request: Request) -> Answer {
     let wanted: EnrolRequest = request.json().await?;
     let control = &request.app.control;
+    // The first part of a join token is its id.
+    let token = cut(wanted.token.split('.').next().unwrap_or_default());
     let (reply, came) = control.enrol(wanted).await?;
+    let via = Via { kind: ViaKind::JoinToken, id: token };
+    request.record.is(Asker { via: Some(via), ..of_device(&request, &reply.device) });
     let uplink = &request.app.uplink;
     match came {
         Came::New(Device { id, owner, .. }) => {
@@ -51,6 +56,7 @@ pub(super) async fn session(mut request: Request) -> Answer {
 pub(super) async fn rotate(mut request: Request) -> Answer {
     let wanted: RotateRequest = request.json().await?;
     let reply = request.app.control.rotate_key(&wanted).await?;
+    request.record.is(of_device(&request, &wanted.device));
     request.app.uplink.device_changed(&wanted.device)?;
     Ok(warp::reply::json(&reply).into_response())
 }
@@ -70,8 +76,8 @@ pub(super) async fn order_rotation(request: Request) -> Answer {
 
 /// Changes a device's name or place.
 pub(super) async fn change(mut request: Request) -> Answer {
-    let device = own_device(&request, request.id())?;
     let wanted: ChangeDevice = request.json().await?;
+    let device = own_device(&request, request.id())?;
     let changed = request.app.control.edit_device(request.tenant()?, &device, wanted).await?;
     request.app.uplink.device_changed(&device)?;
     Ok(warp::reply::json(&changed).into_response())
@@ -92,4 +98,10 @@ pub(super) async fn remove(request: Request) -> Answer {
     request.app.uplink.end_sessions(device.to_string(), None, "This device was removed from the platform.");
     request.app.uplink.notice(tenant, format!("Device {device} was removed."));
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// A device that has proved who it is, in the audit of its owner.
+fn of_device(request: &Request, device: &DeviceId) -> Asker {
+    let tenant = request.app.control.view().row(device).map(|row| row.owner.clone());
+    Asker { actor: Actor { authid: device.to_string(), kind: ActorKind::Device }, via: None, tenant }
 }

@@ -9,9 +9,10 @@ use ecep_proto::api::roles::Role;
 use warp::http::Method;
 
 use super::{
-    Answer, accounts, devices, invitations, login, members, metrics, own_account, request::Request, session,
-    setup, shares, tenants, tokens,
+    Answer, accounts, audit, devices, invitations, login, members, metrics, own_account, request::Request,
+    session, setup, shares, tenants, tokens,
 };
+use crate::openapi::{OBJECT, TEXT};
 
 /// Who may call an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +67,10 @@ pub struct Endpoint {
     pub request: Option<&'static str>,
     /// The type of the answer's body, `[]` after it for a list.
     pub reply: Option<&'static str>,
+    /// The filters that its query takes.
+    pub query: &'static [&'static str],
+    /// Whether its answer is a line of `reply` after the other (`application/x-ndjson`, or CSV) instead of one JSON value.
+    pub is_stream: bool,
     /// The status of a good answer.
     pub status: u16,
     /// Whether it lists by pages: takes `limit` and `after` in its query, and answers `next`.
@@ -81,7 +86,36 @@ impl Endpoint {
         summary: &'static str,
         handler: Handler,
     ) -> Self {
-        Self { method, path, access, summary, request: None, reply: None, status: 204, paged: false, handler }
+        Self {
+            method,
+            path,
+            access,
+            summary,
+            request: None,
+            reply: None,
+            query: &[],
+            is_stream: false,
+            status: 204,
+            paged: false,
+            handler,
+        }
+    }
+
+    /// Whether it may change something, and so goes into the audit.
+    pub fn is_change(&self) -> bool {
+        self.method != Method::GET && !NO_CHANGES.contains(&self.path)
+    }
+
+    /// Whether it makes something, and so can be told by a key to do it once.
+    pub fn takes_key(&self) -> bool {
+        self.method == Method::POST
+            && self.status == 201
+            && !matches!(self.access, Access::Anyone | Access::Device)
+    }
+
+    /// What it is called in the audit.
+    pub fn action(&self) -> String {
+        format!("{} {}", self.method, self.path)
     }
 
     const fn get(path: &'static str, access: Access, summary: &'static str, handler: Handler) -> Self {
@@ -120,14 +154,33 @@ impl Endpoint {
         self
     }
 
+    /// Lines, and the filters of an export.
+    const fn exports(mut self, reply: &'static str, query: &'static [&'static str]) -> Self {
+        self.status = 200;
+        self.reply = Some(reply);
+        self.query = query;
+        self.is_stream = true;
+        self
+    }
+
     const fn with_status(mut self, status: u16) -> Self {
         self.status = status;
         self
     }
 }
 
+/// Paths whose `POST` changes nothing that is kept: they show, or give tickets, far too often to be noted.
+const NO_CHANGES: &[&str] = &["/api/wamp-ticket", "/api/device/session", "/api/invitations/show"];
+
+/// Where the OpenAPI document is.
+pub const OPENAPI_PATH: &str = "/api/openapi.json";
+
 /// All of them.
 pub static ENDPOINTS: &[Endpoint] = &[
+    Endpoint::get(OPENAPI_PATH, Access::Anyone, "This API as an OpenAPI 3.1 document.", |request| {
+        Box::pin(session::openapi(request))
+    })
+    .answers(200, OBJECT),
     Endpoint::get("/healthz", Access::Anyone, "Whether it runs, and serves every realm.", |request| {
         Box::pin(session::health(request))
     })
@@ -305,6 +358,21 @@ pub static ENDPOINTS: &[Endpoint] = &[
         "Revokes an API token; its sessions end at once.",
         |request| Box::pin(tokens::delete_api_token(request)),
     ),
+    // The audit.
+    Endpoint::get(
+        "/api/tenants/{slug}/audit",
+        OWNERS,
+        "Exports who has done what in the tenant.",
+        |request| Box::pin(audit::of_tenant(request)),
+    )
+    .exports("AuditEntry", audit::FILTERS),
+    Endpoint::get(
+        "/api/audit",
+        Access::Administrator,
+        "Exports who has done what to the installation.",
+        |request| Box::pin(audit::of_installation(request)),
+    )
+    .exports("AuditEntry", audit::FILTERS),
     // Devices.
     Endpoint::post("/api/device/enrol", Access::Device, "Enrols a device by a join token.", |request| {
         Box::pin(devices::enrol(request))
@@ -407,7 +475,7 @@ pub static ENDPOINTS: &[Endpoint] = &[
         "The figures of the tenant's devices and containers, for Prometheus.",
         |request| Box::pin(metrics::tenant_metrics(request)),
     )
-    .with_status(200),
+    .answers(200, TEXT),
 ];
 
 /// What the table says about a request.

@@ -1,9 +1,14 @@
 //! Who is asking, and whether it is really them and not another site in their browser.
 
-use ecep_proto::api::{http::CSRF_HEADER, name::TenantSlug, roles::Role};
+use ecep_proto::api::{
+    audit::{Actor, ActorKind, Via, ViaKind},
+    http::CSRF_HEADER,
+    name::TenantSlug,
+    roles::Role,
+};
 use warp::http::{Method, header};
 
-use super::{Refusal, cookie::Cookie, endpoints::Access, request::Request};
+use super::{Refusal, cookie::Cookie, endpoints::Access, record::Asker, request::Request};
 use crate::{
     clock::unix_ms,
     secret::SecretHash,
@@ -158,6 +163,26 @@ impl Request {
 
     fn tenant_of_path(&self) -> Option<TenantSlug> {
         self.parameters.first()?.parse().ok()
+    }
+
+    /// Who asks, for the audit: also somebody who may not do what they ask for.
+    pub(super) fn asker(&self, access: Access) -> Asker {
+        let store = &self.app.control.store;
+        // What administrators do to a tenant concerns the installation.
+        let tenant = self.tenant_of_path().filter(|_| matches!(access, Access::Tenant { .. }));
+        if self.headers.contains_key(header::AUTHORIZATION) {
+            let Ok(Some(token)) = self.token(unix_ms()) else { return Asker::nobody() };
+            return Asker {
+                actor: Actor { authid: token.id.clone(), kind: ActorKind::Token },
+                via: Some(Via { kind: ViaKind::Token, id: token.id }),
+                tenant: tenant.filter(|tenant| *tenant == token.tenant),
+            };
+        }
+        let Ok(person) = self.logged_in() else { return Asker::nobody() };
+        let is_member =
+            |tenant: &TenantSlug| store.role_in(&person.account.id, tenant).is_ok_and(|role| role.is_some());
+        let tenant = tenant.filter(is_member);
+        Asker { tenant, ..Asker::logged_in(&person.account.id, person.cookie) }
     }
 
     /// Who is logged in.

@@ -16,6 +16,7 @@ use warp::{http::StatusCode, reply::Reply};
 use super::{
     Answer, Refusal,
     login::wrong_password,
+    record::Asker,
     request::Request,
     setup::ACCOUNT_SUFFIX,
     tokens::{MIN_SECONDS, TOKEN_SUFFIX, ends},
@@ -120,6 +121,10 @@ pub(super) async fn accept(mut request: Request) -> Answer {
     };
     match acceptance {
         Acceptance::Joined(role) | Acceptance::Member(role) => {
+            if let Some(account) = request.app.control.store.account_of_email(&invitation.email)? {
+                let of_tenant = Some(tenant.slug.clone());
+                request.record.is(Asker { tenant: of_tenant, ..Asker::person(&account.id) });
+            }
             tracing::info!(invitation = %invitation.id, tenant = %tenant.slug, "invitation accepted");
             let membership = Membership { tenant: tenant.slug, tenant_name: tenant.name, role };
             Ok(warp::reply::json(&membership).into_response())

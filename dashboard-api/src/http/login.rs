@@ -13,6 +13,7 @@ use super::{
     Answer, Refusal,
     cookie::{Cookie, SESSION_SECONDS},
     guard::LoggedIn,
+    record::Asker,
     request::Request,
     session::view,
 };
@@ -56,6 +57,7 @@ pub(super) async fn login(mut request: Request) -> Answer {
     if !control.store.log_in(&account, cookie, &session).await? {
         return Err(wrong_password());
     }
+    request.record.is(Asker::logged_in(&account.id, cookie));
     tracing::info!(account = %account.id, peer = %request.peer, "logged in");
     let known = control.known_browsers.cookie(&email, now);
     let view = view(&request, &LoggedIn { account, cookie, expires_at })?;

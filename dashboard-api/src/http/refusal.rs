@@ -74,6 +74,15 @@ impl Refusal {
         refusal
     }
 
+    /// A defect of the control plane. What it is stands in the log alone: it may be about anything.
+    pub fn defect() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            ErrorKind::Unavailable,
+            "This is a defect in the control plane; its log says more. Please report it.",
+        )
+    }
+
     /// Too often; try again after this time.
     pub fn too_often(wait: Duration) -> Self {
         let seconds = wait.as_secs().saturating_add(1);

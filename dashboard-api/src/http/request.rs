@@ -17,7 +17,7 @@ use warp::{
     path::FullPath,
 };
 
-use super::{App, Refusal, forwarded::client_address, guard::Caller};
+use super::{App, Refusal, forwarded::client_address, guard::Caller, record::Record};
 use crate::{listener::Peer, naming::invalid};
 
 /// Longest body in bytes; the longest we know, an enrolment with its facts, has a few thousand.
@@ -52,6 +52,8 @@ pub(super) struct Request {
     pub(super) caller: Caller,
     /// Who asks, as far as a trusted proxy tells.
     pub(super) peer: IpAddr,
+    /// What the audit is told of it.
+    pub(super) record: Arc<Record>,
     query: String,
     /// Never locked: it makes the request one that handlers may lend across an await.
     body: Mutex<Body>,
@@ -78,6 +80,7 @@ pub(super) fn request(app: Arc<App>) -> BoxedFilter<(Request,)> {
             parameters: Vec::new(),
             caller: Caller::default(),
             query,
+            record: Arc::default(),
             body: Mutex::new(boxed(body)),
         })
         .boxed()
@@ -108,16 +111,8 @@ impl Request {
                 "The body must be JSON; send the header content-type: application/json.",
             ));
         }
-        let bytes = match tokio::time::timeout(BODY_WITHIN, self.bytes()).await {
-            Ok(bytes) => bytes?,
-            Err(_) => {
-                return Err(Refusal::new(
-                    StatusCode::REQUEST_TIMEOUT,
-                    ErrorKind::Unavailable,
-                    format!("The body did not arrive within {} s. Send it again.", BODY_WITHIN.as_secs()),
-                ));
-            }
-        };
+        let bytes = self.bytes_in_time().await?;
+        self.record.body(&bytes);
         serde_json::from_slice(&bytes).map_err(|error| {
             Refusal::new(
                 StatusCode::BAD_REQUEST,
@@ -125,6 +120,28 @@ impl Request {
                 format!("The body is not JSON of the expected form: {}.", without_values(&error.to_string())),
             )
         })
+    }
+
+    /// Reads the body, and puts it back for the handler.
+    ///
+    /// # Errors
+    /// 413, 408 or 400.
+    pub(super) async fn buffer(&mut self) -> Result<Vec<u8>, Refusal> {
+        let bytes = self.bytes_in_time().await?;
+        let chunk = Ok(bytes.clone());
+        self.body = Mutex::new(Box::pin(futures_util::stream::once(async { chunk })));
+        Ok(bytes)
+    }
+
+    async fn bytes_in_time(&mut self) -> Result<Vec<u8>, Refusal> {
+        match tokio::time::timeout(BODY_WITHIN, self.bytes()).await {
+            Ok(bytes) => bytes,
+            Err(_) => Err(Refusal::new(
+                StatusCode::REQUEST_TIMEOUT,
+                ErrorKind::Unavailable,
+                format!("The body did not arrive within {} s. Send it again.", BODY_WITHIN.as_secs()),
+            )),
+        }
     }
 
     async fn bytes(&mut self) -> Result<Vec<u8>, Refusal> {
@@ -170,6 +187,33 @@ impl Request {
             }
         }
         Ok(page)
+    }
+
+    /// The pairs of the query, unescaped.
+    ///
+    /// # Errors
+    /// 400 for what is no escaped UTF-8.
+    pub(super) fn query(&self) -> Result<Vec<(String, String)>, Refusal> {
+        let unescaped = |text: &str| {
+            let text = text.replace('+', " ");
+            percent_encoding::percent_decode_str(&text)
+                .decode_utf8()
+                .map(std::borrow::Cow::into_owned)
+                .map_err(|_| {
+                    Refusal::new(
+                        StatusCode::BAD_REQUEST,
+                        ErrorKind::InvalidArgument,
+                        "The query is not UTF-8. Escape it as URLs are.",
+                    )
+                })
+        };
+        let pairs = self.query.split('&').filter(|pair| !pair.is_empty());
+        pairs
+            .map(|pair| {
+                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+                Ok((unescaped(name)?, unescaped(value)?))
+            })
+            .collect()
     }
 
     /// What stands for the last braces of the path's form.

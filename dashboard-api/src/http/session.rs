@@ -1,13 +1,13 @@
 //! Who is logged in, the ticket for the router, and whether all is well.
 
 use ecep_proto::api::{
-    http::{Membership, SessionView, TicketReply, TicketRequest},
+    http::{Health, Membership, SessionView, TicketReply, TicketRequest},
     realm,
 };
 use warp::{http::StatusCode, reply::Reply};
 
 use super::{Answer, Refusal, guard::LoggedIn, request::Request};
-use crate::store::Health;
+use crate::store;
 
 /// Answers a [`SessionView`].
 pub(super) async fn session(request: Request) -> Answer {
@@ -30,23 +30,29 @@ pub(super) async fn wamp_ticket(mut request: Request) -> Answer {
     Ok(warp::reply::json(&TicketReply { wamp_url, realm, authid, ticket }).into_response())
 }
 
+/// This API, described.
+pub(super) async fn openapi(_: Request) -> Answer {
+    Ok(warp::reply::json(&crate::openapi::document()).into_response())
+}
+
 /// It runs; `joined` once it serves the control realm and every tenant's; and whether the store takes changes. 503 if only
 /// a new start makes it take some again.
 pub(super) async fn health(request: Request) -> Answer {
     let (status, store) = match request.app.control.store.health() {
-        Health::Good => (StatusCode::OK, "good"),
-        Health::Full => (StatusCode::OK, "the disk is full: changes are refused until there is room"),
-        Health::Failed(_) => (
+        store::Health::Good => (StatusCode::OK, "good"),
+        store::Health::Full => (StatusCode::OK, "the disk is full: changes are refused until there is room"),
+        store::Health::Failed(_) => (
             StatusCode::SERVICE_UNAVAILABLE,
             "a write failed: changes are refused until the control plane is started again",
         ),
     };
-    let health = serde_json::json!({
-        "ok": status == StatusCode::OK,
-        "version": env!("CARGO_PKG_VERSION"),
-        "router": if request.app.uplink.is_joined() { "joined" } else { "connecting" },
-        "store": store,
-    });
+    let router = if request.app.uplink.is_joined() { "joined" } else { "connecting" };
+    let health = Health {
+        ok: status == StatusCode::OK,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        router: router.to_owned(),
+        store: store.to_owned(),
+    };
     Ok(warp::reply::with_status(warp::reply::json(&health), status).into_response())
 }
 

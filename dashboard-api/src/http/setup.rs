@@ -6,7 +6,7 @@ use ecep_proto::api::{
 };
 use warp::{http::StatusCode, reply::Reply};
 
-use super::{Answer, Refusal, request::Request};
+use super::{Answer, Refusal, record::Asker, request::Request};
 use crate::{
     clock::unix_ms,
     naming::{check_email, check_title, id_from},
@@ -58,6 +58,7 @@ pub(super) async fn first_account(mut request: Request) -> Answer {
     let tenant = Tenant { slug: wanted.tenant, name, created_at: unix_ms(), deleted_at: None };
     control.store.add_first_account(&account, &tenant).await?;
     app.setup.spend();
+    request.record.is(Asker::person(&account.id));
     app.uplink.add_tenant(&tenant.slug);
     tracing::info!(account = %account.id, tenant = %tenant.slug, "first account made");
     Ok(StatusCode::CREATED.into_response())

@@ -1,7 +1,7 @@
 //! Shares of devices: what the device's owner offers, changes and ends, and what the other tenant accepts or leaves.
 
 use ecep_proto::api::{
-    name::{DeviceId, TenantSlug},
+    name::{ContainerName, DeviceId, TenantSlug},
     share::{ChangeShare, EndShare, EndedShare, NewShare},
 };
 use warp::{http::StatusCode, reply::Reply};
@@ -17,8 +17,8 @@ pub(super) async fn of_device(request: Request) -> Answer {
 
 /// Offers a device to another tenant.
 pub(super) async fn offer(mut request: Request) -> Answer {
-    let device = own_device(&request, request.id())?;
     let wanted: NewShare = request.json().await?;
+    let device = own_device(&request, request.id())?;
     let (control, uplink) = (&request.app.control, &request.app.uplink);
     let share = control.offer_share(request.tenant()?, &device, wanted).await?;
     uplink.device_changed(&device)?;
@@ -29,9 +29,9 @@ pub(super) async fn offer(mut request: Request) -> Answer {
 
 /// Changes the terms.
 pub(super) async fn change_terms(mut request: Request) -> Answer {
+    let wanted: ChangeShare = request.json().await?;
     let device = own_device(&request, device_in_path(&request))?;
     let guest = slug_of(request.id())?;
-    let wanted: ChangeShare = request.json().await?;
     let (control, uplink) = (&request.app.control, &request.app.uplink);
     let share = control.change_share(request.tenant()?, &device, &guest, wanted.terms).await?;
     uplink.device_changed(&device)?;
@@ -42,15 +42,17 @@ pub(super) async fn change_terms(mut request: Request) -> Answer {
 
 /// Ends a share or withdraws an offer.
 pub(super) async fn end(mut request: Request) -> Answer {
+    let mut wanted: EndShare = request.json().await?;
     let device = own_device(&request, device_in_path(&request))?;
     let guest = slug_of(request.id())?;
-    let mut wanted: EndShare = request.json().await?;
     let (control, uplink) = (&request.app.control, &request.app.uplink);
     let ending = control.end_share(request.tenant()?, &device, &guest).await?;
     uplink.device_changed(&device)?;
     uplink.leave_realm(&device, &guest, "This share ends.");
     if !wanted.delete.is_empty() {
         wanted.delete.sort();
+        let names: Vec<&str> = wanted.delete.iter().map(ContainerName::as_str).collect();
+        request.record.detail("delete", &names.join(", "));
         uplink.evict(&device, &guest, &wanted.delete).await?;
     }
     let ended = EndedShare { ended: ending.ended, containers: ending.containers };

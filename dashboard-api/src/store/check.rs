@@ -13,7 +13,10 @@ use serde::de::DeserializeOwned;
 
 use super::{
     Account, ApiToken, Device, Gone, Invitation, JoinToken, LastReport, Placement, Session, StoredAlert,
-    StoredMigration, Tenant, tables::Tables,
+    StoredMigration, Tenant,
+    audit::{self, Mark},
+    orders::Order,
+    tables::Tables,
 };
 
 /// What is to be done about a finding.
@@ -87,6 +90,9 @@ pub fn check(tables: &Tables, now: u64) -> Vec<Finding> {
     let migrations = found.read::<StoredMigration>(tables, "migrations");
     let invitations = found.read::<Invitation>(tables, "invitations");
     let alerts = found.read::<StoredAlert>(tables, "alerts");
+    let entries = found.read::<audit::Row>(tables, "audit");
+    let marks = found.read::<Mark>(tables, "audit_marks");
+    found.read::<Order>(tables, "orders");
     found.read::<Gone>(tables, "gone");
     found.read::<String>(tables, "keys");
     found.read::<u64>(tables, "meta");
@@ -132,6 +138,12 @@ pub fn check(tables: &Tables, now: u64) -> Vec<Finding> {
     networks.keys().for_each(|tenant| found.tenant("networks", tenant, tenant, &tenants));
     for (key, _) in reports.iter().filter(|(key, _)| !devices.contains_key(*key)) {
         found.remove("reports", key, "its device is not there");
+    }
+    for (key, _) in marks.iter().filter(|(key, _)| !devices.contains_key(*key)) {
+        found.remove("audit_marks", key, "its device is not there");
+    }
+    for (key, what) in audit::broken(&entries) {
+        found.add("audit", key, what, Remedy::Look);
     }
     for (key, row) in &migrations {
         if !tenants.contains_key(row.tenant.as_str()) {

@@ -264,8 +264,9 @@ impl Store {
             &self.reports.tree,
             &self.placements.tree,
             &self.gone.tree,
+            &self.audit.marks.tree,
         );
-        let removed = trees.transaction(|(devices, keys, reports, placements, gone)| {
+        let removed = trees.transaction(|(devices, keys, reports, placements, gone, marks)| {
             let devices = self.devices.within(devices);
             let Some(device) = devices.get(id.as_str())?.filter(|device| device.owner == *tenant) else {
                 return Ok(false);
@@ -275,6 +276,7 @@ impl Store {
                 self.device_of_key.within(keys).remove(key)?;
             }
             self.reports.within(reports).remove(id.as_str())?;
+            self.audit.marks.within(marks).remove(id.as_str())?;
             let (placements, gone) = (self.placements.within(placements), self.gone.within(gone));
             for placement in placed {
                 forget(&placements, &gone, placement, now)?;

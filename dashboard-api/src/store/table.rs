@@ -110,7 +110,7 @@ impl<T: Serialize + DeserializeOwned> Table<T> {
         })
     }
 
-    fn decode(&self, key: &[u8], bytes: &[u8]) -> Result<T, StoreError> {
+    pub(super) fn decode(&self, key: &[u8], bytes: &[u8]) -> Result<T, StoreError> {
         serde_json::from_slice(bytes).map_err(|error| StoreError::Row {
             table: self.name,
             key: str::from_utf8(key).unwrap_or("(not text)").to_owned(),

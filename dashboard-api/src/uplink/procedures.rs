@@ -81,7 +81,10 @@ impl Uplink {
         Ok(ReportReply { grants_revision: revision_of(&granted), network, rotate_key })
     }
 
-    fn grants_of(&self, device: &DeviceId) -> Result<Vec<(TenantSlug, Option<GrantedTerms>)>, ApiError> {
+    pub(super) fn grants_of(
+        &self,
+        device: &DeviceId,
+    ) -> Result<Vec<(TenantSlug, Option<GrantedTerms>)>, ApiError> {
         self.control.view().grants_of(device).ok_or_else(not_a_device)
     }
 }

@@ -1,7 +1,10 @@
 //! What follows from a change of a device or of its shares: who is told, which sessions end, and what the device is ordered.
 
+use std::collections::BTreeMap;
+
 use ecep_proto::api::{
-    ShareEvict,
+    Procedure, ShareEvict,
+    audit::{Outcome, cut},
     error::{ApiError, ErrorKind},
     fleet::Report,
     name::{ContainerId, ContainerName, DeviceId, TenantSlug},
@@ -10,7 +13,10 @@ use ecep_proto::api::{
 };
 
 use super::{Uplink, procedures::revision_of};
-use crate::store::StoreError;
+use crate::{
+    clock::unix_ms,
+    store::{StoreError, audit::Draft},
+};
 
 /// What a report says of the shares that end: looked at once the report has been taken.
 pub(super) struct Leaving {
@@ -83,10 +89,24 @@ impl Uplink {
             )
             .with("containers", names));
         }
+        let detail = BTreeMap::from([(
+            "delete".to_owned(),
+            cut(&named.iter().map(ContainerName::as_str).collect::<Vec<_>>().join(", ")),
+        )]);
         let containers: Vec<ContainerId> = there.into_iter().map(|container| container.id).collect();
         tracing::info!(%device, %tenant, containers = containers.len(), "a tenant's containers are to be deleted");
-        self.ask::<ShareEvict>(device, &EvictTenant { tenant: tenant.clone(), containers }).await?;
-        Ok(())
+        let asked = self
+            .ask::<ShareEvict>(device, &EvictTenant { tenant: tenant.clone(), containers })
+            .await
+            .map(drop);
+        // The owner's audit says which of its people ordered it; that of the tenant, what became of its containers.
+        let mut draft = Draft::of_installation(Some(tenant.clone()), ShareEvict::URI, detail);
+        draft.target = device.to_string();
+        draft.outcome =
+            asked.as_ref().map_or_else(|error| Outcome::of_error(error.uri), |()| Outcome::Running);
+        draft.error = asked.as_ref().err().map(|error| error.uri.uri().to_owned());
+        self.control.audit.note(unix_ms(), draft).await;
+        asked
     }
 
     /// Which ending shares are over by this report: the device knows that they end, has told all that it has, and neither it nor

@@ -1,9 +1,12 @@
 //! What holds for every endpoint of the table, so that a new one cannot be forgotten.
 
-use ecep_dashboard_api::http::endpoints::{Access, ENDPOINTS, Endpoint};
+use ecep_dashboard_api::{
+    http::endpoints::{Access, ENDPOINTS, Endpoint},
+    openapi::{OBJECT, TEXT},
+};
 use ecep_proto::api::roles::Role;
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Server, answer, bearer, client};
 
@@ -103,23 +106,189 @@ async fn every_endpoint_is_closed_to_all_others() {
 /// A row must name types that exist, or the documents made from it would be wrong.
 #[test]
 fn every_row_names_types_of_the_catalogue() {
-    /// What only devices send, and what is no type; the web app's list does not have them.
-    const OTHERS: &[&str] = &[
-        "Health",
-        "EnrolRequest",
-        "EnrolReply",
-        "SessionRequest",
-        "SessionReply",
-        "RotateRequest",
-        "RotateReply",
-    ];
-    let types = ecep_proto::api::typescript::generate();
+    let types = ecep_proto::api::schema::schemas();
     for endpoint in ENDPOINTS {
         for name in [endpoint.request, endpoint.reply].into_iter().flatten() {
             let name = name.trim_end_matches("[]");
-            let known = OTHERS.contains(&name) || types.contains(&format!("export type {name} = "));
-            assert!(known, "{} {}: {name}", endpoint.method, endpoint.path);
+            assert!(
+                [OBJECT, TEXT].contains(&name) || types.contains_key(name),
+                "{} {}: {name}",
+                endpoint.method,
+                endpoint.path
+            );
         }
         assert!(endpoint.summary.ends_with('.'), "{}", endpoint.path);
     }
+}
+
+/// Whatever is wrong with a request is told as a problem document, at every endpoint: the method, the media type, the length, the
+/// form with its place.
+#[tokio::test]
+async fn every_endpoint_tells_what_is_wrong() {
+    let server = Server::start().await;
+    let maria = server.set_up().await;
+    for endpoint in ENDPOINTS {
+        let (method, path) = (method_of(endpoint), path_of(endpoint, "acme"));
+        let name = format!("{method} {path}");
+        let allowed: Vec<_> = ENDPOINTS
+            .iter()
+            .filter(|other| other.path == endpoint.path)
+            .map(|other| other.method.as_str())
+            .collect();
+        let wrong = if allowed.contains(&"PUT") { Method::PATCH } else { Method::PUT };
+        let wrong = maria.send(wrong, &path, Some(json!({}))).await;
+        wrong.problem(405);
+        assert_eq!(wrong.header("allow"), allowed.join(", "), "{name}");
+        // What is not below /api is the web app's.
+        if path.starts_with("/api/") {
+            maria.send(method.clone(), &format!("{path}/more/of/it"), None).await.problem(404);
+        }
+        if endpoint.request.is_none() {
+            continue;
+        }
+        let send = async |kind: &str, body: String| {
+            let request = client()
+                .request(method.clone(), format!("{}{path}", server.base))
+                .header("content-type", kind);
+            answer(
+                request
+                    .header("cookie", maria.cookie.as_ref().unwrap())
+                    .header("x-ecep-csrf", "1")
+                    .body(body),
+            )
+            .await
+        };
+        send("text/plain", "{}".to_owned()).await.problem(415);
+        send("application/json", " ".repeat(70_000)).await.problem(413);
+        let malformed = send("application/json", "{\n\"a\": [".to_owned()).await.problem(400);
+        assert!(malformed.contains("line 2"), "{name}: {malformed}");
+        let unknown = send("application/json", "{\"no_such_field\": 1}".to_owned()).await.problem(400);
+        assert!(unknown.contains("no_such_field"), "{name}: {unknown}");
+    }
+}
+
+/// The committed reference must be about this API, not an older one.
+#[test]
+fn the_reference_is_fresh() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/api.md");
+    let on_disk = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        on_disk == ecep_dashboard_api::reference::reference(),
+        "docs/api.md is old; run `cargo xtask generate`"
+    );
+}
+
+/// The OpenAPI document names every endpoint, and leads nowhere that is not there.
+#[tokio::test]
+async fn the_openapi_document_is_whole() {
+    let server = Server::start().await;
+    let served = server.visitor().get("/api/openapi.json").await.json();
+    assert_eq!(
+        (served["openapi"].as_str(), &served),
+        (Some("3.1.0"), &ecep_dashboard_api::openapi::document())
+    );
+    let mut ids = std::collections::HashSet::new();
+    for endpoint in ENDPOINTS {
+        let operation = &served["paths"][endpoint.path][endpoint.method.as_str().to_lowercase()];
+        assert!(operation["responses"][endpoint.status.to_string()].is_object(), "{}", endpoint.path);
+        assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{operation}");
+    }
+    let mut ways = vec![&served];
+    while let Some(value) = ways.pop() {
+        if let Some(to) = value.get("$ref").and_then(Value::as_str) {
+            assert!(served.pointer(to.trim_start_matches('#')).is_some(), "{to} is not there");
+        }
+        match value {
+            Value::Array(items) => ways.extend(items),
+            Value::Object(fields) => ways.extend(fields.values()),
+            _ => {}
+        }
+    }
+}
+
+/// What a value has that its schema does not say, or lacks of it. Knows what the document uses.
+fn differs(document: &Value, schema: &Value, value: &Value, place: &str) -> Option<String> {
+    if let Some(to) = schema.get("$ref").and_then(Value::as_str) {
+        let Some(schema) = document.pointer(to.trim_start_matches('#')) else {
+            return Some(format!("{to} is not there"));
+        };
+        return differs(document, schema, value, place);
+    }
+    for choice in ["anyOf", "oneOf"] {
+        if let Some(all) = schema.get(choice).and_then(Value::as_array) {
+            let each: Option<Vec<String>> =
+                all.iter().map(|one| differs(document, one, value, place)).collect();
+            return each.map(|each| each.join(", or "));
+        }
+    }
+    if let Some(constant) = schema.get("const") {
+        return (constant != value).then(|| format!("{place} is {value}, not {constant}"));
+    }
+    if let Some(values) = schema.get("enum").and_then(Value::as_array) {
+        return (!values.contains(value)).then(|| format!("{place} is {value}"));
+    }
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        // A whole number is a number, too.
+        Value::Number(number) if number.is_f64() || schema["type"] == "number" => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let allowed = &schema["type"];
+    if allowed != kind && !allowed.as_array().is_some_and(|kinds| kinds.iter().any(|one| one == kind)) {
+        return Some(format!("{place} is {kind}, not {allowed}"));
+    }
+    match value {
+        Value::Array(items) => {
+            items.iter().find_map(|item| differs(document, &schema["items"], item, &format!("{place}[]")))
+        }
+        Value::Object(fields) if schema.get("properties").is_some() => {
+            let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            let missing = required.into_iter().find(|name| !fields.contains_key(*name));
+            missing.map(|name| format!("{place} lacks {name}")).or_else(|| {
+                fields.iter().find_map(|(name, value)| match schema["properties"].get(name) {
+                    Some(schema) => differs(document, schema, value, &format!("{place}.{name}")),
+                    None => Some(format!("{place}.{name} is not documented")),
+                })
+            })
+        }
+        _ => None,
+    }
+}
+
+/// What the endpoints answer must be what the document says.
+#[tokio::test]
+async fn what_is_read_is_as_documented() {
+    let server = Server::start().await;
+    let maria = server.set_up().await;
+    maria.join_token(2).await;
+    maria.api_token("acme", "viewer").await;
+    maria
+        .post("/api/tenants/acme/invitations", json!({ "email": "new@example.org", "role": "viewer" }))
+        .await;
+    let document = ecep_dashboard_api::openapi::document();
+    let mut compared = 0;
+    for endpoint in ENDPOINTS.iter().filter(|endpoint| endpoint.method == "GET") {
+        let read = maria.get(&path_of(endpoint, "acme")).await;
+        if read.status == 404 && endpoint.path.contains("{id}") {
+            continue;
+        }
+        assert_eq!(read.status.as_u16(), endpoint.status, "{}: {read:?}", endpoint.path);
+        if endpoint.reply == Some(TEXT) {
+            continue;
+        }
+        let kind = if endpoint.is_stream { "application/x-ndjson" } else { "application/json" };
+        let answer = &document["paths"][endpoint.path]["get"]["responses"][endpoint.status.to_string()];
+        let schema = &answer["content"][kind]["schema"];
+        let lines = if endpoint.is_stream { read.text.lines().collect() } else { vec![read.text.as_str()] };
+        for line in lines {
+            let value: Value = serde_json::from_str(line).unwrap();
+            assert_eq!(differs(&document, schema, &value, endpoint.path), None, "{line}");
+        }
+        compared += 1;
+    }
+    assert!(compared > 10, "only {compared} were compared");
 }

@@ -6,12 +6,14 @@
 mod support;
 
 mod accounts;
+mod audit;
 mod devices;
 mod endpoints;
 mod invitations;
 mod keys;
 mod login;
 mod members;
+mod once;
 mod own_account;
 mod pages;
 mod protocol;

@@ -12,7 +12,7 @@ use ecep_agent::{
 use ecep_link::Trust;
 use ecep_proto::api::{
     ContainerCreate, ContainerDelete, ContainerList, DeviceInfo, DeviceList, FleetContainerList, ImageDelete,
-    ImageList, Procedure, error::ErrorKind,
+    ImageList, Procedure, ShareEvict, audit::AuditEntry, error::ErrorKind,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -231,6 +231,16 @@ async fn two_tenants_share_a_device_and_part_again() {
     .await;
     maria.post(&end, json!({ "delete": ["one", "two"] })).await.problem(409);
     assert_eq!(maria.post(&end, json!({ "delete": ["two"] })).await.status, 200);
+    // Both audits say so: the owner's who ordered it, the other's what became of its containers.
+    for (person, tenant, action) in [
+        (&maria, "acme", "POST /api/tenants/{slug}/devices/{id}/shares/{tenant}/end"),
+        (&gus, "globex", ShareEvict::URI),
+    ] {
+        let audit = person.get(&format!("/api/tenants/{tenant}/audit")).await.text;
+        let entries = audit.lines().map(|line| serde_json::from_str::<AuditEntry>(line).unwrap());
+        let entry = entries.rev().find(|entry| entry.action == action).unwrap();
+        assert_eq!((entry.target, entry.detail["delete"].as_str()), (device.id.clone(), "two"), "{audit}");
+    }
     until("the share's end", async || (maria.get(&path).await.json() == json!([])).then_some(())).await;
     assert_eq!(of_gus.call(DeviceList::URI, json!({})).await.unwrap()["devices"], json!([]));
     until("the device to leave the realm", async || {

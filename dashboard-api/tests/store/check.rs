@@ -11,6 +11,8 @@ use crate::{
 };
 
 const DEVICE: &str = "edge-1-abcd";
+/// An entry of the audit that does not have its hash.
+const FORGED: &str = r#"{"before":"","entry":"{}","hash":"0"}"#;
 
 /// Each way in which a store may be damaged is found, told with table and key, and mended only without a guess.
 #[test]
@@ -69,6 +71,8 @@ fn what_does_not_fit_is_found() {
         ("alerts", "acme/a1", Some(&alert_acme), "", ""),
         ("alerts", "acme/a1", Some(&alert_globex), "the row is that of globex/a1", refuse),
         ("alerts", "nobody/a1", Some(&alert_nobody), "alerts/nobody/a1", mend),
+        ("audit", "tenant/acme/1", Some(FORGED), "audit was changed", look),
+        ("audit_marks", "gone", Some(r#"{"journal":"j","sequence":1}"#), "audit_marks/gone", mend),
         ("tenants", "globex", Some(&deleted), "memberships/maria-2b3c4d/globex", mend),
         ("placements", "c2", None, "", ""),
     ];

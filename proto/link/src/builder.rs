@@ -1,13 +1,17 @@
 //! How a [`Link`] is set up: where its credentials come from, and which procedures it serves.
 
-use std::{error::Error, pin::Pin, sync::Arc};
+use std::{
+    error::Error,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+};
 
 use ecep_proto::api::{Procedure, error::ApiError, reply::Caller};
 use ecep_tls::Trust;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    envelope::{self, Handler},
+    envelope::{self, Handler, Served, Witness},
     link::Link,
     supervisor,
 };
@@ -38,6 +42,7 @@ pub struct LinkBuilder {
     pub(crate) credentials: CredentialsSource,
     pub(crate) trust: Trust,
     pub(crate) procedures: Vec<(String, Handler)>,
+    witness: Arc<OnceLock<Witness>>,
 }
 
 impl LinkBuilder {
@@ -51,6 +56,7 @@ impl LinkBuilder {
             credentials: Arc::new(move || Box::pin(credentials())),
             trust: Trust::system(),
             procedures: Vec::new(),
+            witness: Arc::default(),
         }
     }
 
@@ -69,7 +75,19 @@ impl LinkBuilder {
         F: Fn(Caller, P::Request) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<P::Reply, ApiError>> + Send + 'static,
     {
-        self.procedures.push((uri, envelope::handler::<P, F, Fut>(function)));
+        let handler = envelope::handler::<P, F, Fut>(function);
+        self.procedures.push((uri, envelope::witnessed(P::URI, handler, Arc::clone(&self.witness))));
+        self
+    }
+
+    /// Has this witness told of every call of every procedure before its answer leaves. Only the first witness counts.
+    #[must_use]
+    pub fn witness<F, Fut>(self, witness: F) -> Self
+    where
+        F: Fn(Served) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let _ = self.witness.set(Arc::new(move |served| Box::pin(witness(served))));
         self
     }
 

@@ -1,6 +1,11 @@
 //! From keyword arguments to a typed request and back to the `Reply` envelope. No I/O.
 
-use std::{any::Any, panic::AssertUnwindSafe, pin::Pin, sync::Arc};
+use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+};
 
 use ecep_proto::api::{
     Procedure,
@@ -52,6 +57,39 @@ where
                     Reply::Error(internal(&what))
                 }
             }
+        })
+    })
+}
+
+/// A call that has been served, for whoever keeps account.
+#[derive(Debug, Clone)]
+pub struct Served {
+    /// The procedure's URI as the catalogue has it.
+    pub uri: &'static str,
+    /// Who called.
+    pub caller: Caller,
+    /// The keyword arguments, as they came.
+    pub request: Map<String, Value>,
+    /// The answer.
+    pub reply: Reply,
+}
+
+/// Whoever keeps account; a caller is answered once that is done.
+pub(crate) type Witness = Arc<dyn Fn(Served) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// Has a witness told of each call before it is answered, whatever came of it. Without one nothing is copied.
+pub(crate) fn witnessed(uri: &'static str, handler: Handler, witness: Arc<OnceLock<Witness>>) -> Handler {
+    Arc::new(move |invocation| {
+        let (handler, witness) = (Arc::clone(&handler), Arc::clone(&witness));
+        Box::pin(async move {
+            let Some(witness) = witness.get() else { return handler(invocation).await };
+            let mut request = invocation.keyword.clone();
+            let caller = request.remove(CALLER_KEY).and_then(|caller| serde_json::from_value(caller).ok());
+            let reply = handler(invocation).await;
+            if let Some(caller) = caller {
+                witness(Served { uri, caller, request, reply: reply.clone() }).await;
+            }
+            reply
         })
     })
 }
@@ -111,6 +149,8 @@ pub(crate) fn keywords<T: Serialize>(value: &T) -> Result<Map<String, Value>, se
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use ecep_proto::api::{ContainerInspect, container::ContainerDetail, container::ContainerRef};
     use serde_json::json;
 
@@ -168,6 +208,37 @@ mod tests {
     #[tokio::test]
     async fn an_invocation_without_a_caller_is_refused() {
         assert_eq!(error_of(answer(json!({"container": "c1"}), vec![]).await).uri, ErrorKind::Unavailable);
+    }
+
+    /// A refused call is told as well as one that was served, with who called, and before the answer.
+    #[tokio::test]
+    async fn a_witness_is_told_of_every_call() {
+        let plain = handler::<ContainerInspect, _, _>(|_: Caller, _: ContainerRef| async {
+            Err::<ContainerDetail, _>(ApiError::new(ErrorKind::NotFound, "not here"))
+        });
+        let told: Arc<Mutex<Vec<Served>>> = Arc::default();
+        let witness = Arc::new(OnceLock::new());
+        let handler = witnessed(ContainerInspect::URI, plain, Arc::clone(&witness));
+        let invocation = |keyword: Value| {
+            let Value::Object(keyword) = keyword else { panic!("the test passes maps") };
+            Invocation { positional: vec![], keyword }
+        };
+        handler(invocation(json!({"_caller": caller("ann"), "container": "c1"}))).await;
+        let noted = Arc::clone(&told);
+        let tell: Witness = Arc::new(move |served| {
+            let noted = Arc::clone(&noted);
+            Box::pin(async move { noted.lock().unwrap().push(served) })
+        });
+        let _ = witness.set(tell);
+        handler(invocation(json!({"_caller": caller("ann"), "container": "c1"}))).await;
+        handler(invocation(json!({"_caller": caller("bob"), "container": 5}))).await;
+        let told = told.lock().unwrap();
+        let kinds: Vec<_> = told.iter().map(|one| (one.caller.authid.as_str(), &one.reply)).collect();
+        let Reply::Error(first) = kinds[0].1 else { panic!("{kinds:?}") };
+        let Reply::Error(second) = kinds[1].1 else { panic!("{kinds:?}") };
+        assert_eq!((kinds.len(), kinds[0].0, first.uri), (2, "ann", ErrorKind::NotFound));
+        assert_eq!((kinds[1].0, second.uri), ("bob", ErrorKind::InvalidArgument));
+        assert!(!told[0].request.contains_key(CALLER_KEY));
     }
 
     /// A defect in one procedure must not leave its caller waiting.

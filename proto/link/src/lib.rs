@@ -19,5 +19,6 @@ mod watched;
 
 pub use builder::{Credentials, CredentialsError, LinkBuilder};
 pub use ecep_tls::Trust;
+pub use envelope::Served;
 pub use link::{CallError, Link, LinkState};
 pub use logging::start_log;

@@ -24,7 +24,7 @@ const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(15);
 pub(crate) fn spawn(builder: LinkBuilder, cancel: CancellationToken) -> Link {
     let (state, state_receiver) = watch::channel(LinkState::Connecting);
     let (session, session_receiver) = watch::channel(None);
-    let LinkBuilder { name, credentials, trust, procedures } = builder;
+    let LinkBuilder { name, credentials, trust, procedures, .. } = builder;
     let supervisor = Supervisor { name, credentials, trust, procedures, state, session };
     tokio::spawn(supervisor.run(cancel));
     Link { state: state_receiver, session: session_receiver }

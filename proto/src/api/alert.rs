@@ -1,6 +1,7 @@
 //! Alerts: what is wrong for so long that a person should act. Each is raised once, cleared when it is over, and
 //! kept; both are told as a notice too.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -12,7 +13,9 @@ pub const DEFAULT_ALERTS: u32 = 100;
 pub const MAX_ALERTS: u32 = 500;
 
 /// What is wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, TS)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, TS,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertKind {
     /// A device does not report.
@@ -28,7 +31,7 @@ pub enum AlertKind {
 }
 
 /// An alert.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct AlertView {
     /// Its id.
     pub id: String,
@@ -51,7 +54,7 @@ pub struct AlertView {
 }
 
 /// Which alerts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertFilter {
     /// Those that are not over.
@@ -62,7 +65,7 @@ pub enum AlertFilter {
 }
 
 /// Asks for alerts.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct AlertQuery {
@@ -78,7 +81,7 @@ pub struct AlertQuery {
 }
 
 /// Alerts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct AlertList {
     /// The newest first.
     pub alerts: Vec<AlertView>,
@@ -87,7 +90,7 @@ pub struct AlertList {
 }
 
 /// Names an alert.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct AlertRef {

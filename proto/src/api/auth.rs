@@ -1,12 +1,13 @@
 //! What the router asks the control plane about a client that wants to join a platform realm, and how the control
 //! plane has its sessions ended again.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::roles::Role;
 
 /// Where the client connected.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Transport {
     /// `websocket` or `rawsocket`.
     pub kind: String,
@@ -15,7 +16,7 @@ pub struct Transport {
 }
 
 /// The client's claim.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuthenticateRequest {
     /// The realm it wants.
     pub realm: String,
@@ -30,7 +31,7 @@ pub struct AuthenticateRequest {
 }
 
 /// The client is welcome. A refusal is an ERROR `ecep.error.forbidden`, whose message the client sees.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuthenticateReply {
     /// Who it is.
     pub authid: String,
@@ -43,7 +44,7 @@ pub struct AuthenticateReply {
 }
 
 /// Whose access has ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EndSessionsRequest {
     /// Who.
     pub authid: String,
@@ -55,7 +56,7 @@ pub struct EndSessionsRequest {
 }
 
 /// They have been told and are gone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EndSessionsReply {
     /// How many sessions there were.
     pub ended: u64,

@@ -1,13 +1,14 @@
 //! Checkpoints: a container saved on its device, to be restored later, into itself or into another container like it, there or
 //! on another device.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use super::name::{CheckpointName, ContainerId, DeviceId, OperationId};
 
 /// Saves a container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct CheckpointContainer {
@@ -27,7 +28,7 @@ pub struct CheckpointContainer {
 }
 
 /// Names a checkpoint that is to be deleted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct DeleteCheckpoint {
@@ -41,7 +42,7 @@ pub struct DeleteCheckpoint {
 }
 
 /// Brings a container back as it was saved. Its open connections are closed: their other ends have gone on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct RestoreContainer {
@@ -61,7 +62,7 @@ pub struct RestoreContainer {
 }
 
 /// Copies a checkpoint to another device, to be restored there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct CopyCheckpoint {
@@ -82,7 +83,7 @@ pub struct CopyCheckpoint {
 }
 
 /// A device will be brought a checkpoint.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExpectCheckpoint {
     /// What allows it, signed by the control plane.
@@ -94,7 +95,7 @@ pub struct ExpectCheckpoint {
 }
 
 /// A device shall bring a checkpoint to another one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SendCheckpoint {
     /// What allows it, signed by the control plane.
@@ -108,7 +109,7 @@ pub struct SendCheckpoint {
 }
 
 /// Which checkpoints to list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct CheckpointQuery {
@@ -118,7 +119,7 @@ pub struct CheckpointQuery {
 }
 
 /// A checkpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct CheckpointView {
     /// The container that was saved.
     pub container: ContainerId,
@@ -135,7 +136,7 @@ pub struct CheckpointView {
 }
 
 /// The tenant's checkpoints on a device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct CheckpointList {
     /// The newest first.
     pub checkpoints: Vec<CheckpointView>,

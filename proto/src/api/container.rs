@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use super::name::{ApplicationName, ContainerId, ContainerName, DeviceId, OperationId, TenantSlug};
 
 /// Which container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct ContainerRef {
@@ -17,7 +18,7 @@ pub struct ContainerRef {
 }
 
 /// An order about a container that needs nothing more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct ContainerOrder {
@@ -29,7 +30,7 @@ pub struct ContainerOrder {
 }
 
 /// Stop or restart.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct StopContainer {
@@ -44,7 +45,7 @@ pub struct StopContainer {
 }
 
 /// Delete.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct DeleteContainer {
@@ -59,7 +60,7 @@ pub struct DeleteContainer {
 }
 
 /// A port of the container that the device publishes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct PortMapping {
@@ -74,7 +75,9 @@ pub struct PortMapping {
 }
 
 /// A transport protocol.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, TS)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, TS,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// TCP.
@@ -85,7 +88,7 @@ pub enum Protocol {
 }
 
 /// A named volume of the tenant, mounted into the container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct VolumeMount {
@@ -99,7 +102,7 @@ pub struct VolumeMount {
 }
 
 /// What the container may use at most. What is left out has no limit beyond the device's own.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields, default)]
 #[ts(optional_fields)]
 pub struct Limits {
@@ -112,7 +115,7 @@ pub struct Limits {
 }
 
 /// When the engine starts the container again by itself.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "kebab-case")]
 pub enum RestartPolicy {
     /// Never.
@@ -128,7 +131,7 @@ pub enum RestartPolicy {
 
 /// Rights beyond an ordinary container's. Each is refused unless the device's owner allows it in the
 /// device's policy: creating such a container is root on the device.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields, default)]
 #[ts(optional_fields)]
 pub struct Privileges {
@@ -151,7 +154,7 @@ pub struct Privileges {
 }
 
 /// Create.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct CreateContainer {
@@ -220,7 +223,7 @@ fn yes() -> bool {
 }
 
 /// The state of a container, as the engine sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum ContainerState {
     /// Created, never started.
@@ -240,7 +243,7 @@ pub enum ContainerState {
 }
 
 /// A container in a list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct ContainerView {
     /// Its ECEP id.
     pub id: ContainerId,
@@ -267,14 +270,14 @@ pub struct ContainerView {
 }
 
 /// The tenant's containers on a device.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct ContainerList {
     /// In the order of creation.
     pub containers: Vec<ContainerView>,
 }
 
 /// One container in full.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct ContainerDetail {
     /// The same as in the list.
     pub container: ContainerView,
@@ -303,7 +306,7 @@ pub struct ContainerDetail {
 }
 
 /// Which lines of output.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct LogQuery {
@@ -318,7 +321,7 @@ pub struct LogQuery {
 }
 
 /// Output of a container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct LogLines {
     /// The oldest first.
     pub lines: Vec<LogLine>,
@@ -327,7 +330,7 @@ pub struct LogLines {
 }
 
 /// One line of output.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct LogLine {
     /// When, in milliseconds since 1970 by the device's clock.
     pub at: u64,
@@ -338,7 +341,7 @@ pub struct LogLine {
 }
 
 /// Where a line was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "lowercase")]
 pub enum LogStream {
     /// Standard output.
@@ -348,7 +351,7 @@ pub enum LogStream {
 }
 
 /// What has happened to a container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum ContainerChange {
     /// It exists.
@@ -366,7 +369,7 @@ pub enum ContainerChange {
 }
 
 /// A container's life goes on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct ContainerEvent {
     /// The device.
     pub device: DeviceId,

@@ -1,5 +1,6 @@
 //! Devices: what they are, and how they are.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -10,7 +11,7 @@ use super::{
 };
 
 /// What an agent knows of its device.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct DeviceFacts {
     /// The agent's version.
     pub agent_version: String,
@@ -47,7 +48,7 @@ impl DeviceFacts {
 }
 
 /// Whether containers of a device can be moved with their memory; it was tried out on a container of the agent's own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct MigrationFacts {
     /// They can.
     pub live: bool,
@@ -58,7 +59,7 @@ pub struct MigrationFacts {
 }
 
 /// The engine, as the agent sees it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct EngineFacts {
     /// `docker` or `sim`.
     pub kind: String,
@@ -75,7 +76,7 @@ pub struct EngineFacts {
 }
 
 /// How a device is, as the control plane judges it by the age of its last report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum Liveness {
     /// Reports arrive, and nothing is wrong.
@@ -91,7 +92,7 @@ pub enum Liveness {
 }
 
 /// A device in a list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct DeviceView {
     /// Its id.
     pub id: DeviceId,
@@ -126,7 +127,7 @@ pub struct DeviceView {
 }
 
 /// The devices of a tenant.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct DeviceList {
     /// By name.
     pub devices: Vec<DeviceView>,
@@ -135,7 +136,7 @@ pub struct DeviceList {
 }
 
 /// Which key of a device is good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyState {
     /// Its one key.
@@ -147,7 +148,7 @@ pub enum KeyState {
 }
 
 /// A device's key, without the key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct DeviceKeyView {
     /// Whether it is being changed.
     pub state: KeyState,
@@ -159,7 +160,7 @@ pub struct DeviceKeyView {
 
 /// `GET /api/tenants/{slug}/devices` (owner): a device of the tenant with its key. `POST …/{id}/rotate-key` orders a new key;
 /// `DELETE …/{id}` revokes the key and removes the device.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct OwnedDevice {
     /// Its id.
     pub id: DeviceId,
@@ -176,7 +177,7 @@ pub struct OwnedDevice {
 }
 
 /// `PATCH /api/tenants/{slug}/devices/{id}` (owner): what is left out stays. Answered with the [`OwnedDevice`].
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields, default)]
 #[ts(optional_fields)]
 pub struct ChangeDevice {

@@ -1,6 +1,7 @@
 //! How a device proves who it is over HTTP: it signs with an Ed25519 key that it made itself.
 //! The texts that are signed are built here, so that both ends sign and check the same bytes.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{device::DeviceFacts, fleet::ChannelPapers, name::DeviceId};
@@ -10,7 +11,7 @@ use super::{device::DeviceFacts, fleet::ChannelPapers, name::DeviceId};
 pub const CLOCK_TOLERANCE_MS: u64 = 15 * 60 * 1000;
 
 /// `POST /api/device/enrol`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EnrolRequest {
     /// A join token. Never logged.
@@ -28,7 +29,7 @@ pub struct EnrolRequest {
 }
 
 /// The answer: the device belongs to the token's tenant now. The same key again gives the same device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EnrolReply {
     /// Its id.
     pub device: DeviceId,
@@ -39,7 +40,7 @@ pub struct EnrolReply {
 }
 
 /// `POST /api/device/session`: trades a signature for a ticket of the control realm.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SessionRequest {
     /// The device.
@@ -53,7 +54,7 @@ pub struct SessionRequest {
 }
 
 /// The answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionReply {
     /// The WAMP router's address for devices.
     pub wamp_url: String,
@@ -66,7 +67,7 @@ pub struct SessionReply {
 }
 
 /// `POST /api/device/rotate-key`: the device has made itself a new key. Both are good until the new one was used once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RotateRequest {
     /// The device.
@@ -84,7 +85,7 @@ pub struct RotateRequest {
 }
 
 /// The answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RotateReply {
     /// The device's papers for the channel, for its new key.
     pub papers: ChannelPapers,

@@ -1,10 +1,11 @@
 //! What can go wrong for a caller: a URI to act on by program, and a sentence to act on by a person.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 /// The kinds of error, each with its URI.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, TS)]
 pub enum ErrorKind {
     /// No such thing here (or not of this tenant, which looks the same).
     #[serde(rename = "ecep.error.not_found")]
@@ -49,7 +50,7 @@ impl ErrorKind {
 }
 
 /// An error as a caller gets it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS, thiserror::Error)]
 #[error("{message}")]
 pub struct ApiError {
     /// Which kind; its URI is the URI of the WAMP ERROR.

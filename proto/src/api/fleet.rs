@@ -1,5 +1,6 @@
 //! What agents and the control plane tell each other on the control realm, and the fleet as a whole.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -16,14 +17,14 @@ use super::{
 pub const REPORT_EVERY_MS: u64 = 2_000;
 
 /// Said once after each join of the control realm.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Hello {
     /// The device.
     pub facts: DeviceFacts,
 }
 
 /// The tenant realms that the device's agent joins.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Grants {
     /// Changes whenever the list or the terms do.
     pub revision: u64,
@@ -34,7 +35,7 @@ pub struct Grants {
 }
 
 /// By what a device proves who it is on the channel for bulk bytes, and knows the others.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChannelPapers {
     /// The device's certificate, PEM.
     pub certificate: String,
@@ -47,7 +48,7 @@ pub struct ChannelPapers {
 }
 
 /// A right to join a tenant's realm.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TenantGrant {
     /// The tenant.
     pub tenant: TenantSlug,
@@ -61,7 +62,7 @@ pub struct TenantGrant {
 }
 
 /// The heartbeat.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     /// When, in milliseconds since 1970 by the device's clock.
     pub at: u64,
@@ -89,7 +90,7 @@ pub struct Report {
 }
 
 /// A container, and whose it is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TenantContainer {
     /// Whose.
     pub tenant: TenantSlug,
@@ -98,7 +99,7 @@ pub struct TenantContainer {
 }
 
 /// The answer to a report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReportReply {
     /// If it is not that of the agent's grants, the agent says hello again.
     pub grants_revision: u64,
@@ -111,7 +112,7 @@ pub struct ReportReply {
 }
 
 /// A container, and where it is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct PlacedContainer {
     /// The device that runs it.
     pub device: DeviceId,
@@ -122,7 +123,7 @@ pub struct PlacedContainer {
 }
 
 /// All containers of a tenant.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct FleetContainers {
     /// By device, then in the order of creation.
     pub containers: Vec<PlacedContainer>,

@@ -1,5 +1,6 @@
 //! Places by name, from an index that needs no internet. The data is GeoNames' (geonames.org, CC BY 4.0).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -9,7 +10,7 @@ pub const MAX_PLACES: u32 = 20;
 pub const MAX_TEXT: usize = 100;
 
 /// A point on the earth (WGS 84).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct Location {
     /// Degrees north, -90 to 90.
@@ -26,7 +27,7 @@ impl Location {
 }
 
 /// What is looked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct GeoQuery {
@@ -39,7 +40,7 @@ pub struct GeoQuery {
 }
 
 /// A place.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct GeoPlace {
     /// Its name; of a point, that of the nearest place.
     pub name: String,
@@ -56,7 +57,7 @@ pub struct GeoPlace {
 }
 
 /// What was found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct GeoPlaces {
     /// The largest first.
     pub places: Vec<GeoPlace>,

@@ -1,5 +1,6 @@
 //! Statistics over time: what agents tell of the last ten seconds, and what the control plane has kept of it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -21,7 +22,7 @@ pub const MAX_SUMMED_CONTAINERS: usize = 500;
 pub const MAX_SUMMARIES: usize = 16;
 
 /// A value that was read several times.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Span {
     /// The smallest.
     pub min: f64,
@@ -32,7 +33,7 @@ pub struct Span {
 }
 
 /// The part of a report that is about statistics.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StatsReport {
     /// What time it is by the agent's own clock: milliseconds since a moment of its choice. It is never set, so a
     /// device whose time of day is wrong or is set right still has its past in the right place.
@@ -42,7 +43,7 @@ pub struct StatsReport {
 }
 
 /// Ten seconds of a device.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StatsSummary {
     /// When they began, by [`StatsReport::clock`]; a multiple of [`SUMMARY_MS`].
     pub at: u64,
@@ -56,7 +57,7 @@ pub struct StatsSummary {
 }
 
 /// Ten seconds of a device as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HostSummary {
     /// CPU in use, in percent of all cores together; none where nothing was measured yet.
     pub cpu: Option<Span>,
@@ -67,7 +68,7 @@ pub struct HostSummary {
 }
 
 /// Ten seconds of a container.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ContainerSummary {
     /// Whose.
     pub tenant: TenantSlug,
@@ -81,7 +82,7 @@ pub struct ContainerSummary {
 
 /// Asks for the history of a device or of a container: exactly one of them. Times are in milliseconds since 1970
 /// by the control plane's clock.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct StatsQuery {
@@ -102,7 +103,7 @@ pub struct StatsQuery {
 }
 
 /// A history.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct StatsHistory {
     /// Milliseconds for each point.
     pub step_ms: u64,
@@ -111,7 +112,7 @@ pub struct StatsHistory {
 }
 
 /// A step of a history. A value is `null` where nothing is known.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct HistoryPoint {
     /// When the step begins, in milliseconds since 1970 by the control plane's clock.
     pub at: u64,

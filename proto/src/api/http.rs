@@ -1,5 +1,6 @@
 //! The bodies of the control plane's HTTP endpoints for people. Errors are [`Problem`]s.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -11,8 +12,12 @@ use super::{
 /// The header that every changing request from a browser carries: a page of another origin cannot send it.
 pub const CSRF_HEADER: &str = "x-ecep-csrf";
 
+/// The header by which an order that makes something is done once: the same order again within a day, with the same value, gets the same
+/// answer; another order with it is refused.
+pub const IDEMPOTENCY_HEADER: &str = "idempotency-key";
+
 /// An error body (`application/problem+json`, RFC 9457).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Problem {
     /// The HTTP status.
     pub status: u16,
@@ -23,15 +28,28 @@ pub struct Problem {
     pub detail: String,
 }
 
+/// `GET /healthz`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
+pub struct Health {
+    /// It runs.
+    pub ok: bool,
+    /// The control plane's version.
+    pub version: String,
+    /// `joined` once it serves the control realm and every tenant's, else `connecting`.
+    pub router: String,
+    /// `good` while the store takes changes, else a sentence that says why not.
+    pub store: String,
+}
+
 /// `GET /api/setup`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct SetupState {
     /// True while there is no account yet.
     pub needed: bool,
 }
 
 /// `POST /api/setup`: the first account and the first tenant. Answered with 201, without a body; log in then.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct SetupRequest {
@@ -48,7 +66,7 @@ pub struct SetupRequest {
 }
 
 /// `POST /api/login`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct LoginRequest {
@@ -59,7 +77,7 @@ pub struct LoginRequest {
 }
 
 /// `GET /api/session`, and the answer to a login: who is logged in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct SessionView {
     /// The account.
     pub email: String,
@@ -72,7 +90,7 @@ pub struct SessionView {
 }
 
 /// An account's role in a tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Membership {
     /// The tenant.
     pub tenant: TenantSlug,
@@ -83,7 +101,7 @@ pub struct Membership {
 }
 
 /// `POST /api/wamp-ticket`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct TicketRequest {
@@ -92,7 +110,7 @@ pub struct TicketRequest {
 }
 
 /// The answer: all that a browser needs to join.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct TicketReply {
     /// The WAMP router's address for browsers.
     pub wamp_url: String,
@@ -105,7 +123,7 @@ pub struct TicketReply {
 }
 
 /// `POST /api/accounts` (admin): a new account. Answered with 201, without a body.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct NewAccount {
@@ -118,7 +136,7 @@ pub struct NewAccount {
 }
 
 /// A role in a tenant that exists.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct NewMembership {
@@ -130,7 +148,7 @@ pub struct NewMembership {
 
 /// `POST /api/tenants` (admin): a new tenant; whoever makes it becomes its owner. Answered with 201 and the
 /// [`Membership`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct NewTenant {
@@ -142,7 +160,7 @@ pub struct NewTenant {
 
 /// `POST /api/tenants/{slug}/join-tokens` (owner). Answered with 201 and a [`CreatedToken`];
 /// `DELETE …/{id}` deletes the token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct NewJoinToken {
@@ -159,7 +177,7 @@ pub struct NewJoinToken {
 /// `POST /api/tenants/{slug}/api-tokens` (owner). Answered with 201 and a [`CreatedToken`];
 /// `DELETE …/{id}` revokes the token. Its role is all that bounds it. Over HTTP it is sent as
 /// `Authorization: Bearer <id>.<secret>`. (`DELETE /api/tenants/{slug}/devices/{id}` removes a device.)
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct NewApiToken {
@@ -172,7 +190,7 @@ pub struct NewApiToken {
 }
 
 /// A token just made: its secret is shown this once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct CreatedToken {
     /// The token's id; for an API token also the authid to join with.
     pub id: String,
@@ -183,7 +201,7 @@ pub struct CreatedToken {
 }
 
 /// `GET /api/tenants/{slug}/join-tokens` and `…/api-tokens` (owner): a token without its secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct TokenView {
     /// Its id.
     pub id: String,
@@ -206,7 +224,7 @@ pub struct TokenView {
 }
 
 /// A use of an API token, over WAMP or HTTP.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct TokenUse {
     /// In milliseconds since 1970, to the minute.
     pub at: u64,

@@ -1,12 +1,13 @@
 //! Images on a device's engine. They are shared by the tenants of a device, as the engine's cache.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use super::name::OperationId;
 
 /// Pull.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct PullImage {
@@ -18,7 +19,7 @@ pub struct PullImage {
 }
 
 /// Delete.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct DeleteImage {
@@ -30,7 +31,7 @@ pub struct DeleteImage {
 }
 
 /// An image on the engine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct ImageView {
     /// The engine's id of it, `sha256:…`.
     pub id: String,
@@ -43,7 +44,7 @@ pub struct ImageView {
 }
 
 /// The images on a device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct ImageList {
     /// By tag.
     pub images: Vec<ImageView>,

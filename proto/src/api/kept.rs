@@ -1,13 +1,14 @@
 //! Copies that stay where a container was moved away from, stopped, because that was asked for. None of them is the container:
 //! that is where it moved to.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use super::name::{ContainerId, ContainerName, OperationId};
 
 /// Which kept copies to list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct KeptQuery {
@@ -17,7 +18,7 @@ pub struct KeptQuery {
 }
 
 /// A copy that was kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct KeptView {
     /// The container that moved away.
     pub container: ContainerId,
@@ -34,14 +35,14 @@ pub struct KeptView {
 }
 
 /// The tenant's kept copies on a device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct KeptList {
     /// The newest first.
     pub kept: Vec<KeptView>,
 }
 
 /// Names a kept copy that is to be deleted, with its volumes that nobody else uses.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct DeleteKept {

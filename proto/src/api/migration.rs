@@ -1,6 +1,7 @@
 //! Moving a container to another device: what a person orders and watches, and what the control plane and the two
 //! devices tell each other about it on the control realm (paper section V).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use ts_rs::TS;
@@ -22,7 +23,7 @@ pub const MAX_ROUNDS: u32 = 8;
 pub const MAX_DOWNTIME_MS: u64 = 60 * 60 * 1000;
 
 /// How a container is moved.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum MigrationMode {
     /// Frozen, copied with its memory, and restored: its processes and connections go on.
@@ -33,7 +34,7 @@ pub enum MigrationMode {
 }
 
 /// What to do with a container that would stand still for longer than was asked for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum OverDowntime {
     /// Give the move up before anything is frozen: the container runs on where it is.
@@ -44,7 +45,7 @@ pub enum OverDowntime {
 }
 
 /// What was asked of a move beside the link's share.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct MigrationOptions {
     /// Rounds of memory at most while the container runs.
     #[serde(default)]
@@ -61,7 +62,7 @@ pub struct MigrationOptions {
 }
 
 /// Moves a container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct MigrateContainer {
@@ -114,7 +115,7 @@ impl MigrateContainer {
 }
 
 /// Asks whether a container could be moved. Nothing is touched.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct PreflightMigration {
@@ -125,7 +126,9 @@ pub struct PreflightMigration {
 }
 
 /// What stands in the way of a move.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, TS)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, TS,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Nothing: it can move with its memory.
@@ -137,7 +140,7 @@ pub enum Verdict {
 }
 
 /// Who found something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum MigrationEnd {
     /// The device that has the container.
@@ -149,7 +152,7 @@ pub enum MigrationEnd {
 }
 
 /// One thing that was looked at before a move.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Check {
     /// Who looked.
     pub end: MigrationEnd,
@@ -167,7 +170,7 @@ impl Check {
 }
 
 /// The answer to [`PreflightMigration`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Preflight {
     /// The worst of all checks.
     pub verdict: Verdict,
@@ -184,7 +187,7 @@ pub struct Preflight {
 }
 
 /// How long a move would take, without a limit of the link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct MigrationEstimate {
     /// From the order to the end, in milliseconds.
     pub total_ms: u64,
@@ -198,7 +201,7 @@ pub struct MigrationEstimate {
 }
 
 /// Where a move stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum MigrationState {
     /// Under way.
@@ -210,7 +213,7 @@ pub enum MigrationState {
 }
 
 /// What a move is at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum MigrationPhase {
     /// The two devices meet; the container runs.
@@ -232,7 +235,7 @@ pub enum MigrationPhase {
 }
 
 /// How long a phase took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct PhaseTook {
     /// Which.
     pub phase: MigrationPhase,
@@ -243,7 +246,7 @@ pub struct PhaseTook {
 }
 
 /// A round of memory that went while the container ran.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct RoundTook {
     /// Pages of 4 KiB that had not gone before: all in the first round, then what was written during the round before.
     pub pages: u64,
@@ -254,7 +257,7 @@ pub struct RoundTook {
 }
 
 /// A move, as people see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct MigrationView {
     /// The operation's id.
     pub operation: OperationId,
@@ -309,7 +312,7 @@ pub struct MigrationView {
 }
 
 /// Names a move.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct MigrationRef {
@@ -318,7 +321,7 @@ pub struct MigrationRef {
 }
 
 /// Which moves to list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct MigrationQuery {
@@ -328,14 +331,14 @@ pub struct MigrationQuery {
 }
 
 /// Moves, the newest first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct MigrationList {
     /// The moves.
     pub migrations: Vec<MigrationView>,
 }
 
 /// What the control plane asks the source before a move.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SurveyRequest {
     /// Whose container.
     pub tenant: TenantSlug,
@@ -344,7 +347,7 @@ pub struct SurveyRequest {
 }
 
 /// What a container needs wherever it goes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Needs {
     /// Whose.
     pub tenant: TenantSlug,
@@ -378,7 +381,7 @@ pub struct Needs {
 }
 
 /// The source's answer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Survey {
     /// What the container needs.
     pub needs: Needs,
@@ -387,7 +390,7 @@ pub struct Survey {
 }
 
 /// What stands in the way at the destination.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Checks {
     /// Everything that was looked at.
     pub checks: Vec<Check>,
@@ -397,14 +400,14 @@ pub struct Checks {
 }
 
 /// To the destination: whoever comes with this grant may bring a container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ExpectMigration {
     /// A signed grant of the channel (`ecep-channel`).
     pub grant: Value,
 }
 
 /// To the source: bring it there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StartMigration {
     /// A signed grant of the channel (`ecep-channel`).
     pub grant: Value,
@@ -419,14 +422,14 @@ pub struct StartMigration {
 }
 
 /// To the source: stop, if it is not too late.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CancelMigration {
     /// Which.
     pub migration: OperationId,
 }
 
 /// What a device wants of the authority.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
     /// The destination has restored it and takes it over.
@@ -438,7 +441,7 @@ pub enum Decision {
 }
 
 /// A device asks the authority about its copy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DecideRequest {
     /// The move.
     pub migration: OperationId,
@@ -453,7 +456,7 @@ pub struct DecideRequest {
 }
 
 /// The authority's answer to a device that asks about its copy of a certain generation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// This copy is the container.
@@ -465,14 +468,14 @@ pub enum Standing {
 }
 
 /// See [`DecideRequest`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DecideReply {
     /// How the asker's copy stands now.
     pub standing: Standing,
 }
 
 /// A device tells how a move goes on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MigrationReport {
     /// Which.
     pub migration: OperationId,

@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -63,7 +64,7 @@ fn check(what: &'static str, name: &str) -> Result<(), NameError> {
 macro_rules! names {
     ($($(#[doc = $doc:literal])+ $name:ident, $what:literal;)+) => {$(
         $(#[doc = $doc])+
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, TS)]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, TS)]
         #[serde(try_from = "String", into = "String")]
         #[ts(type = "string")]
         pub struct $name(String);

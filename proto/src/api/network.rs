@@ -3,6 +3,7 @@
 
 use std::net::Ipv4Addr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -11,7 +12,7 @@ use super::{
 };
 
 /// A tenant's network, without what is in it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Subnet {
     /// Whose.
     pub tenant: TenantSlug,
@@ -28,7 +29,7 @@ pub struct Subnet {
 }
 
 /// A container's place in its tenant's network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Place {
     /// Which container.
     pub container: ContainerId,
@@ -44,7 +45,7 @@ pub struct Place {
 
 /// A port of a device that a container left behind when it moved on: it leads to the container, wherever that is, until
 /// the container comes back or is deleted.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Forward {
     /// Which container.
     pub container: ContainerId,
@@ -59,7 +60,7 @@ pub struct Forward {
 }
 
 /// One tenant's network, as one device has to set it up.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TenantNetwork {
     /// The network.
     pub subnet: Subnet,
@@ -70,7 +71,7 @@ pub struct TenantNetwork {
 }
 
 /// All networks of a device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NetworkTable {
     /// Changes whenever the table does.
     pub revision: u64,
@@ -79,7 +80,7 @@ pub struct NetworkTable {
 }
 
 /// A device is about to create a container, and asks for an address.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AssignAddress {
     /// Whose.
     pub tenant: TenantSlug,
@@ -90,7 +91,7 @@ pub struct AssignAddress {
 }
 
 /// The address is the container's from now on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AssignedAddress {
     /// It.
     pub address: Ipv4Addr,
@@ -99,7 +100,7 @@ pub struct AssignedAddress {
 }
 
 /// A container that was not created after all.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReleaseAddress {
     /// Which.
     pub container: ContainerId,

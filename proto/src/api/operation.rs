@@ -1,6 +1,7 @@
 //! Orders. A call answers within [`ANSWER_WITHIN_MS`]; what takes longer goes on, and its end is told by an
 //! event. Orders are idempotent: the same operation id again gives the same operation, not a second one.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -14,7 +15,7 @@ use super::{
 pub const ANSWER_WITHIN_MS: u64 = 4_000;
 
 /// How far an operation has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum OperationState {
     /// Still at work.
@@ -26,7 +27,7 @@ pub enum OperationState {
 }
 
 /// The answer to an order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct OperationReply {
     /// The id under which events tell how it goes on.
     pub operation: OperationId,
@@ -39,7 +40,7 @@ pub struct OperationReply {
 }
 
 /// Progress or end of an operation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct OperationEvent {
     /// The device that works.
     pub device: DeviceId,

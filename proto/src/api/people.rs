@@ -2,13 +2,14 @@
 //! tenants as administrators see them. Errors are [`super::http::Problem`]s. What lists by pages takes `limit` (1 to 500,
 //! 100 if it is left out) and `after` in its query; `next` is the `after` of the next page, `null` on the last.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use super::{name::TenantSlug, roles::Role};
 
 /// `GET /api/tenants/{slug}`: a tenant, as its members and programs see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct TenantView {
     /// Its slug.
     pub slug: TenantSlug,
@@ -19,7 +20,7 @@ pub struct TenantView {
 }
 
 /// `GET /api/tenants` (administrator): a page of all tenants, by slug.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct TenantPage {
     /// The tenants.
     pub tenants: Vec<TenantSummary>,
@@ -28,7 +29,7 @@ pub struct TenantPage {
 }
 
 /// A tenant, as an administrator sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct TenantSummary {
     /// Its slug.
     pub slug: TenantSlug,
@@ -39,7 +40,7 @@ pub struct TenantSummary {
 }
 
 /// `PATCH /api/tenants/{slug}` (administrator). Answered with 204.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct ChangeTenant {
@@ -48,7 +49,7 @@ pub struct ChangeTenant {
 }
 
 /// `DELETE /api/tenants/{slug}` (administrator). Answered with 204; refused while it has devices or containers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct DeleteTenant {
@@ -57,7 +58,7 @@ pub struct DeleteTenant {
 }
 
 /// `GET /api/tenants/{slug}/members`: a page of the tenant's members, by account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct MemberPage {
     /// The members.
     pub members: Vec<MemberView>,
@@ -66,7 +67,7 @@ pub struct MemberPage {
 }
 
 /// A member of a tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct MemberView {
     /// The account's id, which is its name for the others and its authid.
     pub account: String,
@@ -80,7 +81,7 @@ pub struct MemberView {
 
 /// `PATCH /api/tenants/{slug}/members/{id}` (owner). Answered with 204; the member's WAMP sessions in the tenant end.
 /// (`DELETE` removes a member; `POST /api/tenants/{slug}/leave` oneself. The last owner can do neither.)
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct ChangeMember {
@@ -90,7 +91,7 @@ pub struct ChangeMember {
 
 /// `POST /api/tenants/{slug}/invitations` (owner). Answered with 201 and a [`CreatedInvitation`]. It replaces an earlier
 /// one for the same address. `DELETE …/{id}` withdraws one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct NewInvitation {
@@ -104,7 +105,7 @@ pub struct NewInvitation {
 }
 
 /// An invitation just made: its secret is shown this once. No mail is sent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct CreatedInvitation {
     /// Its id.
     pub id: String,
@@ -118,7 +119,7 @@ pub struct CreatedInvitation {
 }
 
 /// `GET /api/tenants/{slug}/invitations` (owner): an invitation that waits, without its secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct InvitationView {
     /// Its id.
     pub id: String,
@@ -133,7 +134,7 @@ pub struct InvitationView {
 }
 
 /// `POST /api/invitations/show`. Answered with an [`InvitationOffer`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct ShowInvitation {
@@ -142,7 +143,7 @@ pub struct ShowInvitation {
 }
 
 /// What an invitation offers. It does not tell whether there is an account for the address.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct InvitationOffer {
     /// The tenant.
     pub tenant: TenantSlug,
@@ -157,7 +158,7 @@ pub struct InvitationOffer {
 }
 
 /// `POST /api/invitations/accept`. Answered with the [`super::http::Membership`]; log in then.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct AcceptInvitation {
@@ -170,7 +171,7 @@ pub struct AcceptInvitation {
 }
 
 /// `GET /api/accounts` (administrator): a page of all accounts, by id.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct AccountPage {
     /// The accounts.
     pub accounts: Vec<AccountView>,
@@ -179,7 +180,7 @@ pub struct AccountPage {
 }
 
 /// An account, as an administrator sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct AccountView {
     /// Its id, which is its authid.
     pub id: String,
@@ -194,7 +195,7 @@ pub struct AccountView {
 }
 
 /// `PATCH /api/accounts/{id}` (administrator). Answered with 204. Disabling ends its logins and sessions at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct ChangeAccount {
@@ -203,7 +204,7 @@ pub struct ChangeAccount {
 }
 
 /// `POST /api/account/password`. Answered with 204; all other logins and all WAMP sessions of the account end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct ChangePassword {
@@ -215,7 +216,7 @@ pub struct ChangePassword {
 
 /// `GET /api/account/logins`: one of one's own logins, the newest first. `DELETE …/{id}` ends one; `DELETE` without an id
 /// all but this. Either ends the account's WAMP sessions, which the remaining browsers open again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct LoginView {
     /// Its id.
     pub id: String,

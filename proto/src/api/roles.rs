@@ -1,5 +1,6 @@
 //! The platform's roles, and what each may do, derived from the catalogue. Whatever no rule allows is denied.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -10,7 +11,7 @@ use crate::meta::{SUBSCRIPTION_MATCH, SUBSCRIPTION_ON_CREATE, SUBSCRIPTION_ON_DE
 pub const AUTHID_PLACEHOLDER: &str = "{authid}";
 
 /// A role on a platform realm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Everything of a tenant, its people and devices included.

@@ -1,13 +1,14 @@
 //! Shares: what a tenant that does not own a device may use of it, and how it comes to that. A share is an offer of the
 //! device's owner until an owner of the other tenant accepts it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use super::name::{ContainerId, ContainerName, DeviceId, TenantSlug};
 
 /// How much of a device a tenant may have. What is left out has no bound beyond the device's own.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields, default)]
 #[ts(optional_fields)]
 pub struct Quota {
@@ -22,7 +23,9 @@ pub struct Quota {
 }
 
 /// What a tenant may do on a device beside running containers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, TS)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, TS,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Allowance {
     /// Publish ports of the device.
@@ -38,7 +41,7 @@ pub enum Allowance {
 }
 
 /// On what terms a tenant uses a device.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields, default)]
 #[ts(optional_fields)]
 pub struct Terms {
@@ -49,7 +52,7 @@ pub struct Terms {
 }
 
 /// The terms as they hold now.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct GrantedTerms {
     /// What was agreed on.
     pub terms: Terms,
@@ -58,7 +61,7 @@ pub struct GrantedTerms {
 }
 
 /// Where a share stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum ShareState {
     /// Not accepted yet. An offer to a tenant that does not exist looks the same.
@@ -70,7 +73,7 @@ pub enum ShareState {
 }
 
 /// `POST /api/tenants/{slug}/devices/{id}/shares` (owner): offers a device. Answered with 201 and the [`ShareView`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct NewShare {
@@ -82,7 +85,7 @@ pub struct NewShare {
 }
 
 /// `PUT /api/tenants/{slug}/devices/{id}/shares/{tenant}` (owner): other terms. They hold for what is begun from now on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(optional_fields)]
 pub struct ChangeShare {
@@ -91,7 +94,7 @@ pub struct ChangeShare {
 }
 
 /// `POST /api/tenants/{slug}/devices/{id}/shares/{tenant}/end` (owner): withdraws an offer, or ends a share.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields, default)]
 #[ts(optional_fields)]
 pub struct EndShare {
@@ -100,7 +103,7 @@ pub struct EndShare {
 }
 
 /// The answer to [`EndShare`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct EndedShare {
     /// It is over. Else it ends once the device has told that no container of the tenant is left there.
     pub ended: bool,
@@ -109,7 +112,7 @@ pub struct EndedShare {
 }
 
 /// `GET /api/tenants/{slug}/devices/{id}/shares` (owner): with whom a device is shared.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct ShareView {
     /// With whom.
     pub tenant: TenantSlug,
@@ -127,7 +130,7 @@ pub struct ShareView {
 
 /// `GET /api/tenants/{slug}/shares` (owner): a device that another tenant shares or offers. `POST …/{device}` accepts the
 /// offer, `DELETE …/{device}` declines it, or leaves the share once no container of ours is there.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct OfferView {
     /// The device.
     pub device: DeviceId,
@@ -146,7 +149,7 @@ pub struct OfferView {
 }
 
 /// What another tenant than the device's owner sees of its share, in lists of devices.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct DeviceShare {
     /// The name of the tenant that owns the device.
     pub owner_name: String,
@@ -155,7 +158,7 @@ pub struct DeviceShare {
 }
 
 /// What an agent tells of its shares with each report.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ShareReport {
     /// The revision of the grants whose terms the agent enforces.
@@ -167,7 +170,7 @@ pub struct ShareReport {
 }
 
 /// Something that one tenant should mend on a device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TenantProblem {
     /// Who.
     pub tenant: TenantSlug,
@@ -176,7 +179,7 @@ pub struct TenantProblem {
 }
 
 /// The device's owner has ordered that the containers of a tenant whose share ends are stopped and deleted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EvictTenant {
     /// Whose.
     pub tenant: TenantSlug,

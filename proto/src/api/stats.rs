@@ -1,12 +1,13 @@
 //! Telemetry: one event for each tick of a device, for each tenant that has a share in it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use super::name::{ApplicationName, ContainerId, ContainerName, DeviceId};
 
 /// The device and the tenant's containers on it, now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct StatsEvent {
     /// The device.
     pub device: DeviceId,
@@ -21,7 +22,7 @@ pub struct StatsEvent {
 }
 
 /// The device as a whole.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct HostStats {
     /// CPU in use, in percent of all online cores together (0 to 100); `null` in the first tick.
     pub cpu_percent: Option<f64>,
@@ -36,7 +37,7 @@ pub struct HostStats {
 }
 
 /// A running container.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct ContainerStats {
     /// Its ECEP id.
     pub id: ContainerId,

@@ -3,8 +3,8 @@
 use ts_rs::{Config, TS};
 
 use super::{
-    PROCEDURES, Server, TOPICS, alert, checkpoint, container, device, error, fleet, geo, history, http,
-    image, kept, migration, name, notice, operation, people, roles, share, stats,
+    PROCEDURES, Server, TOPICS, alert, audit, checkpoint, container, device, error, fleet, geo, history,
+    http, image, kept, migration, name, notice, operation, people, roles, share, stats,
 };
 
 /// The whole file.
@@ -119,6 +119,14 @@ pub fn generate() -> String {
         migration::MigrationList,
         notice::NoticeLevel,
         notice::Notice,
+        audit::ActorKind,
+        audit::Actor,
+        audit::ViaKind,
+        audit::Via,
+        audit::Outcome,
+        audit::AuditEntry,
+        audit::AuditQuery,
+        audit::AuditPage,
         history::Span,
         history::StatsQuery,
         history::StatsHistory,
@@ -132,6 +140,7 @@ pub fn generate() -> String {
         fleet::PlacedContainer,
         fleet::FleetContainers,
         http::Problem,
+        http::Health,
         http::SetupState,
         http::SetupRequest,
         http::LoginRequest,

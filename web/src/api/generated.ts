@@ -1300,6 +1300,131 @@ text: string,
  * When, in milliseconds since 1970 by the control plane's clock.
  */
 at: number, };
+export type ActorKind = "person" | "token" | "device" | "installation" | "nobody";
+export type Actor = { 
+/**
+ * The id of the account, the token or the device; empty for somebody who is not known.
+ */
+authid: string, 
+/**
+ * What kind.
+ */
+kind: ActorKind, };
+export type ViaKind = "login" | "token" | "join_token" | "wamp_session";
+export type Via = { 
+/**
+ * What kind.
+ */
+kind: ViaKind, 
+/**
+ * Which; never a secret.
+ */
+id: string, };
+export type Outcome = "done" | "running" | "refused" | "failed";
+export type AuditEntry = { 
+/**
+ * Its id.
+ */
+id: string, 
+/**
+ * When it was written down, in milliseconds since 1970 by the control plane's clock.
+ */
+at: number, 
+/**
+ * The tenant; `null` if it concerns the installation.
+ */
+tenant: TenantSlug | null, 
+/**
+ * Who.
+ */
+actor: Actor, 
+/**
+ * By which right.
+ */
+via: Via | null, 
+/**
+ * From which address. For a WAMP session the one from which its actor has last joined, as far as that is known.
+ */
+address: string | null, 
+/**
+ * The device that served a call, and by whose word this entry stands here.
+ */
+device: DeviceId | null, 
+/**
+ * The URI of the procedure, or the method and path of the endpoint.
+ */
+action: string, 
+/**
+ * The id or name of what it was done to; empty where there is none.
+ */
+target: string, 
+/**
+ * What came of it.
+ */
+outcome: Outcome, 
+/**
+ * The error's URI, or the HTTP status of a refusal.
+ */
+error: string | null, 
+/**
+ * Named fields of the request.
+ */
+detail: { [key in string]: string }, 
+/**
+ * How often; more than 1 for refusals that were repeated within ten minutes.
+ */
+count: number, 
+/**
+ * When it was done by the device's clock, in milliseconds since 1970.
+ */
+device_at: number | null, 
+/**
+ * Whether the device told it only later, as after a time without a connection.
+ */
+late: boolean, 
+/**
+ * SHA-256 over the hash of the entry before and this entry without its hash: whoever changes or takes out an entry has
+ * to write all later ones anew.
+ */
+hash: string, };
+export type AuditQuery = { 
+/**
+ * Written down at this time or later, in milliseconds since 1970.
+ */
+from?: number, 
+/**
+ * Written down before this time.
+ */
+to?: number, 
+/**
+ * Of this authid.
+ */
+actor?: string, 
+/**
+ * Of this action.
+ */
+action?: string, 
+/**
+ * About this target.
+ */
+target?: string, 
+/**
+ * At most so many, 1 to 500; 100 if left out.
+ */
+limit?: number, 
+/**
+ * Goes on behind the entry of this id: `next` of the page before.
+ */
+after?: string, };
+export type AuditPage = { 
+/**
+ * The newest first. May be fewer than asked for, even none, while `next` goes on.
+ */
+entries: Array<AuditEntry>, 
+/**
+ * What the next page comes after; `null` at the end.
+ */
+next: string | null, };
 export type Span = { 
 /**
  * The smallest.
@@ -1458,6 +1583,23 @@ type: string,
  * A sentence that says what is wrong and what to do.
  */
 detail: string, };
+export type Health = { 
+/**
+ * It runs.
+ */
+ok: boolean, 
+/**
+ * The control plane's version.
+ */
+version: string, 
+/**
+ * `joined` once it serves the control realm and every tenant's, else `connecting`.
+ */
+router: string, 
+/**
+ * `good` while the store takes changes, else a sentence that says why not.
+ */
+store: string, };
 export type SetupState = { 
 /**
  * True while there is no account yet.
@@ -1930,6 +2072,7 @@ export interface Procedures {
   StatsHistoryQuery: { request: StatsQuery; reply: StatsHistory };
   AlertListing: { request: AlertQuery; reply: AlertList };
   AlertAcknowledge: { request: AlertRef; reply: AlertView };
+  AuditList: { request: AuditQuery; reply: AuditPage };
 }
 export const PROCEDURES: { [name in keyof Procedures]: string } = {
   DeviceInfo: "ecep.device.{device}.info",
@@ -1961,6 +2104,7 @@ export const PROCEDURES: { [name in keyof Procedures]: string } = {
   StatsHistoryQuery: "ecep.stats.query",
   AlertListing: "ecep.alert.list",
   AlertAcknowledge: "ecep.alert.acknowledge",
+  AuditList: "ecep.audit.list",
 };
 
 /** Topics of tenant realms. `{device}` stands for the device's id. */
