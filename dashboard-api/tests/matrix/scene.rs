@@ -295,6 +295,8 @@ type Rows = fn(&str, &str) -> Vec<Value>;
 
 /// Every procedure that the control plane serves in tenants' realms, and how requests of it name a container and a device.
 pub const CONTROL_PLANE_ROWS: &[(&str, Rows)] = &[
+    // The first, since what a tenant asks below is written into its own log.
+    ("AuditList", |_, _| vec![json!({})]),
     ("DeviceList", |_, _| vec![json!({})]),
     ("FleetContainerList", |_, _| vec![json!({})]),
     ("ContainerMigrate", |container, device| vec![json!({ "container": container, "destination": device })]),
