@@ -1,7 +1,7 @@
 //! The socket in the data folder by which whoever may read the data has a running control plane do what needs the
 //! open store: `backup`.
 //!
-//! Must not know what is in a backup. A client sends one line, gets an [`Archive`] and is closed.
+//! Must not know what is in a backup. A client sends one line, gets an `Archive` and is closed.
 
 use std::{
     fs::{self, File, Permissions},

@@ -4,7 +4,7 @@
 //! at most the last five minutes and [`WRITE_EVERY`] of statistics, and the detail of the hour; one that is stopped loses
 //! the detail only. Whatever cannot be written is logged and tried again: statistics hold up nothing else.
 //!
-//! Bounded: for each device [`MAX_SERIES_OF_A_DEVICE`] containers and itself, for each 5.5 kB of memory at most while
+//! Bounded: for each device `MAX_SERIES_OF_A_DEVICE` containers and itself, for each 5.5 kB of memory at most while
 //! it reports and 270 KiB of disk. Must not know the store, WAMP or who may see what.
 
 mod align;
