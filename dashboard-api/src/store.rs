@@ -9,6 +9,7 @@
 
 mod accounts;
 mod devices;
+mod disk;
 mod placements;
 mod records;
 mod table;
@@ -20,11 +21,13 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use ecep_proto::api::roles::Role;
 
 pub use devices::Enrolment;
+use disk::Disk;
 pub use placements::{Gone, Placement, StoredMigration};
 pub use records::{Account, ApiToken, Device, JoinToken, LastReport, Session, Tenant};
 use table::Table;
@@ -86,6 +89,7 @@ pub enum StoreError {
 #[derive(Clone)]
 pub struct Store {
     db: sled::Db,
+    disk: Arc<Disk>,
     meta: Table<u64>,
     accounts: Table<Account>,
     account_of_email: Table<String>,
@@ -146,6 +150,7 @@ impl Store {
             gone: Table::open(&db, "gone")?,
             keys: Table::open(&db, "keys")?,
             meta,
+            disk: Disk::new(db.clone()),
             db,
         })
     }
@@ -169,8 +174,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Sled`].
     pub async fn flush(&self) -> Result<(), StoreError> {
-        self.db.flush_async().await?;
-        Ok(())
+        self.disk.flush().await
     }
 
     /// Deletes sessions that have ended, and tokens that ended before `tokens_before`. (A token is kept for a
