@@ -4,7 +4,7 @@
 //! It must not know how containers are moved, nor speak to devices.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     net::Ipv4Addr,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -22,6 +22,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     clock::unix_ms,
+    placements::Placements,
     store::{Placement, Store, StoreError},
     subnets::{self, Pool},
 };
@@ -44,7 +45,7 @@ pub struct Authority {
 
 #[derive(Default)]
 struct Known {
-    placements: BTreeMap<ContainerId, Placement>,
+    placements: Placements,
     /// Counts the changes of each tenant's network.
     revisions: HashMap<TenantSlug, u64>,
     /// The address that was given last in each tenant's network.
@@ -70,9 +71,7 @@ impl Authority {
     /// # Errors
     /// The store cannot be read.
     pub fn load(store: Store, pool: Pool) -> Result<Self, StoreError> {
-        let placements = store.placements()?;
-        let placements = placements.into_iter().map(|placement| (placement.container.clone(), placement));
-        let known = Known { placements: placements.collect(), ..Known::default() };
+        let known = Known { placements: store.placements()?.into_iter().collect(), ..Known::default() };
         Ok(Self {
             store,
             pool,
@@ -115,7 +114,7 @@ impl Authority {
         }
         let address = {
             let known = self.known();
-            let of_tenant = known.placements.values().filter(|placement| placement.tenant == request.tenant);
+            let of_tenant = known.placements.of_tenant(&request.tenant);
             let taken: BTreeSet<Ipv4Addr> = of_tenant.filter_map(|placement| placement.address).collect();
             let last = known.last.get(&request.tenant).copied().or_else(|| taken.last().copied());
             subnets::next_free(&subnet, &taken, last)
@@ -251,14 +250,13 @@ impl Authority {
         let reported: BTreeSet<&ContainerId> = containers.iter().map(|one| &one.container.id).collect();
         let now = unix_ms();
         let is_news = |placement: &&Placement| {
-            placement.holding.holder == *device
-                && news_of(placement, reported.contains(&placement.container), migrations, now) != News::None
+            news_of(placement, reported.contains(&placement.container), migrations, now) != News::None
         };
-        if self.known().placements.values().find(is_news).is_none() {
+        if !self.known().placements.held_by(device).any(|placement| is_news(&placement)) {
             return Ok(Vec::new());
         }
         let _one = self.changing.lock().await;
-        let own: Vec<Placement> = self.known().placements.values().filter(is_news).cloned().collect();
+        let own: Vec<Placement> = self.known().placements.held_by(device).filter(is_news).cloned().collect();
         let mut decided = Vec::new();
         for known in own {
             match news_of(&known, reported.contains(&known.container), migrations, now) {
@@ -286,8 +284,8 @@ impl Authority {
     /// `Unavailable` if the store fails.
     pub async fn remove_device(&self, device: &DeviceId) -> Result<(), ApiError> {
         let _one = self.changing.lock().await;
-        let known = self.known().placements.values().cloned().collect::<Vec<_>>();
-        for placement in known.into_iter().filter(|placement| placement.holding.holder == *device) {
+        let known = self.known().placements.held_by(device).cloned().collect::<Vec<_>>();
+        for placement in known {
             self.forget(&placement).await?;
         }
         Ok(())
@@ -324,8 +322,7 @@ impl Authority {
             // Nobody else's lock is taken while ours is held.
             let of_tenant: Vec<Placement> = {
                 let known = self.known();
-                let of_tenant = known.placements.values().filter(|placement| placement.tenant == *tenant);
-                of_tenant.cloned().collect()
+                known.placements.of_tenant(tenant).cloned().collect()
             };
             let place = |placement: &Placement| {
                 let holder = &placement.holding.holder;
@@ -365,7 +362,7 @@ impl Authority {
         self.store.put_placement(&placement).await?;
         let mut known = self.known();
         self.bump(&mut known, &placement.tenant);
-        known.placements.insert(placement.container.clone(), placement);
+        known.placements.insert(placement);
         Ok(())
     }
 

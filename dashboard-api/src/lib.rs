@@ -20,6 +20,7 @@ pub mod moves;
 pub mod naming;
 pub mod nonces;
 pub mod password;
+mod placements;
 pub mod secret;
 pub mod server;
 pub mod setup;
