@@ -19,6 +19,7 @@ pub mod listener;
 pub mod moves;
 pub mod naming;
 pub mod nonces;
+pub mod open_files;
 pub mod password;
 mod placements;
 pub mod secret;

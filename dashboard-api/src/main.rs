@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use ecep_dashboard_api::{config::Config, server};
+use ecep_dashboard_api::{config::Config, open_files, server};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +24,7 @@ enum Command {
 async fn main() -> anyhow::Result<()> {
     ecep_link::start_log().context("RUST_LOG cannot be read")?;
     let Command::Run(config) = Arguments::parse().command;
+    open_files::raise();
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?;

@@ -16,6 +16,7 @@ mod hub;
 mod listener;
 mod live;
 mod metrics;
+pub mod open_files;
 mod outbound;
 mod platform;
 mod rate;
