@@ -9,7 +9,8 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use ecep_proto::api::{
-    ContainerList, DeviceList, FleetContainerList, Procedure, device::Liveness, name::DeviceId, reply::Nothing,
+    ContainerList, DeviceList, FleetContainerList, Procedure, device::Liveness, name::DeviceId,
+    reply::Nothing,
 };
 use serde::Serialize;
 use tokio::{

@@ -14,7 +14,9 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use ecep_proto::{
     api::{Procedure, realm},
     codec::Serializer,
-    message::{Authenticate, Call, CallResult, Challenge, Error, Event, Hello, Subscribe, Subscribed, Welcome},
+    message::{
+        Authenticate, Call, CallResult, Challenge, Error, Event, Hello, Subscribe, Subscribed, Welcome,
+    },
     websocket::Subprotocol,
 };
 use futures_util::{SinkExt, StreamExt, stream::SplitSink};
@@ -65,7 +67,9 @@ impl Session {
     /// # Errors
     /// The router is out of reach or refuses.
     pub async fn join(plan: &Plan, tenant: &Tenant) -> Result<(Self, mpsc::Receiver<Value>)> {
-        timeout(ANSWER_WITHIN, Self::join_at(&plan.wamp, tenant)).await.context("the router does not answer")?
+        timeout(ANSWER_WITHIN, Self::join_at(&plan.wamp, tenant))
+            .await
+            .context("the router does not answer")?
     }
 
     async fn join_at(url: &str, tenant: &Tenant) -> Result<(Self, mpsc::Receiver<Value>)> {

@@ -41,7 +41,10 @@ mod tests {
         let times = (1..=200).rev().map(Duration::from_millis);
         let expected = Spread { count: 200, p50_ms: 100.0, p99_ms: 198.0, max_ms: 200.0 };
         assert_eq!(Spread::of(times), Some(expected));
-        assert_eq!(Spread::of([Duration::from_millis(7)]).map(|one| (one.p50_ms, one.p99_ms)), Some((7.0, 7.0)));
+        assert_eq!(
+            Spread::of([Duration::from_millis(7)]).map(|one| (one.p50_ms, one.p99_ms)),
+            Some((7.0, 7.0))
+        );
         assert_eq!(Spread::of([]), None);
     }
 }

@@ -73,7 +73,11 @@ pub async fn status(plan: &Plan, watched: Duration, ready: impl FnOnce() -> Resu
     let of = |wanted: Liveness| {
         Spread::of(all.iter().filter(|(liveness, _)| *liveness == wanted).map(|(_, delay)| *delay))
     };
-    Ok(Told { stale: of(Liveness::Stale), offline: of(Liveness::Offline), connected: of(Liveness::Connected) })
+    Ok(Told {
+        stale: of(Liveness::Stale),
+        offline: of(Liveness::Offline),
+        connected: of(Liveness::Connected),
+    })
 }
 
 /// Since when it is so.

@@ -219,9 +219,9 @@ impl Figures {
             format!("{:.0} MiB, {:.0} MiB at its peak", memory.resident_mib, memory.peak_mib)
         };
         let storm = |restart: &Restart| {
-            let Storm { most_greetings_per_second, greetings, sessions, retries } = restart.storm;
+            let Storm { most_per_second, welcomed, refused, sessions } = restart.storm;
             format!(
-                "{greetings} greetings for {sessions} sessions ({retries} more), at most {most_greetings_per_second:.0} a second"
+                "{welcomed} let in, {refused} refused, at most {most_per_second:.0} a second; {sessions} sessions then"
             )
         };
         let cpu = |restart: &Restart| {

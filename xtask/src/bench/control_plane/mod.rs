@@ -20,7 +20,7 @@ pub use storm::Storm;
 
 use crate::{interrupt, workspace};
 use figures::{Cost, Fleet, Lists, Orders, Restart, Silence, Spread, Start};
-use storm::Watching;
+use storm::{Before, Watching};
 
 /// How large the platform is.
 #[derive(Debug, Clone, Copy)]
@@ -204,9 +204,9 @@ impl Bench {
     }
 
     fn router_restart(&self, platform: &mut Platform) -> Result<Restart> {
-        let watching = Watching::start(platform.metrics_url());
         let before = cost::processor_time(platform.dashboard_api())?;
         let killed = platform.restart_router()?;
+        let watching = Watching::start(platform.metrics_url(), Before::default());
         let connected = self.back(platform, killed)?;
         let storm = watching.end()?;
         let control_plane = cost::processor_time(platform.dashboard_api())?.saturating_sub(before);
@@ -220,7 +220,8 @@ impl Bench {
     }
 
     fn control_plane_restart(&self, platform: &mut Platform) -> Result<(Restart, Start)> {
-        let watching = Watching::start(platform.metrics_url());
+        let Metrics { welcomed, refused, .. } = platform.metrics()?;
+        let watching = Watching::start(platform.metrics_url(), Before { welcomed, refused });
         let before = cost::processor_time(platform.router())?;
         let (killed, answers, joined) = platform.restart_control_plane()?;
         let connected = self.back(platform, killed)?;

@@ -16,8 +16,8 @@ use ecep_proto::api::roles::Role;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::de::DeserializeOwned;
 
-use super::plan::{Plan, Tenant};
 use super::Size;
+use super::plan::{Plan, Tenant};
 use crate::lab::Process;
 use crate::stack::{Cloud, build_rust, http_client, random_word, write_secret};
 use crate::{interrupt, shell, wait};
@@ -76,8 +76,10 @@ impl Programs {
 /// What the router counts.
 #[derive(Debug, Clone, Copy)]
 pub struct Metrics {
-    /// HELLO messages since its start.
-    pub greetings: u64,
+    /// Clients that were let in since its start.
+    pub welcomed: u64,
+    /// Clients that were refused since its start.
+    pub refused: u64,
     /// Sessions on all platform realms.
     pub sessions: u64,
     /// Of these, on the control realm.
@@ -96,7 +98,8 @@ impl Metrics {
         let control_sessions: u64 = of("ecep_router_sessions{realm=\"ecep.control\"}");
         let tenant_sessions: u64 = of("ecep_router_sessions{realm=\"tenants\"}");
         Ok(Self {
-            greetings: of("ecep_router_received_total{type=\"HELLO\"}"),
+            welcomed: of("ecep_router_sent_total{type=\"WELCOME\"}"),
+            refused: of("ecep_router_refused_total"),
             sessions: control_sessions + tenant_sessions,
             control_sessions,
             tenant_sessions,
@@ -144,7 +147,17 @@ impl Platform {
         let file = folder.join("plan.json");
         write_secret(&file, &serde_json::to_string(&plan)?)?;
         let devices = devices_folder(folder)?;
-        Ok(Self { generators: Vec::new(), dashboard_api, router, programs, ports, folder: folder.into(), devices, plan: file, cloud })
+        Ok(Self {
+            generators: Vec::new(),
+            dashboard_api,
+            router,
+            programs,
+            ports,
+            folder: folder.into(),
+            devices,
+            plan: file,
+            cloud,
+        })
     }
 
     /// Starts so many generators, which enrol the devices and run their agents; waits until all agents have started.
@@ -155,7 +168,9 @@ impl Platform {
         for number in 0..generators {
             let log = self.folder.join(format!("agents-{number}.log"));
             let mut command = self.load_command();
-            command.args(["agents", "--part", &format!("{number}/{generators}"), "--data"]).arg(&self.devices);
+            command
+                .args(["agents", "--part", &format!("{number}/{generators}"), "--data"])
+                .arg(&self.devices);
             self.generators.push(Process::start("generator", command, &log)?);
         }
         for generator in &mut self.generators {

@@ -1,5 +1,5 @@
-//! How a fleet comes back: greetings that the router takes each second, by its own counters, until somebody says that all are
-//! there. A client that is refused, or gives up, greets again.
+//! How a fleet comes back: clients that the router lets in or refuses each second, by its own counters, until somebody says that
+//! all are there. A client that is refused tries again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,14 +20,21 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// What was seen.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Storm {
-    /// Greetings in the busiest half second, for each second.
-    pub most_greetings_per_second: f64,
-    /// Greetings in all.
-    pub greetings: u64,
+    /// Clients that came in the busiest half second, for each second.
+    pub most_per_second: f64,
+    /// Clients that were let in.
+    pub welcomed: u64,
+    /// Clients that were refused, and came again.
+    pub refused: u64,
     /// Sessions at the end.
     pub sessions: u64,
-    /// Greetings beyond one for each session.
-    pub retries: u64,
+}
+
+/// What the router had counted before: nothing, if it has just been started.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Before {
+    pub(super) welcomed: u64,
+    pub(super) refused: u64,
 }
 
 /// Looks on, on a thread of its own.
@@ -38,11 +45,11 @@ pub(super) struct Watching {
 }
 
 impl Watching {
-    /// Begins. Counters that went backwards are a new router's.
-    pub(super) fn start(url: String) -> Self {
+    /// Begins.
+    pub(super) fn start(url: String, before: Before) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || watch(&url, &stopped));
+        let thread = std::thread::spawn(move || watch(&url, before, &stopped));
         Self { stop, thread }
     }
 
@@ -56,27 +63,25 @@ impl Watching {
     }
 }
 
-fn watch(url: &str, stop: &AtomicBool) -> Storm {
+fn watch(url: &str, before: Before, stop: &AtomicBool) -> Storm {
     let http = http_client(LIMIT);
     let mut storm = Storm::default();
-    let mut last: Option<(Instant, u64)> = None;
+    let mut last = Instant::now();
     loop {
         let is_last = stop.load(Ordering::Relaxed);
-        // While the router is down there is nothing to see.
+        // A router that is too busy to answer is asked again.
         if let Ok(metrics) = Metrics::read(&http, url) {
-            let now = Instant::now();
-            let (since, before) = last.unwrap_or((now, metrics.greetings));
-            let new = metrics.greetings.checked_sub(before).unwrap_or(metrics.greetings);
-            let span = now.duration_since(since).as_secs_f64();
-            if span > 0.0 {
-                // Exact below 2^53.
-                let rate = new as f64 / span;
-                storm.most_greetings_per_second = storm.most_greetings_per_second.max(rate);
-            }
-            storm.greetings += new;
+            let span = last.elapsed();
+            last = Instant::now();
+            let came = storm.welcomed + storm.refused;
+            storm.welcomed = metrics.welcomed.saturating_sub(before.welcomed);
+            storm.refused = metrics.refused.saturating_sub(before.refused);
             storm.sessions = metrics.sessions;
-            storm.retries = storm.greetings.saturating_sub(storm.sessions);
-            last = Some((now, metrics.greetings));
+            let new = (storm.welcomed + storm.refused).saturating_sub(came);
+            // The last look comes right after another one: too short to be a rate. Exact below 2^53.
+            if span > LOOK / 2 {
+                storm.most_per_second = storm.most_per_second.max(new as f64 / span.as_secs_f64());
+            }
         }
         if is_last {
             return storm;
