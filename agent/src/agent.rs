@@ -147,7 +147,7 @@ pub async fn run<E: Engine>(
         Arc::clone(&outbox),
         Arc::clone(&moving),
     ));
-    let networks = Arc::new(Networks::new(device.clone(), Arc::clone(&inventory)));
+    let networks = Arc::new(Networks::new(device.clone(), Arc::clone(&inventory), &engine));
     let (channels, arrivals) = Channels::new(data, identity.key.signing_key(), stop.clone());
     let capability = Arc::new(Capability::new(settings.runtime.clone(), data));
     let migrations: Arc<OnceLock<Arc<Migrations<E>>>> = Arc::default();
@@ -528,6 +528,9 @@ impl<E: Engine> Agent<E> {
         control: &Link,
         tenant: &TenantSlug,
     ) -> Result<Credentials, CredentialsError> {
+        // After the router was restarted both links come back, and there is no ticket before this one has: to try meanwhile would
+        // only make the next attempt late. The link gives up waiting by itself.
+        let _ = control.state().wait_for(|state| matches!(state, LinkState::Joined { .. })).await;
         let _one_at_a_time = self.greeting.lock().await;
         if let Some(credentials) = self.take_ticket(tenant) {
             return Ok(credentials);

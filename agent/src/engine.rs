@@ -211,6 +211,8 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// `Conflict` where a network of that name is another one.
     fn ensure_network(&self, subnet: &Subnet) -> impl Future<Output = Result<(), EngineError>> + Send;
+    /// Whether its containers have networks in this machine's kernel; only then may the agent touch routes and firewall.
+    fn has_kernel_networks(&self) -> bool;
     /// Whether it knows a runtime of that name.
     fn has_runtime(&self, name: &str) -> impl Future<Output = bool> + Send;
     /// What moves its containers; none where they cannot be moved.

@@ -36,6 +36,8 @@ const NO_TABLE: u64 = 0;
 pub struct Networks<E> {
     device: DeviceId,
     inventory: Arc<Inventory<E>>,
+    /// Whether there is anything in the kernel to set up.
+    in_kernel: bool,
     /// The table that was applied last. Held while one is applied: one at a time.
     table: tokio::sync::Mutex<NetworkTable>,
     /// Of the table that is applied.
@@ -44,9 +46,15 @@ pub struct Networks<E> {
 
 impl<E: Engine> Networks<E> {
     /// Knows no table yet, and changes nothing until there is one.
-    pub fn new(device: DeviceId, inventory: Arc<Inventory<E>>) -> Self {
+    pub fn new(device: DeviceId, inventory: Arc<Inventory<E>>, engine: &E) -> Self {
         let table = tokio::sync::Mutex::new(NetworkTable { revision: NO_TABLE, networks: Vec::new() });
-        Self { device, inventory, table, revision: watch::Sender::new(NO_TABLE) }
+        Self {
+            device,
+            inventory,
+            in_kernel: engine.has_kernel_networks(),
+            table,
+            revision: watch::Sender::new(NO_TABLE),
+        }
     }
 
     /// The revision of the table that is applied; 0 if none is.
@@ -79,6 +87,9 @@ impl<E: Engine> Networks<E> {
 
     /// A tenant's bridge may be new here: it gets the switches, or what waits on it for a container on the move would be lost.
     pub async fn bridge_is_there(&self) {
+        if !self.in_kernel {
+            return;
+        }
         let current = self.table.lock().await;
         if let Err(error) = system::set_switches(bridges(&current)).await {
             tracing::warn!(%error, "the tenants' bridges cannot be set up");
@@ -189,6 +200,9 @@ impl<E: Engine> Networks<E> {
     }
 
     async fn set_up(&self, table: &NetworkTable) -> Result<(), system::SystemError> {
+        if !self.in_kernel {
+            return Ok(());
+        }
         let networks: Vec<&TenantNetwork> = table.networks.iter().collect();
         let routes: BTreeMap<Ipv4Addr, Ipv4Addr> = networks
             .iter()
@@ -274,4 +288,31 @@ fn moved_addresses(old: &NetworkTable, new: &NetworkTable) -> Vec<(TenantSlug, I
         old.get(container).is_some_and(|(_, _, before)| before != device)
     });
     moved.map(|(_, (tenant, address, _))| (tenant, address)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{engine::sim::SimEngine, moving::Moving, outbox::Outbox};
+
+    /// An engine in memory has no networks: its agent must take a table over and leave the machine's firewall alone, which is
+    /// somebody else's. (Where there is no Docker, setting it up would fail, and the table would not count as applied.)
+    #[tokio::test]
+    async fn an_engine_in_memory_leaves_the_machine_alone() {
+        let device: DeviceId = "edge-1".parse().unwrap();
+        let (engine, outbox) = (Arc::new(SimEngine::default()), Arc::new(Outbox::default()));
+        let inventory = Arc::new(Inventory::new(
+            device.clone(),
+            Arc::clone(&engine),
+            outbox,
+            Arc::new(Moving::default()),
+        ));
+        let networks = Networks::new(device, inventory, &*engine);
+        let pool = Ipv4Addr::new(10, 192, 0, 0);
+        let tenant: TenantSlug = "acme".parse().unwrap();
+        let subnet = Subnet { tenant, number: 0, address: pool, prefix: 20, pool, pool_prefix: 10 };
+        let network = TenantNetwork { subnet, places: Vec::new(), forwards: Vec::new() };
+        networks.apply(NetworkTable { revision: 7, networks: vec![network] }).await;
+        assert_eq!(networks.revision(), 7);
+    }
 }

@@ -29,6 +29,7 @@ pub mod metrics;
 pub mod moves;
 pub mod naming;
 pub mod nonces;
+pub mod open_files;
 pub mod openapi;
 pub mod password;
 pub mod password_rules;

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use ecep_dashboard_api::{
     commands::{self, Backup, Check, Restore},
     config::Config,
-    server,
+    open_files, server,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -51,6 +51,7 @@ fn main() -> anyhow::Result<()> {
 
 #[tokio::main]
 async fn run(config: Config) -> anyhow::Result<()> {
+    open_files::raise();
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?;

@@ -6,7 +6,7 @@ mod support;
 
 use std::{
     path::Path,
-    process::Command,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -319,4 +319,20 @@ async fn the_store_outlives_the_server() {
     let session = server.visitor().post("/api/device/session", device.session(id, now(), [1; 16])).await;
     assert_eq!(session.status, 200, "{session:?}");
     assert!(!support::data_of(&server.folder).join("setup-code").exists());
+}
+
+/// A fleet is larger than what most systems let a program open that does not ask for more.
+#[tokio::test(flavor = "multi_thread")]
+async fn more_clients_are_served_than_the_usual_limit_of_files_allows() {
+    const USUAL: usize = 64;
+    let folder = tempfile::tempdir().unwrap();
+    let plain = Program::command(folder.path());
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("ulimit -S -n {USUAL}; exec \"$0\" \"$@\"")]);
+    command.arg(plain.get_program()).args(plain.get_args()).env_remove("RUST_LOG").stderr(Stdio::piped());
+    let program = Program::spawn(command);
+    let address = program.base.strip_prefix("http://").unwrap();
+    let idle = (0..2 * USUAL).map(|_| std::net::TcpStream::connect(address).unwrap()).collect::<Vec<_>>();
+    assert_eq!(program.person().get("/healthz").await.status, 200);
+    drop(idle);
 }

@@ -17,6 +17,7 @@ mod listener;
 mod live;
 mod live_limits;
 mod metrics;
+pub mod open_files;
 mod outbound;
 mod platform;
 mod rate;

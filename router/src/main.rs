@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
-use ecep_router::{Address, AllowedOrigin, Config, Listen, Reloader, Router, TransportKind};
+use ecep_router::{Address, AllowedOrigin, Config, Listen, Reloader, Router, TransportKind, open_files};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -154,8 +154,24 @@ fn reload_by_signal(reloader: Reloader, path: PathBuf) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Beyond its clients the router has a few files open of its own.
+fn warn_of_few_files(files: Option<u64>, max_connections: usize) {
+    const OWN: u64 = 64;
+    if let Some(files) = files
+        && files.saturating_sub(OWN) < max_connections as u64
+    {
+        tracing::warn!(
+            files,
+            max_connections,
+            "the system lets this process open fewer files than it may have clients; raise its hard limit (LimitNOFILE= \
+             of systemd, `ulimit -Hn`), or lower limits.max_connections"
+        );
+    }
+}
+
 /// Runs until SIGINT or SIGTERM. Prints a line for each listener on standard output when clients can connect.
 async fn serve(config: Config, hint: &str, path: Option<PathBuf>) -> anyhow::Result<()> {
+    warn_of_few_files(open_files::raise(), config.limits.max_connections);
     let router = Router::bind(config).await?;
     let shutdown = CancellationToken::new();
     let mut interrupt = signal(SignalKind::interrupt()).context("can't wait for SIGINT")?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
+use xtask::bench::control_plane::Size;
 use xtask::bench::router::Named;
 use xtask::bench::{Figures, Link, Wanted, Way};
 use xtask::lab::{self, Lab};
@@ -66,6 +67,8 @@ enum BenchCommand {
     Migration(MigrationArguments),
     /// Our router beside others: calls, events, idle sessions, and what each costs.
     Router(RouterArguments),
+    /// Router and control plane under a fleet of agents with engines in memory.
+    ControlPlane(ControlPlaneArguments),
     /// Tables and plots of figures that were kept.
     Plots {
         /// The figures.
@@ -177,6 +180,43 @@ impl RouterArguments {
     }
 }
 
+#[derive(Debug, Args)]
+struct ControlPlaneArguments {
+    /// Tenants [default: 200, or 20 if quick].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=900))]
+    tenants: Option<u32>,
+    /// Devices of all tenants [default: 1000, or 60 if quick].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    devices: Option<u32>,
+    /// Containers of all devices [default: 10000, or 600 if quick].
+    #[arg(long)]
+    containers: Option<u32>,
+    /// A small fleet, shortly.
+    #[arg(long)]
+    quick: bool,
+    /// The figures as JSON on stdout, instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Keep the figures in this file.
+    #[arg(long)]
+    record: Option<PathBuf>,
+}
+
+impl ControlPlaneArguments {
+    fn run(self) -> Result<()> {
+        let usual = if self.quick { Size::QUICK } else { Size::FULL };
+        let size = Size {
+            tenants: self.tenants.unwrap_or(usual.tenants),
+            devices: self.devices.unwrap_or(usual.devices),
+            containers: self.containers.unwrap_or(usual.containers),
+        };
+        let wanted = bench::control_plane::Wanted { size, is_quick: self.quick };
+        let figures = bench::control_plane::measure(&wanted)?;
+        self.record.iter().try_for_each(|file| figures.write(file))?;
+        figures.print(self.json)
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum LabCommand {
     /// Make a lab and keep it until Ctrl-C.
@@ -236,6 +276,7 @@ impl Arguments {
             }
             Command::Bench(BenchCommand::Migration(arguments)) => arguments.run()?,
             Command::Bench(BenchCommand::Router(arguments)) => arguments.run()?,
+            Command::Bench(BenchCommand::ControlPlane(arguments)) => arguments.run()?,
             Command::Bench(BenchCommand::Plots { record, svg }) => {
                 let figures = Figures::read(&record)?;
                 figures.print(false)?;

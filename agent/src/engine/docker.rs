@@ -401,6 +401,10 @@ impl Engine for DockerEngine {
         }
     }
 
+    fn has_kernel_networks(&self) -> bool {
+        true
+    }
+
     async fn has_runtime(&self, name: &str) -> bool {
         let Ok(client) = self.client(ASK_SECONDS).await else { return false };
         client.info().await.ok().and_then(|info| info.runtimes).is_some_and(|all| all.contains_key(name))

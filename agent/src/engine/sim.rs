@@ -241,6 +241,10 @@ impl Engine for SimEngine {
         self.reached()
     }
 
+    fn has_kernel_networks(&self) -> bool {
+        false
+    }
+
     async fn has_runtime(&self, _name: &str) -> bool {
         false
     }

@@ -113,6 +113,30 @@ fn run_names_what_is_wrong() {
     }
 }
 
+/// A fleet is larger than what most systems let a program open that does not ask for more.
+#[tokio::test(flavor = "multi_thread")]
+async fn more_clients_are_served_than_the_usual_limit_of_files_allows() {
+    const USUAL: usize = 64;
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        &format!("ulimit -S -n {USUAL}; exec \"$0\" \"$@\""),
+        env!("CARGO_BIN_EXE_ecep-router"),
+    ]);
+    command.args(["dev", "--ws", "127.0.0.1:0", "--raw", "127.0.0.1:0"]);
+    let mut child = Running(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    let mut lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
+    let line = lines.next().unwrap().unwrap();
+    let address = line.strip_prefix("listening websocket ws://").unwrap().parse().unwrap();
+    let mut clients = Vec::new();
+    for _ in 0..2 * USUAL {
+        let mut client = Client::connect(address, TransportKind::WebSocket, Serializer::Json).await;
+        client.join("realm1").await;
+        clients.push(client);
+    }
+    assert_eq!(clients.len(), 2 * USUAL);
+}
+
 /// Tickets travel in messages: whatever is asked to be logged, a message must not be.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_message_is_logged() {

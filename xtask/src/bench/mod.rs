@@ -4,6 +4,7 @@
 
 mod carry;
 mod cells;
+pub mod control_plane;
 mod cpu;
 mod goals;
 mod link;

@@ -57,6 +57,16 @@ impl Cloud {
         &self.url
     }
 
+    /// The login's cookie, as a browser sends it.
+    pub fn cookie(&self) -> Option<&str> {
+        self.cookie.as_deref()
+    }
+
+    /// Whether it answers.
+    pub fn is_up(&self) -> bool {
+        self.get::<Value>("/healthz").is_ok()
+    }
+
     /// Whether it answers and serves the router's realms.
     pub fn is_joined(&self) -> bool {
         self.get::<Value>("/healthz").is_ok_and(|health| health["router"] == "joined")

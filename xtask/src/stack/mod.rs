@@ -531,14 +531,14 @@ fn listens(address: SocketAddr) -> bool {
 }
 
 /// Writes a file that only we can read.
-fn write_secret(file: &Path, secret: &str) -> Result<()> {
+pub(crate) fn write_secret(file: &Path, secret: &str) -> Result<()> {
     let opened = fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(file);
     let mut opened = opened.with_context(|| format!("cannot write {}", file.display()))?;
     writeln!(opened, "{secret}").with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// 122 random bits, as the kernel makes them.
-fn random_word() -> Result<String> {
+pub(crate) fn random_word() -> Result<String> {
     let word =
         fs::read_to_string("/proc/sys/kernel/random/uuid").context("the kernel gives no random number")?;
     Ok(word.trim().to_owned())
