@@ -115,8 +115,8 @@ pub(super) async fn recorded(mut request: Request, endpoint: &Endpoint) -> Respo
     let outcome = outcome(status);
     detail.extend(other.map(|(name, value)| (name.to_owned(), value)));
     let asker = told.unwrap_or(asker);
-    if asker.actor == Actor::nobody() {
-        // What somebody typed who is not known may be anything, a password in the wrong field too.
+    if asker.actor == Actor::nobody() || !is_understood(endpoint.access, status) {
+        // What was typed may be anything, a password in the wrong field too.
         detail.clear();
     }
     let draft = Draft {
@@ -147,6 +147,14 @@ fn of_path(endpoint: &Endpoint, parameters: &[String]) -> Vec<(&'static str, Str
         named.remove(0);
     }
     named
+}
+
+/// Whether the fields of the body were what they are called: not where one was wrong, or a login was refused.
+fn is_understood(access: Access, status: StatusCode) -> bool {
+    match status {
+        StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::UNPROCESSABLE_ENTITY => false,
+        status => status.is_success() || access != Access::Anyone,
+    }
 }
 
 fn outcome(status: StatusCode) -> Outcome {
