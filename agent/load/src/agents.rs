@@ -15,6 +15,7 @@ use ecep_agent::{
     facts,
     identity::{self, DeviceKey, Enrolled, Identity},
 };
+use ecep_link::Trust;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -86,11 +87,13 @@ async fn enrol(plan: &Plan, tenant: &Tenant, name: &str, data: &Path) -> Result<
     }
     let key = DeviceKey::load_or_create(&folder)?;
     let facts = facts::gather(SimEngine::default().facts().await);
-    let reply = cloud::enrol(&plan.cloud, &tenant.join_token, &key, name, None, facts).await?;
-    let enrolled = Enrolled { device: reply.device, cloud: plan.cloud.clone(), engine: String::new() };
+    let reply =
+        cloud::enrol(&plan.cloud, &Trust::system(), &tenant.join_token, &key, name, None, facts).await?;
+    let enrolled =
+        Enrolled { device: reply.device, cloud: plan.cloud.clone(), engine: String::new(), pinned: false };
     if let Some(papers) = &reply.papers {
         channel::save(&folder, papers)?;
     }
     identity::store(&folder, &enrolled)?;
-    Ok((Identity { enrolled, key }, folder))
+    Ok((Identity::load(&folder)?, folder))
 }
