@@ -14,6 +14,7 @@ pub mod audit;
 mod backup;
 mod check;
 mod devices;
+mod disk;
 mod folder;
 mod gate;
 mod invitations;
@@ -51,6 +52,7 @@ pub use placements::{Gone, Placement, StoredMigration};
 pub use records::{Account, ApiToken, Device, Invitation, JoinToken, LastReport, Session, Share, Tenant};
 pub use tables::{Rows, Tables};
 
+use disk::Disk;
 use folder::Folder;
 use gate::Gate;
 use table::Table;
@@ -142,6 +144,7 @@ pub enum StoreError {
 pub struct Store {
     db: sled::Db,
     gate: Arc<Gate>,
+    disk: Arc<Disk>,
     /// sled's file: sled itself waits for the data, not for the file's length and the disk's cache.
     file: Arc<File>,
     accounts: Table<Account>,
@@ -206,6 +209,7 @@ impl Store {
             alerts: Table::open(&db, &gate, "alerts")?,
             meta: Table::open(&db, &gate, "meta")?,
             alone: Arc::default(),
+            disk: Arc::default(),
             folder: Arc::new(folder),
             gate,
             db,
@@ -282,6 +286,11 @@ impl Store {
     /// # Errors
     /// `Failed` of [`StoreError`].
     pub async fn flush(&self) -> Result<(), StoreError> {
+        let store = self.clone();
+        self.disk.flushed(move || async move { store.flush_alone().await }).await
+    }
+
+    async fn flush_alone(&self) -> Result<(), StoreError> {
         self.gate.has_not_failed()?;
         let mut flush = std::pin::pin!(self.db.flush_async());
         let flushed = loop {
