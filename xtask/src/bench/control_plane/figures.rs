@@ -243,8 +243,8 @@ impl Figures {
                 "idle: control plane's processor",
                 format!("{:.1} % of a core", self.idle.control_plane_cores * 100.0),
             ),
-            ("`ecep.container.list`", times(&self.lists.containers)),
-            ("`ecep.device.list`", times(&self.lists.devices)),
+            ("list of a tenant's containers", times(&self.lists.containers)),
+            ("list of a tenant's devices", times(&self.lists.devices)),
             ("`GET /api/session`", times(&self.lists.http)),
             ("order to stop or start a container: answered", times(&self.orders.answered)),
             ("the same: a subscriber is told", times(&self.orders.told)),
@@ -271,8 +271,8 @@ impl Figures {
         let memory = self.idle.router.resident_mib + self.idle.control_plane.resident_mib;
         let all = [
             ("MiB of router and control plane together, idle", 400.0, Some(memory)),
-            ("ms for `ecep.container.list`, p99", 50.0, p99(&self.lists.containers)),
-            ("ms for `ecep.device.list`, p99", 50.0, p99(&self.lists.devices)),
+            ("ms for a list of a tenant's containers, p99", 50.0, p99(&self.lists.containers)),
+            ("ms for a list of a tenant's devices, p99", 50.0, p99(&self.lists.devices)),
             (
                 "s until every device answers after the router was killed",
                 30.0,

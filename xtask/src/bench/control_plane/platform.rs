@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use ecep_proto::api::http::SetupRequest;
 use ecep_proto::api::name::TenantSlug;
+use ecep_proto::api::realm;
 use ecep_proto::api::roles::Role;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::de::DeserializeOwned;
@@ -95,7 +96,7 @@ impl Metrics {
             let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
             line.and_then(|value| value.parse().ok()).unwrap_or_default()
         };
-        let control_sessions: u64 = of("ecep_router_sessions{realm=\"ecep.control\"}");
+        let control_sessions: u64 = of(&format!("ecep_router_sessions{{realm=\"{}\"}}", realm::CONTROL));
         let tenant_sessions: u64 = of("ecep_router_sessions{realm=\"tenants\"}");
         Ok(Self {
             welcomed: of("ecep_router_sent_total{type=\"WELCOME\"}"),
