@@ -231,3 +231,48 @@ pub struct TokenUse {
     /// From which address.
     pub address: String,
 }
+
+/// Calls a macro with the types of the bodies that people's browsers and programs send and get over HTTP.
+macro_rules! http_types {
+    ($types:ident) => {
+        $types!(
+            http::Problem,
+            http::Health,
+            http::SetupState,
+            http::SetupRequest,
+            http::LoginRequest,
+            http::SessionView,
+            http::Membership,
+            http::TicketRequest,
+            http::TicketReply,
+            http::NewAccount,
+            http::NewMembership,
+            http::NewTenant,
+            http::NewJoinToken,
+            http::NewApiToken,
+            http::CreatedToken,
+            http::TokenView,
+            http::TokenUse,
+            people::TenantView,
+            people::TenantPage,
+            people::TenantSummary,
+            people::ChangeTenant,
+            people::DeleteTenant,
+            people::MemberPage,
+            people::MemberView,
+            people::ChangeMember,
+            people::NewInvitation,
+            people::CreatedInvitation,
+            people::InvitationView,
+            people::ShowInvitation,
+            people::InvitationOffer,
+            people::AcceptInvitation,
+            people::AccountPage,
+            people::AccountView,
+            people::ChangeAccount,
+            people::ChangePassword,
+            people::LoginView,
+        );
+    };
+}
+pub(super) use http_types;

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::Value;
 
-use super::{audit, describe_procedures, describe_topics, device, enrol, error, http, people, share};
+use super::{
+    audit, describe_procedures, describe_topics, device, enrol, error, http, http::http_types, people, share,
+};
 
 /// Where one schema names another: what stands in front of the name.
 pub const REFERENCE: &str = "#/components/schemas/";
@@ -23,43 +25,8 @@ pub fn schemas() -> BTreeMap<String, Value> {
     macro_rules! types {
         ($($ty:ty),+ $(,)?) => { $(generator.subschema_for::<$ty>();)+ };
     }
+    http_types!(types);
     types!(
-        http::Problem,
-        http::Health,
-        http::SetupState,
-        http::SetupRequest,
-        http::LoginRequest,
-        http::SessionView,
-        http::Membership,
-        http::TicketRequest,
-        http::TicketReply,
-        http::NewAccount,
-        http::NewMembership,
-        http::NewTenant,
-        http::NewJoinToken,
-        http::NewApiToken,
-        http::CreatedToken,
-        http::TokenView,
-        http::TokenUse,
-        people::TenantView,
-        people::TenantPage,
-        people::TenantSummary,
-        people::ChangeTenant,
-        people::DeleteTenant,
-        people::MemberPage,
-        people::MemberView,
-        people::ChangeMember,
-        people::NewInvitation,
-        people::CreatedInvitation,
-        people::InvitationView,
-        people::ShowInvitation,
-        people::InvitationOffer,
-        people::AcceptInvitation,
-        people::AccountPage,
-        people::AccountView,
-        people::ChangeAccount,
-        people::ChangePassword,
-        people::LoginView,
         enrol::EnrolRequest,
         enrol::EnrolReply,
         enrol::SessionRequest,

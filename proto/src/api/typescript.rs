@@ -4,7 +4,7 @@ use ts_rs::{Config, TS};
 
 use super::{
     PROCEDURES, Server, TOPICS, alert, audit, checkpoint, container, device, error, fleet, geo, history,
-    http, image, kept, migration, name, notice, operation, people, roles, share, stats,
+    http, http::http_types, image, kept, migration, name, notice, operation, people, roles, share, stats,
 };
 
 /// The whole file.
@@ -139,44 +139,9 @@ pub fn generate() -> String {
         alert::AlertRef,
         fleet::PlacedContainer,
         fleet::FleetContainers,
-        http::Problem,
-        http::Health,
-        http::SetupState,
-        http::SetupRequest,
-        http::LoginRequest,
-        http::SessionView,
-        http::Membership,
-        http::TicketRequest,
-        http::TicketReply,
-        http::NewAccount,
-        http::NewMembership,
-        http::NewTenant,
-        http::NewJoinToken,
-        http::NewApiToken,
-        http::CreatedToken,
-        http::TokenView,
-        http::TokenUse,
-        people::TenantView,
-        people::TenantPage,
-        people::TenantSummary,
-        people::ChangeTenant,
-        people::DeleteTenant,
-        people::MemberPage,
-        people::MemberView,
-        people::ChangeMember,
-        people::NewInvitation,
-        people::CreatedInvitation,
-        people::InvitationView,
-        people::ShowInvitation,
-        people::InvitationOffer,
-        people::AcceptInvitation,
-        people::AccountPage,
-        people::AccountView,
-        people::ChangeAccount,
-        people::ChangePassword,
-        people::LoginView,
-        super::reply::Nothing,
     );
+    http_types!(types);
+    types!(super::reply::Nothing);
     out.push_str(&format!("\nexport const CSRF_HEADER = {:?};\n", http::CSRF_HEADER));
     out.push_str("\n/** Procedures of tenant realms. `{device}` stands for the device's id. */\nexport interface Procedures {\n");
     let tenant = PROCEDURES.iter().filter(|procedure| procedure.home == super::Home::Tenant);
