@@ -24,11 +24,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    applications::{Applications, cloud::Enrolled},
     audit::{self, Journal},
     channel::{Arrival, Channels},
     clock, cloud, control_procedures,
     engine::Engine,
-    facts,
+    facts, fetching,
     identity::{self, Identity},
     inventory::Inventory,
     migration::{Capability, Migrations, Parts},
@@ -40,6 +41,7 @@ use crate::{
     quotas::MEASURE_EVERY,
     rotation,
     stats::{Sampler, Summaries},
+    views,
 };
 
 /// Statistics are published this often.
@@ -116,6 +118,11 @@ pub enum RunError {
     /// What it knows of moves cannot be read.
     #[error("the journals of moves cannot be read: {0}; nothing may be done before that is mended")]
     Journals(std::io::Error),
+    /// The folder of artifacts cannot be made.
+    #[error(
+        "the folder of artifacts cannot be made: {0}; look at the disk and at who may write the agent's folder"
+    )]
+    Artifacts(std::io::Error),
     /// The audit's journal cannot be opened.
     #[error(
         "the audit's journal cannot be opened: {0}; look at the disk and at who may write the agent's folder"
@@ -148,7 +155,7 @@ pub async fn run<E: Engine>(
         Arc::clone(&moving),
     ));
     let networks = Arc::new(Networks::new(device.clone(), Arc::clone(&inventory), &engine));
-    let (channels, arrivals) = Channels::new(data, identity.key.signing_key(), stop.clone());
+    let (channels, opened) = Channels::new(data, identity.key.signing_key(), stop.clone());
     let capability = Arc::new(Capability::new(settings.runtime.clone(), data));
     let migrations: Arc<OnceLock<Arc<Migrations<E>>>> = Arc::default();
     let orders = Arc::new(Orders::new(
@@ -159,6 +166,10 @@ pub async fn run<E: Engine>(
         Arc::clone(&moving),
         data.to_owned(),
     ));
+    if let Err(error) = fetching::sweep(data) {
+        tracing::warn!(%error, "copies of an earlier run are still on the disk");
+    }
+    orders.stored.use_channels(Arc::clone(&channels));
     // An engine that hangs must not keep the agent from ending.
     let Some(engine_facts) = stop.run_until_cancelled(engine.facts()).await else { return Ok(()) };
     let (facts, _) = watch::channel(facts::gather(engine_facts));
@@ -203,12 +214,24 @@ pub async fn run<E: Engine>(
         }
     })
     .trust(trust);
-    let control = control_procedures::serve(builder, &device, &agent.orders, &migrations).spawn(stop.clone());
+    let cloud = Enrolled::new(Arc::clone(&agent.channels));
+    let applications =
+        Applications::new(Arc::clone(&agent.orders), cloud, data).map_err(RunError::Artifacts)?;
+    let builder = control_procedures::serve(builder, &device, &agent.orders, &migrations);
+    let builder = control_procedures::serve_applications(builder, &device, &applications);
+    let control = builder.spawn(stop.clone());
     agent.orders.addresses.ask_over(control.clone());
-    agent.set_up_moves(&control, &migrations, arrivals, &settings, &stop).await?;
+    applications.tell_over(control.clone());
+    tokio::spawn(
+        stop.clone().run_until_cancelled_owned(views::take(Arc::clone(&agent.orders), opened.views)),
+    );
+    agent.set_up_moves(&control, &migrations, opened.arrivals, &settings, &stop).await?;
 
     let work = async {
         tokio::join!(
+            applications.recover(),
+            applications.keep_runs(),
+            agent.orders.end_left_terminals(),
             agent.inventory.keep(),
             agent.keep_facts(),
             agent.keep_networks(),

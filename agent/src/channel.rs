@@ -11,7 +11,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use ecep_channel::{
-    channel::{Channel, ChannelError, Incoming, Offer},
+    channel::{Channel, ChannelError, ChannelStream, Incoming, Offer},
     dialer::{Dialer, Offers},
     grant::SignedGrant,
     header::{Header, Refusal, RefusalCode},
@@ -23,7 +23,7 @@ use ecep_proto::api::{fleet::ChannelPapers, name::DeviceId};
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -34,6 +34,9 @@ use crate::durable;
 const EXTRA_FILE: &str = "channel.json";
 /// A device on the same site answers at once; one that cannot be reached is tried through the cloud soon.
 const DIRECT_LIMIT: Duration = Duration::from_secs(3);
+/// Channels that others have opened directly, and those that have not proved yet who they are. Far more than a device has
+/// neighbours that bring it something at a time. Policy: further ones are closed, and come through the cloud.
+const MAX_CHANNELS: usize = 64;
 /// Streams that wait to be looked at; a move opens four in all.
 const ARRIVALS: usize = 32;
 
@@ -60,6 +63,12 @@ pub enum ReachError {
     /// The key of grants is not one.
     #[error("the control plane's key for grants cannot be read; do both have the same version?")]
     GrantKey,
+    /// The control plane offers no channel.
+    #[error("the control plane offers no channel to devices")]
+    NoCloud,
+    /// No stream to the cloud came about.
+    #[error("the cloud cannot be reached: {0}")]
+    Channel(#[from] ChannelError),
     /// Neither way works.
     #[error("device {device} cannot be reached: {direct}; and through the cloud: {relayed}")]
     Unreachable {
@@ -102,23 +111,30 @@ pub struct Channels {
     current: Mutex<Option<Current>>,
     cloud: Mutex<Option<(String, Dialer)>>,
     arrivals: mpsc::Sender<Arrival>,
+    views: mpsc::Sender<Offer>,
     stop: CancellationToken,
 }
 
+/// What other ends open here.
+pub struct Opened {
+    /// Streams of other devices, with grants.
+    pub arrivals: mpsc::Receiver<Arrival>,
+    /// Streams of the cloud alone, by which somebody looks at a container: its output, a terminal.
+    pub views: mpsc::Receiver<Offer>,
+}
+
 impl Channels {
-    /// With the papers that are on disk, if there are any. Arrivals come out of the receiver.
-    pub fn new(
-        data: &Path,
-        key: SigningKey,
-        stop: CancellationToken,
-    ) -> (Arc<Self>, mpsc::Receiver<Arrival>) {
+    /// With the papers that are on disk, if there are any.
+    pub fn new(data: &Path, key: SigningKey, stop: CancellationToken) -> (Arc<Self>, Opened) {
         let (arrivals, arrived) = mpsc::channel(ARRIVALS);
+        let (views, viewed) = mpsc::channel(ARRIVALS);
         let channels = Arc::new(Self {
             data: data.to_owned(),
             key: Mutex::new(key),
             current: Mutex::default(),
             cloud: Mutex::default(),
             arrivals,
+            views,
             stop,
         });
         if data.join(EXTRA_FILE).exists()
@@ -126,7 +142,20 @@ impl Channels {
         {
             tracing::warn!(%error, "the device's papers cannot be used; the control plane gives new ones");
         }
-        (channels, arrived)
+        (channels, Opened { arrivals: arrived, views: viewed })
+    }
+
+    /// A stream to the cloud, which has taken it.
+    ///
+    /// # Errors
+    /// `NoCloud`, `Channel`; `NoPapers` before the first hello.
+    pub async fn open_to_cloud(&self, header: &Header) -> Result<ChannelStream, ReachError> {
+        let dialer = self.lock_cloud().as_ref().map(|(_, dialer)| dialer.clone());
+        match dialer {
+            Some(dialer) => Ok(dialer.open(header).await?),
+            None if self.current()?.cloud.is_none() => Err(ReachError::NoCloud),
+            None => Err(ReachError::NoPapers),
+        }
     }
 
     /// The key that grants are signed with.
@@ -250,6 +279,7 @@ impl Channels {
     }
 
     async fn accept(self: Arc<Self>, socket: TcpListener) {
+        let places = Arc::new(Semaphore::new(MAX_CHANNELS));
         loop {
             let stream = match socket.accept().await {
                 Ok((stream, _)) => stream,
@@ -259,8 +289,10 @@ impl Channels {
                     continue;
                 }
             };
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
             let (channels, stop) = (Arc::clone(&self), self.stop.clone());
             tokio::spawn(async move {
+                let _place = place;
                 let greeted = async {
                     stream.set_nodelay(true).map_err(|error| error.to_string())?;
                     let tls = channels.current().map_err(|error| error.to_string())?.tls;
@@ -276,14 +308,21 @@ impl Channels {
         }
     }
 
-    /// Streams of other devices that come through the cloud; inside is their own TLS.
+    /// What the cloud opens: streams of other devices, inside which is their own TLS, and its own.
     async fn take_relayed(self: Arc<Self>, mut offers: Offers) {
         while let Some(offer) = offers.accept().await {
+            if matches!(offer.header, Header::Log { .. } | Header::Terminal { .. }) {
+                // Full only while nobody takes them; dropped, it is refused.
+                drop(self.views.try_send(offer));
+                continue;
+            }
             let (channels, stop) = (Arc::clone(&self), self.stop.clone());
             tokio::spawn(async move {
                 let Header::Relayed { from, .. } = offer.header.clone() else {
-                    let refusal =
-                        Refusal::new(RefusalCode::Unsupported, "the device takes only relayed streams");
+                    let refusal = Refusal::new(
+                        RefusalCode::Unsupported,
+                        "the device does not take such streams from the cloud",
+                    );
                     // The cloud is told, or it is gone.
                     drop(offer.refuse(refusal).await);
                     return;
@@ -349,4 +388,44 @@ async fn connect(address: &str, tls: &Tls, peer: &Peer) -> Result<Channel, Chann
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use ecep_channel::authority::Authority;
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    /// Whoever is on the device's network and only connects must not use up its files: further connections are closed at once.
+    #[tokio::test]
+    async fn a_flood_of_connections_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = SigningKey::from_bytes(&[7; 32]);
+        let authority = Authority::load_or_create(folder.path(), SystemTime::now()).unwrap();
+        let device = "edge".parse().unwrap();
+        let papers = ChannelPapers {
+            certificate: authority.issue(&device, &key.verifying_key(), SystemTime::now()).unwrap(),
+            authority: authority.certificate().to_owned(),
+            grant_key: STANDARD_NO_PAD.encode(key.verifying_key().to_bytes()),
+            cloud: None,
+        };
+        let stop = CancellationToken::new();
+        let (channels, _arrived) = Channels::new(folder.path(), key, stop.clone());
+        channels.renew(&papers).unwrap();
+        let port = channels.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let mut held = Vec::new();
+        for _ in 0..MAX_CHANNELS {
+            held.push(TcpStream::connect(("127.0.0.1", port)).await.unwrap());
+        }
+        let mut further = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let closed = timeout(Duration::from_secs(60), further.read_u8()).await.expect("it is closed");
+        assert!(closed.is_err(), "{closed:?}");
+        // Not because it dallied: for that the first would have been closed before.
+        let first = held[0].try_read(&mut [0]);
+        assert_eq!(first.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+        stop.cancel();
+    }
 }

@@ -13,8 +13,18 @@ pub fn now_ms() -> u64 {
 /// Milliseconds since 1970 of an RFC 3339 time; `None` for anything else, and for Docker's "never"
 /// (the year 1).
 pub fn parse_rfc3339(text: &str) -> Option<u64> {
-    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-    u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok()
+    Some(parse_rfc3339_nanos(text)? / 1_000_000)
+}
+
+/// The same in nanoseconds.
+pub fn parse_rfc3339_nanos(text: &str) -> Option<u64> {
+    u64::try_from(OffsetDateTime::parse(text, &Rfc3339).ok()?.unix_timestamp_nanos()).ok()
+}
+
+/// Nanoseconds since 1970 as RFC 3339 has them, in UTC.
+pub fn format_rfc3339(nanos: u64) -> String {
+    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(nanos)).ok();
+    time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,17 +1,25 @@
-//! The procedures that this device serves to the control plane alone: those of moves, of copies and of shares that end. Thin: each checks, asks, and answers.
+//! The procedures that this device serves to the control plane alone: those of moves, of copies, of shares that end and of applications.
+//! Thin: each checks, asks, and answers.
 
 use std::sync::{Arc, OnceLock};
 
 use ecep_link::LinkBuilder;
 use ecep_proto::api::{
-    CheckpointExpect, CheckpointSend, MigrationCheck, MigrationExpect, MigrationStart, MigrationStop,
-    MigrationSurvey, Procedure, ShareEvict,
+    CheckpointExpect, CheckpointSend, DeviceDeployment, DeviceReplacement, MigrationCheck, MigrationExpect,
+    MigrationStart, MigrationStop, MigrationSurvey, Procedure, ShareEvict,
+    application::{DeviceDeploy, DeviceUpdate},
     error::{ApiError, ErrorKind},
     name::DeviceId,
+    operation::OperationReply,
     reply::Caller,
 };
 
-use crate::{engine::Engine, migration::Migrations, orders::Orders};
+use crate::{
+    applications::{Applications, cloud::Cloud},
+    engine::Engine,
+    migration::Migrations,
+    orders::{Accepted, Orders},
+};
 
 /// Registers all of them on the link to the control plane. `migrations` is set once there are any.
 pub fn serve<E: Engine>(
@@ -49,6 +57,33 @@ pub fn serve<E: Engine>(
         let orders = Arc::clone(&orders);
         async move { orders.evict(request).await }
     })
+}
+
+/// Registers those of applications.
+pub fn serve_applications<E: Engine, C: Cloud>(
+    link: LinkBuilder,
+    device: &DeviceId,
+    applications: &Arc<Applications<E, C>>,
+) -> LinkBuilder {
+    let (deploying, updating) = (Arc::clone(applications), Arc::clone(applications));
+    link.procedure::<DeviceDeployment, _, _>(
+        DeviceDeployment::on(device),
+        move |_: Caller, request: DeviceDeploy| {
+            let applications = Arc::clone(&deploying);
+            async move { answered(applications.deploy(request)).await }
+        },
+    )
+    .procedure::<DeviceReplacement, _, _>(
+        DeviceReplacement::on(device),
+        move |_: Caller, request: DeviceUpdate| {
+            let applications = Arc::clone(&updating);
+            async move { answered(applications.update(request)).await }
+        },
+    )
+}
+
+async fn answered(accepted: Result<Accepted, ApiError>) -> Result<OperationReply, ApiError> {
+    accepted?.answer().await
 }
 
 fn none() -> ApiError {

@@ -8,39 +8,22 @@ use bollard::models::{
     HostConfigLogConfig, Mount, MountType, NetworkingConfig, PortBinding,
     RestartPolicy as EngineRestartPolicy, RestartPolicyNameEnum,
 };
+use ecep_fleet::image_reference::ImageReference;
 use ecep_proto::api::{
     container::{CreateContainer, Limits, PortMapping, Privileges, Protocol, RestartPolicy, VolumeMount},
-    error::{ApiError, ErrorKind},
+    error::ApiError,
     label,
     name::{ContainerId, ContainerName, OperationId, TenantSlug},
     network::AssignedAddress,
 };
 
-use crate::{engine::NamedVolume, image_reference::ImageReference, network::network_name};
+use crate::{engine::NamedVolume, network::network_name};
 
 /// The engine's log driver for our containers: the one whose output can be read back.
 pub const LOG_DRIVER: &str = "json-file";
 /// A container's output on disk: this many files of this size, so that no talker fills a small device.
 const LOG_MAX_SIZE: &str = "10m";
 const LOG_MAX_FILES: &str = "3";
-
-/// What an order may hold at most. A device is small, and all of it is kept by the engine for the
-/// container's life.
-const MAX_ARGUMENTS: usize = 128;
-const MAX_COMMAND_BYTES: usize = 32 * 1024;
-const MAX_VARIABLES: usize = 128;
-const MAX_ENV_BYTES: usize = 64 * 1024;
-const MAX_PORTS: usize = 64;
-const MAX_VOLUMES: usize = 32;
-const MAX_TARGET_BYTES: usize = 512;
-const MAX_PRIVILEGES: usize = 32;
-const MAX_PRIVILEGE_BYTES: usize = 512;
-/// The engine's own lower bound.
-const MIN_MEMORY_BYTES: u64 = 6 * 1024 * 1024;
-/// The engine's own lower bound.
-const MIN_CPUS: f64 = 0.01;
-/// More than any device has; the engine itself refuses more than there are.
-const MAX_CPUS: f64 = 1024.0;
 
 /// What the engine's names of this tenant's volumes begin with. A slug cannot hold the `_`, so that no
 /// tenant's prefix is the beginning of another's.
@@ -70,7 +53,7 @@ pub fn body(
     image: &ImageReference,
     order: &CreateContainer,
 ) -> Result<ContainerCreateBody, ApiError> {
-    check(order)?;
+    ecep_fleet::wanted::check(&order.into())?;
     let CreateContainer {
         name,
         application,
@@ -160,13 +143,7 @@ fn host_config(
             name: Some(restart_name(restart)),
             maximum_retry_count: None,
         }),
-        log_config: Some(HostConfigLogConfig {
-            typ: Some(LOG_DRIVER.to_owned()),
-            config: Some(HashMap::from([
-                ("max-size".to_owned(), LOG_MAX_SIZE.to_owned()),
-                ("max-file".to_owned(), LOG_MAX_FILES.to_owned()),
-            ])),
-        }),
+        log_config: Some(log_config()),
         privileged: privileges.privileged.then_some(true),
         cap_add: listed(&privileges.cap_add),
         devices: (!privileges.devices.is_empty()).then(|| privileges.devices.iter().map(device).collect()),
@@ -179,8 +156,29 @@ fn host_config(
     }
 }
 
+/// How a container's output is kept on disk: so much of it, and no more.
+fn log_config() -> HostConfigLogConfig {
+    HostConfigLogConfig {
+        typ: Some(LOG_DRIVER.to_owned()),
+        config: Some(HashMap::from([
+            ("max-size".to_owned(), LOG_MAX_SIZE.to_owned()),
+            ("max-file".to_owned(), LOG_MAX_FILES.to_owned()),
+        ])),
+    }
+}
+
+/// Bounds a container's output on disk, whatever the request says of it: one that comes from another device may say nothing. Where the
+/// device's owner allows another driver, that one keeps it.
+pub fn bound_output(body: &mut ContainerCreateBody) {
+    let log = &mut body.host_config.get_or_insert_default().log_config;
+    let driver = log.as_ref().and_then(|log| log.typ.as_deref()).unwrap_or_default();
+    if driver.is_empty() || driver == LOG_DRIVER {
+        *log = Some(log_config());
+    }
+}
+
 /// Billionths of a core, in which the engine counts.
-#[expect(clippy::cast_possible_truncation, reason = "checked: finite and at most MAX_CPUS")]
+#[expect(clippy::cast_possible_truncation, reason = "checked: finite, and no more than any device has")]
 fn nano_cpus(cpus: f64) -> i64 {
     (cpus * 1e9).round() as i64
 }
@@ -202,130 +200,9 @@ fn restart_name(restart: RestartPolicy) -> RestartPolicyNameEnum {
     }
 }
 
-fn invalid(message: impl Into<String>) -> ApiError {
-    ApiError::new(ErrorKind::InvalidArgument, message)
-}
-
-fn at_most(what: &str, count: usize, most: usize) -> Result<(), ApiError> {
-    if count > most {
-        return Err(invalid(format!("{what}: {count} given, at most {most} are allowed")));
-    }
-    Ok(())
-}
-
-fn without_nul(what: &str, text: &str) -> Result<(), ApiError> {
-    if text.contains('\0') {
-        return Err(invalid(format!("{what} contains a NUL character; leave it out")));
-    }
-    Ok(())
-}
-
-fn check(order: &CreateContainer) -> Result<(), ApiError> {
-    let arguments = order.command.as_deref().unwrap_or_default();
-    at_most("arguments in command", arguments.len(), MAX_ARGUMENTS)?;
-    at_most("bytes in command", arguments.iter().map(String::len).sum(), MAX_COMMAND_BYTES)?;
-    arguments.iter().try_for_each(|argument| without_nul("command", argument))?;
-
-    at_most("variables in env", order.env.len(), MAX_VARIABLES)?;
-    at_most(
-        "bytes in env",
-        order.env.iter().map(|(key, value)| key.len() + value.len()).sum(),
-        MAX_ENV_BYTES,
-    )?;
-    for (key, value) in &order.env {
-        if key.is_empty() || key.contains('=') {
-            return Err(invalid(format!(
-                "env: \"{key}\" is no name for a variable; it must not be empty or hold '='"
-            )));
-        }
-        without_nul("env", key)?;
-        without_nul("env", value)?;
-    }
-    check_ports(&order.ports)?;
-    check_volumes(&order.volumes)?;
-    check_limits(&order.limits)?;
-    check_privileges(&order.privileges)
-}
-
-fn check_ports(ports: &[PortMapping]) -> Result<(), ApiError> {
-    at_most("ports", ports.len(), MAX_PORTS)?;
-    let mut taken = BTreeSet::new();
-    for port in ports {
-        if port.container == 0 || port.host == Some(0) {
-            return Err(invalid(
-                "ports: 0 is no port; use 1 to 65535, and leave `host` out for any free one",
-            ));
-        }
-        if let Some(host) = port.host
-            && !taken.insert((host, port.protocol == Protocol::Udp))
-        {
-            return Err(invalid(format!("ports: the device's port {host} is given twice")));
-        }
-    }
-    Ok(())
-}
-
-fn check_volumes(volumes: &[VolumeMount]) -> Result<(), ApiError> {
-    at_most("volumes", volumes.len(), MAX_VOLUMES)?;
-    let mut targets = BTreeSet::new();
-    for VolumeMount { volume, target, .. } in volumes {
-        let absolute = target.starts_with('/') && target.len() > 1;
-        let plain = !target.split('/').any(|part| part == "..") && !target.contains(['\0', ':']);
-        if !absolute || !plain || target.len() > MAX_TARGET_BYTES {
-            return Err(invalid(format!(
-                "volumes: the target {target:?} of {volume} is not a plain absolute path; it begins with '/', is not \
-                 '/' itself, has no '..' and no ':' and at most {MAX_TARGET_BYTES} bytes"
-            )));
-        }
-        if !targets.insert(target.trim_end_matches('/')) {
-            return Err(invalid(format!("volumes: the target {target} is given twice")));
-        }
-    }
-    Ok(())
-}
-
-fn check_limits(limits: &Limits) -> Result<(), ApiError> {
-    if let Some(bytes) = limits.memory_bytes
-        && (bytes < MIN_MEMORY_BYTES || i64::try_from(bytes).is_err())
-    {
-        return Err(invalid(format!(
-            "limits: memory_bytes is {bytes}; use at least {MIN_MEMORY_BYTES} (6 MiB)"
-        )));
-    }
-    if let Some(cpus) = limits.cpus
-        && !(MIN_CPUS..=MAX_CPUS).contains(&cpus)
-    {
-        return Err(invalid(format!(
-            "limits: cpus is {cpus}; use {MIN_CPUS} to the number of the device's cores"
-        )));
-    }
-    if limits.pids == Some(0) {
-        return Err(invalid("limits: pids is 0; use at least 1, or leave it out"));
-    }
-    Ok(())
-}
-
-fn check_privileges(privileges: &Privileges) -> Result<(), ApiError> {
-    let Privileges { privileged: _, cap_add, devices, binds, security_opt, network_mode, pid_mode, ipc_mode } =
-        privileges;
-    let lists =
-        [("cap_add", cap_add), ("devices", devices), ("binds", binds), ("security_opt", security_opt)];
-    for (name, list) in lists {
-        at_most(&format!("privileges.{name}"), list.len(), MAX_PRIVILEGES)?;
-        at_most(
-            &format!("bytes in privileges.{name}"),
-            list.iter().map(String::len).sum(),
-            MAX_PRIVILEGE_BYTES,
-        )?;
-    }
-    for mode in [network_mode, pid_mode, ipc_mode].into_iter().flatten() {
-        at_most("bytes in a mode of privileges", mode.len(), MAX_PRIVILEGE_BYTES)?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use ecep_proto::api::error::ErrorKind;
     use serde_json::{Value, json};
 
     use super::*;
@@ -368,6 +245,22 @@ mod tests {
             host.port_bindings.unwrap()["80/tcp"].as_ref().unwrap()[0].host_port.as_deref(),
             Some("8080")
         );
+    }
+
+    /// A device's disk must not be filled by output, also where a request comes from a device that says nothing of it, or too much.
+    #[test]
+    fn output_on_disk_is_bounded_on_every_path() {
+        let acme = "acme".parse().unwrap();
+        let unbounded = HostConfigLogConfig {
+            typ: None,
+            config: Some(HashMap::from([("max-size".to_owned(), "100g".to_owned())])),
+        };
+        for log in [None, Some(unbounded)] {
+            let mut asked = build(&json!({})).unwrap();
+            asked.host_config.get_or_insert_default().log_config = log;
+            let allowed = Policy::default().check(&acme, asked).unwrap().into_inner();
+            assert_eq!(allowed.host_config.unwrap().log_config, Some(log_config()));
+        }
     }
 
     /// Each privilege must arrive in the engine's request, else the policy would judge something else.
@@ -414,6 +307,18 @@ mod tests {
             let error = build(&more).expect_err(part);
             assert_eq!(error.uri, ErrorKind::InvalidArgument);
             assert!(error.message.contains(part), "{error} should name {part}");
+        }
+    }
+
+    /// A refusal goes into the agent's log: what it repeats of an order must not look like other lines there.
+    #[test]
+    fn refusals_hold_no_line_breaks() {
+        for more in [
+            json!({"env": {"=\nA FORGED LINE": "x"}}),
+            json!({"volumes": [{"volume": "data", "target": "x\n\u{1b}[2K"}]}),
+        ] {
+            let message = build(&more).unwrap_err().message;
+            assert!(!message.contains(char::is_control), "{message:?}");
         }
     }
 

@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::{
     clock,
-    engine::{Engine, EngineContainer, EngineError},
+    engine::{Engine, EngineContainer, EngineError, engine_name},
     moving::Moving,
     outbox::{Event, Outbox},
 };
@@ -51,6 +51,26 @@ struct Known {
     containers: BTreeMap<String, EngineContainer>,
     /// False until the first list: what is found then is not news.
     listed: bool,
+}
+
+impl Known {
+    /// Answers what was known of this container before: also where it was another one at the engine, that this one replaces.
+    fn insert(&mut self, container: &EngineContainer) -> Option<EngineContainer> {
+        let (id, engine_id) = (&container.view().id, container.detail.engine_id.as_str());
+        let mut others = self.containers.iter().filter(|(_, known)| known.view().id == *id);
+        let replaced = others.find(|(other, _)| *other != engine_id).map(|(other, _)| other.clone());
+        let replaced = replaced.and_then(|other| self.containers.remove(&other));
+        self.containers.insert(engine_id.to_owned(), container.clone()).or(replaced)
+    }
+
+    /// Forgets the container of this id or name at the engine.
+    fn remove(&mut self, engine_id: &str) -> Option<EngineContainer> {
+        self.containers.remove(engine_id).or_else(|| {
+            let named = |known: &&EngineContainer| engine_name(&known.view().id) == engine_id;
+            let found = self.containers.values().find(named)?.detail.engine_id.clone();
+            self.containers.remove(&found)
+        })
+    }
 }
 
 impl<E: Engine> Inventory<E> {
@@ -95,7 +115,7 @@ impl<E: Engine> Inventory<E> {
         self.changes.subscribe()
     }
 
-    /// Looks at one container again, by the engine's id.
+    /// Looks at one container again, by the engine's id or name.
     ///
     /// # Errors
     /// The engine's own, except that it has no such container: then it is gone.
@@ -106,14 +126,22 @@ impl<E: Engine> Inventory<E> {
             Err(EngineError::NotFound(_)) => None,
             Err(error) => return Err(error),
         };
-        let mut known = self.lock();
+        let is_replaced = now.is_none() && self.is_replaced(self.lock().containers.get(engine_id));
+        if is_replaced {
+            // Another one has its id, or the one before has it again.
+            self.list_anew().await?;
+            return Ok(None);
+        }
         let before = match &now {
-            Some(container) => known.containers.insert(engine_id.to_owned(), container.clone()),
-            None => known.containers.remove(engine_id),
+            Some(container) => self.lock().insert(container),
+            None => self.lock().remove(engine_id),
         };
-        drop(known);
         self.tell(before.as_ref(), now.as_ref());
         Ok(now)
+    }
+
+    fn is_replaced(&self, known: Option<&EngineContainer>) -> bool {
+        known.is_some_and(|known| self.moving.is_replaced(&known.view().id))
     }
 
     /// Looks at all containers again.
@@ -122,6 +150,10 @@ impl<E: Engine> Inventory<E> {
     /// The engine's own; nothing is forgotten then.
     pub async fn relist(&self) -> Result<(), EngineError> {
         let _one_at_a_time = self.looking.lock().await;
+        self.list_anew().await
+    }
+
+    async fn list_anew(&self) -> Result<(), EngineError> {
         let listed = self.engine.list().await?;
         let now: BTreeMap<String, EngineContainer> =
             listed.into_iter().map(|container| (container.detail.engine_id.clone(), container)).collect();
@@ -133,11 +165,17 @@ impl<E: Engine> Inventory<E> {
             )
         };
         if was_listed {
-            for (engine_id, container) in &now {
-                self.tell(before.get(engine_id), Some(container));
+            let same = |among: &BTreeMap<String, EngineContainer>, one: &EngineContainer| {
+                let known = among.get(&one.detail.engine_id);
+                known.or_else(|| among.values().find(|other| other.view().id == one.view().id)).cloned()
+            };
+            for container in now.values() {
+                self.tell(same(&before, container).as_ref(), Some(container));
             }
-            for (_, gone) in before.iter().filter(|(engine_id, _)| !now.contains_key(*engine_id)) {
-                self.tell(Some(gone), None);
+            for gone in before.values().filter(|gone| same(&now, gone).is_none()) {
+                if !self.is_replaced(Some(gone)) {
+                    self.tell(Some(gone), None);
+                }
             }
         }
         Ok(())
@@ -145,7 +183,7 @@ impl<E: Engine> Inventory<E> {
 
     /// Tells a container that was hidden until now as if it had just come; looks at it first.
     pub async fn announce(&self, engine_id: &str) {
-        self.lock().containers.remove(engine_id);
+        self.lock().remove(engine_id);
         if let Err(error) = self.look(engine_id).await {
             tracing::warn!(%error, "a container that came cannot be looked at");
         }
@@ -225,6 +263,9 @@ impl<E: Engine> Inventory<E> {
 
 /// What happened between two looks at a container.
 fn changes(before: Option<&EngineContainer>, now: Option<&EngineContainer>) -> Vec<ContainerChange> {
+    // Another one at the engine, as after an update, is another start, also within one millisecond.
+    let is_another =
+        before.zip(now).is_some_and(|(one, other)| one.detail.engine_id != other.detail.engine_id);
     let (before, now) = match (before, now) {
         (None, None) => return Vec::new(),
         (Some(_), None) => return vec![ContainerChange::Deleted],
@@ -235,7 +276,7 @@ fn changes(before: Option<&EngineContainer>, now: Option<&EngineContainer>) -> V
         }
         (Some(before), Some(now)) => (before.view(), now.view()),
     };
-    let restarted = now.started_at != before.started_at;
+    let restarted = is_another || now.started_at != before.started_at;
     match (before.state, now.state) {
         (ContainerState::Paused, ContainerState::Running) if !restarted => vec![ContainerChange::Unpaused],
         (ContainerState::Running, ContainerState::Running) if restarted => {
@@ -278,6 +319,8 @@ mod tests {
             started_at: Some(started_at),
             ports: vec![],
             address: None,
+            version: None,
+            run_once: false,
         };
         let detail = ContainerDetail {
             container: view,
@@ -293,7 +336,29 @@ mod tests {
             restart_count: 0,
             oom_killed: false,
         };
-        EngineContainer { tenant: "acme".parse().unwrap(), operation: None, detail, hosts_file: None }
+        EngineContainer {
+            tenant: "acme".parse().unwrap(),
+            operation: None,
+            detail,
+            hosts_file: None,
+            health: None,
+            healthy_after_seconds: None,
+            replacing: None,
+        }
+    }
+
+    /// Orders look at a container by its name, events by its id: one that was seen by the one and is gone by the other stayed in lists
+    /// for a minute.
+    #[test]
+    fn a_container_is_known_once_whatever_it_is_called_by() {
+        let seen = container(ContainerState::Exited, 1);
+        for name in ["e1", "ecep-c1"] {
+            let mut known = Known::default();
+            assert_eq!(known.insert(&seen), None);
+            assert_eq!(known.remove("another"), None);
+            assert_eq!(known.remove(name).as_ref(), Some(&seen));
+            assert!(known.containers.is_empty());
+        }
     }
 
     /// Two looks must tell all that happened between them, and nothing twice: events come from here alone.

@@ -1,4 +1,4 @@
-//! Which containers are being moved, so that nobody else touches them meanwhile, and nobody sees a copy that is not the
+//! Which containers are being moved or replaced, so that nobody else touches them meanwhile, and nobody sees a copy that is not the
 //! container yet. Pure bookkeeping behind a lock.
 
 use std::{
@@ -18,9 +18,25 @@ pub enum Part {
     Source(OperationId),
     /// A copy comes; it does not exist for anybody.
     Destination(OperationId),
+    /// No move: an update replaces the container by another one with its id.
+    Replaced(OperationId),
 }
 
-/// The containers that are being moved.
+impl Part {
+    fn operation(&self) -> &OperationId {
+        let (Part::Source(operation) | Part::Destination(operation) | Part::Replaced(operation)) = self;
+        operation
+    }
+}
+
+fn being_replaced(container: &ContainerId) -> ApiError {
+    ApiError::new(
+        ErrorKind::Conflict,
+        format!("container {container} is being updated; wait for the end of that"),
+    )
+}
+
+/// The containers that are being moved or replaced.
 #[derive(Debug, Default)]
 pub struct Moving {
     parts: Mutex<HashMap<ContainerId, Part>>,
@@ -34,6 +50,7 @@ impl Moving {
     pub fn begin(&self, container: &ContainerId, part: Part) -> Result<(), ApiError> {
         let mut parts = self.lock();
         match parts.get(container) {
+            Some(Part::Replaced(_)) if !matches!(part, Part::Replaced(_)) => Err(being_replaced(container)),
             Some(known) if *known != part => Err(ApiError::new(
                 ErrorKind::Conflict,
                 format!(
@@ -50,7 +67,7 @@ impl Moving {
     /// This move of it is over; a later one goes on.
     pub fn end(&self, container: &ContainerId, migration: &OperationId) {
         let mut parts = self.lock();
-        if matches!(parts.get(container), Some(Part::Source(of) | Part::Destination(of)) if of == migration) {
+        if parts.get(container).is_some_and(|part| part.operation() == migration) {
             parts.remove(container);
         }
     }
@@ -70,7 +87,12 @@ impl Moving {
         matches!(self.lock().get(container), Some(Part::Destination(_)))
     }
 
-    /// Refuses orders about a container that is being moved.
+    /// Whether an update is replacing it: what the engine tells of it meanwhile is not its end.
+    pub fn is_replaced(&self, container: &ContainerId) -> bool {
+        matches!(self.lock().get(container), Some(Part::Replaced(_)))
+    }
+
+    /// Refuses orders about a container that is being moved or replaced.
     ///
     /// # Errors
     /// `Conflict`.
@@ -82,6 +104,7 @@ impl Moving {
                     "container {container} is being moved ({migration}); wait for the end, or cancel the move"
                 ),
             )),
+            Some(Part::Replaced(_)) => Err(being_replaced(container)),
             _ => Ok(()),
         }
     }
@@ -89,10 +112,8 @@ impl Moving {
     /// The moves that this device takes part in.
     pub fn migrations(&self) -> Vec<OperationId> {
         let parts = self.lock();
-        let of = |part: &Part| match part {
-            Part::Source(migration) | Part::Destination(migration) => migration.clone(),
-        };
-        parts.values().map(of).collect()
+        let moves = parts.values().filter(|part| !matches!(part, Part::Replaced(_)));
+        moves.map(|part| part.operation().clone()).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ContainerId, Part>> {

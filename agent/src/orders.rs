@@ -1,25 +1,16 @@
 //! What is done for an order: the steps at the engine, one order for a container at a time, its progress and end
 //! told by events. Who asked and how the answer travels is not known here.
 
-use std::{
-    panic::AssertUnwindSafe,
-    path::PathBuf,
-    pin::Pin,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{panic::AssertUnwindSafe, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
-use bollard::models::ContainerCreateBody;
-use ecep_fleet::quota::{Action, Demand};
+use ecep_fleet::{image_reference::ImageReference, quota::Action};
 use ecep_proto::api::{
     container::{ContainerOrder, ContainerState, CreateContainer, DeleteContainer, StopContainer},
     error::{ApiError, ErrorKind},
     image::{DeleteImage, PullImage},
     name::{ContainerId, DeviceId, OperationId, TenantSlug},
-    network::AssignAddress,
     operation::{ANSWER_WITHIN_MS, OperationReply, OperationState},
 };
-use ecep_runtime::register::RUNTIME_NAME;
 use futures_util::FutureExt;
 use tokio::{
     sync::{Semaphore, SemaphorePermit, watch},
@@ -28,24 +19,26 @@ use tokio::{
 
 use crate::{
     addresses::Addresses,
-    creation,
-    engine::{Engine, EngineContainer, EngineError, PullProgress, engine_name},
-    image_reference::ImageReference,
+    applications::names,
+    creating::Purpose,
+    engine::{Engine, EngineContainer, EngineError, ImageFacts, engine_name},
+    fetching::MAX_FETCHES,
+    gone::Graveyard,
     inventory::Inventory,
     moving::Moving,
     operations::{Begun, Locks, Operations, Progress, What},
     outbox::Outbox,
-    policy::{AllowedBody, Policy},
+    policy::Policy,
     pulls::Pulls,
     quotas::Quotas,
     random,
     reporter::{Ended, Reporter},
+    stored::Stored,
+    terminals::Terminals,
 };
 
 /// Steps at the engine at once; the others wait. A small device's disk serves no more.
 const MAX_AT_WORK: usize = 8;
-/// Progress of a pull is told at most this often.
-const TELL_EVERY: Duration = Duration::from_millis(250);
 /// Seconds between SIGTERM and SIGKILL unless the order says otherwise: Docker's own default.
 const DEFAULT_GRACE: u32 = 10;
 /// The longest grace; a container that needs more has a defect.
@@ -59,6 +52,8 @@ pub struct Orders<E> {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) policy_folder: PathBuf,
     pub(crate) operations: Operations,
+    /// Which orders have made containers that are gone.
+    pub(crate) gone: Graveyard,
     /// Who gives containers their addresses.
     pub(crate) addresses: Arc<Addresses>,
     /// Which containers nobody else may touch.
@@ -66,8 +61,14 @@ pub struct Orders<E> {
     pub(crate) locks: Locks,
     /// What each tenant may begin.
     pub(crate) quotas: Arc<Quotas<E>>,
+    /// The way to the cloud's store of files.
+    pub stored: Stored,
+    /// Files and logs that are being fetched.
+    pub(crate) fetches: Semaphore,
+    /// Terminals that wait to be attached.
+    pub(crate) terminals: Terminals,
     at_work: Semaphore,
-    pulls: Pulls,
+    pub(crate) pulls: Pulls,
 }
 
 pub(crate) type Work = Pin<Box<dyn Future<Output = Ended> + Send>>;
@@ -110,17 +111,22 @@ impl<E: Engine> Orders<E> {
         policy_folder: PathBuf,
     ) -> Self {
         let quotas = Arc::new(Quotas::new(device.clone(), Arc::clone(&engine), &policy_folder));
+        let (gone, terminals) = (Graveyard::new(&policy_folder), Terminals::new(&policy_folder));
         Self {
             device,
             engine,
             inventory,
             outbox,
             policy_folder,
+            gone,
             operations: Operations::default(),
             addresses: Arc::default(),
             moving,
             locks: Locks::default(),
             quotas,
+            stored: Stored::default(),
+            fetches: Semaphore::new(MAX_FETCHES),
+            terminals,
             at_work: Semaphore::new(MAX_AT_WORK),
             pulls: Pulls::default(),
         }
@@ -138,7 +144,11 @@ impl<E: Engine> Orders<E> {
         let operation = order.operation.clone();
         let what = What::new("container.create", &order);
         self.accept(tenant, operation, what, |orders, tenant, report| {
-            Box::pin(async move { orders.do_create(tenant, order, report).await })
+            Box::pin(async move {
+                let image: ImageReference = order.image.parse()?;
+                let bring = orders.clone().brings_from_registry(image, report.clone());
+                orders.make_container(tenant, order, Purpose::default(), bring, report).await
+            })
         })
     }
 
@@ -152,6 +162,7 @@ impl<E: Engine> Orders<E> {
         let ContainerOrder { container, operation } = order;
         self.with_container(tenant, operation, what, container, |engine, found, report| {
             Box::pin(async move {
+                refuse_if_ended(&found)?;
                 report.phase("starting", Some(&found.view().id), None);
                 engine.start(&found.detail.engine_id).await.map_err(EngineError::into_api)
             })
@@ -189,6 +200,7 @@ impl<E: Engine> Orders<E> {
         let grace = grace(grace_seconds)?;
         self.with_container(tenant, operation, what, container, move |engine, found, report| {
             Box::pin(async move {
+                refuse_if_ended(&found)?;
                 report.phase("restarting", Some(&found.view().id), None);
                 engine.restart(&found.detail.engine_id, grace).await.map_err(EngineError::into_api)
             })
@@ -206,6 +218,7 @@ impl<E: Engine> Orders<E> {
     ) -> Result<Accepted, ApiError> {
         let what = What::new("container.delete", &order);
         let DeleteContainer { container, force, operation } = order;
+        let orders = Arc::clone(self);
         self.with_container(tenant, operation, what, container, move |engine, found, report| {
             Box::pin(async move {
                 let runs = matches!(
@@ -222,6 +235,10 @@ impl<E: Engine> Orders<E> {
                     ));
                 }
                 report.phase("deleting", Some(&found.view().id), None);
+                if let Err(error) = orders.gone.remember(&found) {
+                    // On a full disk it must be possible to delete.
+                    tracing::warn!(container = %found.view().id, %error, "the order that made it may be done again");
+                }
                 engine.remove(&found.detail.engine_id, force).await.map_err(EngineError::into_api)
             })
         })
@@ -237,6 +254,7 @@ impl<E: Engine> Orders<E> {
         self.accept(tenant, order.operation, what, |orders, tenant, report| {
             Box::pin(async move {
                 orders.quotas.allow_on_disk(&tenant, Action::Pull, 0).await?;
+                names::refuse_pull(&image)?;
                 orders.do_pull(&image, None, &report).await?;
                 Ok((None, None))
             })
@@ -260,9 +278,16 @@ impl<E: Engine> Orders<E> {
             ));
         }
         let what = What::new("image.delete", &order);
-        self.accept(tenant, order.operation, what, |orders, _, _| {
+        self.accept(tenant, order.operation, what, |orders, tenant, _| {
             Box::pin(async move {
-                let _permit = permit(&orders.at_work).await?;
+                let _permit = orders.permit().await?;
+                names::refuse_name(&tenant, &image)?;
+                let facts = orders.engine.image(image.as_str()).await.map_err(EngineError::into_api)?;
+                // Nameless ones are nobody's, and only take room.
+                let is_nameless = facts.is_none_or(|facts| facts.tags.is_empty());
+                if !is_nameless {
+                    orders.usable(&tenant, &image).await?;
+                }
                 orders.engine.remove_image(image.as_str()).await.map_err(EngineError::into_api)?;
                 Ok((None, None))
             })
@@ -294,6 +319,36 @@ impl<E: Engine> Orders<E> {
             Ok(_) | Err(EngineError::NotFound(_)) => Err(not_found()),
             Err(error) => Err(error.into_api()),
         }
+    }
+
+    /// What this image is; none where the engine has none of that name. One of another tenant's application is not there either.
+    ///
+    /// # Errors
+    /// `NotFound` for such a one; the engine's own.
+    pub(crate) async fn usable(
+        &self,
+        tenant: &TenantSlug,
+        image: &ImageReference,
+    ) -> Result<Option<ImageFacts>, ApiError> {
+        names::refuse_name(tenant, image)?;
+        let facts = self.engine.image(image.as_str()).await.map_err(EngineError::into_api)?;
+        match facts {
+            Some(facts) if !names::is_usable(tenant, image, &facts) => {
+                // A container that came from another device has brought its image without a name.
+                let listed = self.engine.list().await.map_err(EngineError::into_api)?;
+                let is_own = |one: &EngineContainer| {
+                    one.tenant == *tenant && facts.tags.is_empty() && one.view().image == facts.id
+                };
+                if listed.iter().any(is_own) { Ok(Some(facts)) } else { Err(names::no_image(image)) }
+            }
+            facts => Ok(facts),
+        }
+    }
+
+    /// A place for steps at the engine.
+    pub(crate) async fn permit(&self) -> Result<SemaphorePermit<'_>, ApiError> {
+        let place = self.at_work.acquire().await;
+        place.map_err(|_| ApiError::new(ErrorKind::Unavailable, "the agent is stopping"))
     }
 
     /// What the device's owner allows, as the file says now.
@@ -369,7 +424,7 @@ impl<E: Engine> Orders<E> {
         self.accept(tenant, operation, what, |orders, tenant, report| {
             Box::pin(async move {
                 let _held = orders.locks.hold(container.as_str()).await;
-                let _permit = permit(&orders.at_work).await?;
+                let _permit = orders.permit().await?;
                 orders.moving.refuse_if_moving(&container)?;
                 let found = orders.find(&tenant, &container).await?;
                 let engine_id = found.detail.engine_id.clone();
@@ -380,149 +435,21 @@ impl<E: Engine> Orders<E> {
             })
         })
     }
-
-    async fn do_create(&self, tenant: TenantSlug, order: CreateContainer, report: Reporter) -> Ended {
-        let image: ImageReference = order.image.parse()?;
-        // The name is held until the container bears it, so that two orders cannot both find it free. Waiting for
-        // the other order would only end in the same refusal.
-        let Some(_held) = self.locks.try_hold(&format!("{tenant}/{}", order.name)) else {
-            return Err(ApiError::new(
-                ErrorKind::Conflict,
-                format!(
-                    "the name {} is taken on this device by an order under way; choose another",
-                    order.name
-                ),
-            ));
-        };
-        let existing = self.engine.list().await.map_err(EngineError::into_api)?;
-        let of_tenant = || existing.iter().filter(|container| container.tenant == tenant);
-        if let Some(made) =
-            of_tenant().find(|container| container.operation.as_ref() == Some(&report.operation))
-        {
-            return self.finish_creation(made, order.start, &report).await;
-        }
-        if let Some(other) = of_tenant().find(|container| container.view().name == order.name) {
-            return Err(ApiError::new(
-                ErrorKind::Conflict,
-                format!(
-                    "the name {} is taken on this device by {}; choose another",
-                    order.name,
-                    other.view().id
-                ),
-            )
-            .with("container", other.view().id.as_str()));
-        }
-        let id = random::container_id()
-            .map_err(|error| ApiError::new(ErrorKind::Unavailable, error.to_string()))?;
-        let mut body = creation::body(&tenant, &id, &report.operation, &image, &order)?;
-        let policy = self.policy_for(&tenant)?;
-        // Judged before anything is pulled, and once more when the request is complete.
-        policy.check(&tenant, body.clone())?;
-        let action = Action::Create { publishes: !order.ports.is_empty() };
-        let _admitted = self.quotas.admit(&tenant, &id, action, Demand::of(&order.limits), 0).await?;
-
-        if !self.engine.has_image(image.as_str()).await.map_err(EngineError::into_api)? {
-            self.do_pull(&image, Some(&id), &report).await?;
-        }
-        let _permit = permit(&self.at_work).await?;
-        report.phase("creating", Some(&id), None);
-        for volume in creation::volumes(&tenant, &order) {
-            self.engine.ensure_volume(&volume).await.map_err(EngineError::into_api)?;
-        }
-        if order.privileges.network_mode.is_none() {
-            self.join_network(&tenant, &id, &order, &mut body).await?;
-        }
-        if self.engine.has_runtime(RUNTIME_NAME).await {
-            body.host_config.get_or_insert_default().runtime = Some(RUNTIME_NAME.to_owned());
-        }
-        let body = policy.check(&tenant, body)?;
-        let made = self.make(&id, body, order.start, &report).await;
-        // One that is there after all keeps its address.
-        if made.is_err()
-            && matches!(self.engine.inspect(&engine_name(&id)).await, Err(EngineError::NotFound(_)))
-        {
-            self.addresses.release(&id).await;
-        }
-        made
-    }
-
-    async fn make(&self, id: &ContainerId, body: AllowedBody, start: bool, report: &Reporter) -> Ended {
-        let engine_id = self.engine.create(&engine_name(id), body).await.map_err(EngineError::into_api)?;
-        if start {
-            report.phase("starting", Some(id), None);
-            if let Err(error) = self.engine.start(&engine_id).await {
-                // A container that could not even start would only hold its name.
-                if let Err(error) = self.engine.remove(&engine_id, true).await {
-                    tracing::warn!(container = %id, %error, "a container that did not start cannot be removed");
-                }
-                let _ = self.inventory.look(&engine_id).await;
-                return Err(error.into_api());
-            }
-        }
-        let made = self.inventory.look(&engine_id).await.map_err(EngineError::into_api)?;
-        Ok((Some(id.clone()), made.map(|container| container.view().clone())))
-    }
-
-    /// Gives the container its address for life in its tenant's network.
-    async fn join_network(
-        &self,
-        tenant: &TenantSlug,
-        id: &ContainerId,
-        order: &CreateContainer,
-        body: &mut ContainerCreateBody,
-    ) -> Result<(), ApiError> {
-        let request =
-            AssignAddress { tenant: tenant.clone(), container: id.clone(), name: order.name.clone() };
-        if let Some(assigned) = self.addresses.assign(&request).await? {
-            self.engine.ensure_network(&assigned.subnet).await.map_err(EngineError::into_api)?;
-            creation::join_network(body, &order.name, &assigned);
-        }
-        Ok(())
-    }
-
-    /// The order has made its container already. If the agent ended between creating and starting it, it is
-    /// started now.
-    async fn finish_creation(&self, made: &EngineContainer, start: bool, report: &Reporter) -> Ended {
-        let (id, engine_id) = (made.view().id.clone(), &made.detail.engine_id);
-        if start && made.view().state == ContainerState::Created {
-            let _permit = permit(&self.at_work).await?;
-            report.phase("starting", Some(&id), None);
-            self.engine.start(engine_id).await.map_err(EngineError::into_api)?;
-        }
-        let now = self.inventory.look(engine_id).await.map_err(EngineError::into_api)?;
-        Ok((Some(id), now.map(|container| container.view().clone())))
-    }
-
-    async fn do_pull(
-        &self,
-        image: &ImageReference,
-        container: Option<&ContainerId>,
-        report: &Reporter,
-    ) -> Result<(), ApiError> {
-        if image.is_id() {
-            return Err(ApiError::new(
-                ErrorKind::NotFound,
-                format!("the device has no image {image}, and an id cannot be pulled; give its name and tag"),
-            ));
-        }
-        let _place = self.pulls.enter(&report.tenant)?;
-        // Two pulls of one image at once would load it twice on some engines.
-        let _held = self.locks.hold(&format!("image/{image}")).await;
-        let _turn = self.pulls.turn().await?;
-        report.phase("pulling", container, Some(PullProgress::default()));
-        let mut told: Option<Instant> = None;
-        let pulled = self.engine.pull(image.as_str(), |progress| {
-            if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
-                told = Some(Instant::now());
-                report.phase("pulling", container, Some(progress));
-            }
-        });
-        pulled.await.map_err(EngineError::into_api)
-    }
 }
 
-async fn permit(places: &Semaphore) -> Result<SemaphorePermit<'_>, ApiError> {
-    places.acquire().await.map_err(|_| ApiError::new(ErrorKind::Unavailable, "the agent is stopping"))
+/// What it has left is on its way to the cloud; a second run would be mixed up with the first.
+fn refuse_if_ended(found: &EngineContainer) -> Result<(), ApiError> {
+    let view = found.view();
+    if view.run_once && !matches!(view.state, ContainerState::Created | ContainerState::Running) {
+        return Err(ApiError::new(
+            ErrorKind::Conflict,
+            format!(
+                "{} runs once, and has run; it is deleted when what it left is stored. Deploy the application again",
+                view.name
+            ),
+        ));
+    }
+    Ok(())
 }
 
 fn grace(seconds: Option<u32>) -> Result<u32, ApiError> {

@@ -24,7 +24,7 @@ use serde::Deserialize;
 use ecep_runtime::register::RUNTIME_NAME;
 
 use crate::{
-    creation::{LOG_DRIVER, volume_prefix},
+    creation::{self, LOG_DRIVER, volume_prefix},
     network::network_name,
 };
 
@@ -34,6 +34,10 @@ pub const POLICY_FILE: &str = "policy.toml";
 /// Runtimes of the engine that isolate as its default one does.
 /// `ecep` is runc, except that it can restore.
 const ORDINARY_RUNTIMES: &[&str] = &["", "runc", RUNTIME_NAME];
+
+/// The engine's weights of a container that asks for none.
+const ORDINARY_CPU_SHARES: i64 = 1_024;
+const ORDINARY_BLKIO_WEIGHT: u16 = 500;
 
 /// What an owner can allow in the policy file: the names of the settings, in the file and in errors.
 const SETTINGS: &[&str] = &[
@@ -103,6 +107,8 @@ struct PolicyFile {
     allow: Vec<String>,
     #[serde(default)]
     checkpoint_directories: BTreeMap<String, PathBuf>,
+    /// Whether terminals may be opened in containers: true if left out.
+    terminals: Option<bool>,
 }
 
 /// What this device's owner allows beyond ordinary containers.
@@ -110,6 +116,7 @@ struct PolicyFile {
 pub struct Policy {
     allowed: BTreeSet<String>,
     checkpoint_directories: BTreeMap<String, PathBuf>,
+    forbids_terminals: bool,
 }
 
 /// A request to create a container that the policy has allowed. Engines create from nothing else.
@@ -154,6 +161,7 @@ impl Policy {
         Ok(Policy {
             allowed: file.allow.into_iter().collect(),
             checkpoint_directories: file.checkpoint_directories,
+            forbids_terminals: file.terminals == Some(false),
         })
     }
 
@@ -161,6 +169,21 @@ impl Policy {
     #[must_use]
     pub fn without_settings(self) -> Self {
         Self { allowed: BTreeSet::new(), ..self }
+    }
+
+    /// Whether terminals may be opened in containers. They may, unless the owner forbids it: who may open one may run any program in a
+    /// container of their own anyway.
+    ///
+    /// # Errors
+    /// `Forbidden`.
+    pub fn check_terminals(&self) -> Result<(), ApiError> {
+        if !self.forbids_terminals {
+            return Ok(());
+        }
+        let text = format!(
+            "this device does not allow terminals; its owner can take terminals = false out of {POLICY_FILE} in the agent's data              folder"
+        );
+        Err(ApiError::new(ErrorKind::Forbidden, text))
     }
 
     /// Where checkpoints of this directory's name go; none where the owner has named none so.
@@ -173,14 +196,15 @@ impl Policy {
         self.checkpoint_directories.values()
     }
 
-    /// Judges a request.
+    /// Judges a request, and bounds its output on disk.
     ///
     /// # Errors
     /// `Forbidden`, with every offending setting in its message and in `details.settings`.
-    pub fn check(&self, tenant: &TenantSlug, body: ContainerCreateBody) -> Result<AllowedBody, ApiError> {
+    pub fn check(&self, tenant: &TenantSlug, mut body: ContainerCreateBody) -> Result<AllowedBody, ApiError> {
         let mut judge = Judge { allowed: &self.allowed, offences: Vec::new() };
         judge.body(tenant, &body);
         if judge.offences.is_empty() {
+            creation::bound_output(&mut body);
             return Ok(AllowedBody(body));
         }
         let settings: BTreeSet<&str> = judge.offences.iter().map(|(setting, _)| *setting).collect();
@@ -329,14 +353,13 @@ impl Judge<'_> {
     fn host(&mut self, tenant: &TenantSlug, host: &HostConfig) {
         let HostConfig {
             // Limits: they only take away.
-            cpu_shares: _,
             memory: _,
-            blkio_weight: _,
             cpu_period: _,
             cpu_quota: _,
             cpuset_cpus: _,
             cpuset_mems: _,
             memory_reservation: _,
+            // Where the kernel does not count swap, engines themselves set it to be without end.
             memory_swap: _,
             memory_swappiness: _,
             nano_cpus: _,
@@ -351,6 +374,8 @@ impl Judge<'_> {
             console_size: _,
             shm_size: _,
             init: _,
+            cpu_shares,
+            blkio_weight,
             cgroup_parent,
             blkio_weight_device,
             blkio_device_read_bps,
@@ -435,6 +460,13 @@ impl Judge<'_> {
         self.absent("tmpfs", tmpfs.as_ref());
         self.absent("storage_opt", storage_opt.as_ref());
         self.absent("ulimits", ulimits.as_ref());
+        // Less than others have is a limit, more takes from them.
+        if cpu_shares.is_some_and(|shares| shares > ORDINARY_CPU_SHARES) {
+            self.offence("scheduling", cpu_shares);
+        }
+        if blkio_weight.is_some_and(|weight| weight > ORDINARY_BLKIO_WEIGHT) {
+            self.offence("scheduling", blkio_weight);
+        }
         self.absent("scheduling", blkio_weight_device.as_ref());
         self.absent("scheduling", blkio_device_read_bps.as_ref());
         self.absent("scheduling", blkio_device_write_bps.as_ref());

@@ -7,7 +7,8 @@ use ecep_link::LinkBuilder;
 use ecep_proto::api::{
     CheckpointDelete, CheckpointListing, ContainerCheckpoint, ContainerCreate, ContainerDelete,
     ContainerInspect, ContainerList, ContainerLogs, ContainerRestart, ContainerRestore, ContainerStart,
-    ContainerStop, DeviceInfo, ImageDelete, ImageList, ImagePull, KeptDelete, KeptListing, Procedure,
+    ContainerStop, DeviceInfo, FileFetch, FileListing, ImageDelete, ImageList, ImagePull, KeptDelete,
+    KeptListing, LogFetch, Procedure, TerminalOpen,
     checkpoint::{CheckpointContainer, CheckpointList, CheckpointQuery, DeleteCheckpoint, RestoreContainer},
     container::{
         ContainerDetail, ContainerList as Containers, ContainerOrder, ContainerRef, CreateContainer,
@@ -15,15 +16,18 @@ use ecep_proto::api::{
     },
     device::DeviceFacts,
     error::{ApiError, ErrorKind},
+    file::{EntryList, FetchFile, FetchLog, ListFiles},
     image::{DeleteImage, ImageList as Images, PullImage},
     kept::{DeleteKept, KeptList, KeptQuery},
     name::{ContainerId, TenantSlug},
     operation::OperationReply,
     reply::{Caller, Nothing},
+    terminal::{OpenTerminal, OpenedTerminal},
 };
 use tokio::sync::watch;
 
 use crate::{
+    applications::names,
     engine::{Engine, EngineError, LogWindow},
     orders::{Accepted, Orders},
 };
@@ -78,6 +82,10 @@ pub fn serve<E: Engine>(
         ContainerDelete => delete(DeleteContainer);
         ContainerInspect => inspect(ContainerRef);
         ContainerLogs => logs(LogQuery);
+        LogFetch => fetch_log(FetchLog);
+        FileListing => list_files(ListFiles);
+        FileFetch => fetch_file(FetchFile);
+        TerminalOpen => open_terminal(OpenTerminal);
         ContainerCheckpoint => checkpoint(CheckpointContainer);
         ContainerRestore => restore(RestoreContainer);
         CheckpointListing => checkpoints(CheckpointQuery);
@@ -127,8 +135,38 @@ impl<E: Engine> Share<E> {
         lines.map_err(EngineError::into_api)
     }
 
+    async fn fetch_log(self, caller: Caller, order: FetchLog) -> Result<OperationReply, ApiError> {
+        let container = order.container.clone();
+        let accepted = self.orders.fetch_log(&self.tenant, order);
+        self.answer(&caller, "container.logs.fetch", Some(container), accepted).await
+    }
+
+    async fn list_files(self, _: Caller, request: ListFiles) -> Result<EntryList, ApiError> {
+        self.orders.list_files(&self.tenant, request).await
+    }
+
+    async fn fetch_file(self, caller: Caller, order: FetchFile) -> Result<OperationReply, ApiError> {
+        let container = order.container.clone();
+        let accepted = self.orders.fetch_file(&self.tenant, order);
+        self.answer(&caller, "file.fetch", Some(container), accepted).await
+    }
+
+    async fn open_terminal(self, caller: Caller, order: OpenTerminal) -> Result<OpenedTerminal, ApiError> {
+        let container = order.container.clone();
+        let opened = self.orders.open_terminal(&self.tenant, &caller.authid, order).await;
+        let (tenant, caller_id) = (&self.tenant, &caller.authid);
+        match &opened {
+            Ok(_) => tracing::info!(%container, %tenant, caller = %caller_id, "terminal opened"),
+            Err(error) => {
+                tracing::info!(%container, %tenant, caller = %caller_id, reason = %error.message, "no terminal");
+            }
+        }
+        opened
+    }
+
     async fn images(self, _: Caller, _: Nothing) -> Result<Images, ApiError> {
         let mut images = self.orders.engine.images().await.map_err(EngineError::into_api)?;
+        names::hide_foreign(&self.tenant, &mut images);
         if self.orders.quotas.is_guest(&self.tenant) {
             // What the others run is none of its business.
             let listed = self.orders.engine.list().await.map_err(EngineError::into_api)?;
@@ -246,7 +284,7 @@ impl<E: Engine> Share<E> {
             ),
             Err(error) => tracing::info!(
                 %order, %container, %tenant, caller = %caller_id, %role, session,
-                error = error.uri.uri(), reason = %error.message, "order refused"
+                error = error.uri.uri(), reason = error.message.as_str(), "order refused"
             ),
         }
         answer

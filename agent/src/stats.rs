@@ -1,12 +1,17 @@
 //! Statistics for each tick: the device from `/proc`, containers from the kernel's cgroup files.
 //!
 //! The files stay open between ticks: reading them costs microseconds, where the engine's own statistics
-//! cost milliseconds for each container. What percentages follow from counters is decided in `meter`.
+//! cost milliseconds for each container. What percentages and rates follow from counters is decided in `meter`.
 
 mod cgroup;
+mod counters;
 mod host;
+mod host_rates;
 mod meter;
+mod process;
+mod reread;
 mod summary;
+mod table;
 
 use std::{
     collections::HashMap,
@@ -17,13 +22,14 @@ use std::{
 use ecep_proto::api::{
     container::ContainerState,
     name::TenantSlug,
-    stats::{ContainerStats, HostStats},
+    stats::{ContainerStats, HostStats, Rates},
 };
 
 use self::{
     cgroup::{Cgroups, ContainerFiles},
     host::HostSampler,
-    meter::CpuMeter,
+    meter::{CpuMeter, RateMeter},
+    process::ContainerNetwork,
 };
 use crate::engine::EngineContainer;
 
@@ -57,7 +63,9 @@ pub struct Sampler {
 struct Source {
     run: Run,
     files: Option<ContainerFiles>,
-    meter: CpuMeter,
+    network: Option<ContainerNetwork>,
+    cpu: CpuMeter,
+    disk: RateMeter,
 }
 
 /// One run of a container: after a restart everything counts anew.
@@ -70,12 +78,12 @@ impl Default for Sampler {
 }
 
 impl Sampler {
-    /// A sampler that has seen nothing yet: its first tick has no percentages.
+    /// A sampler that has seen nothing yet: its first tick has no percentages and no rates.
     pub fn new() -> Self {
         Self {
             started: Instant::now(),
             sequence: 0,
-            host: HostSampler::default(),
+            host: HostSampler::new(),
             cgroups: Cgroups::find(),
             sources: HashMap::new(),
         }
@@ -84,8 +92,8 @@ impl Sampler {
     /// Reads everything. `storage` is the folder whose disk holds the containers.
     pub fn tick(&mut self, at: u64, containers: &[EngineContainer], storage: &Path) -> Tick {
         self.sequence += 1;
-        let host = self.host.sample(storage);
         let monotonic = self.started.elapsed();
+        let host = self.host.sample(monotonic, storage);
         let running: Vec<&EngineContainer> = containers
             .iter()
             .filter(|container| {
@@ -107,7 +115,9 @@ impl Sampler {
         let new = || Source {
             run,
             files: container.detail.pid.and_then(|pid| cgroups.open(pid)),
-            meter: CpuMeter::default(),
+            network: container.detail.pid.and_then(|pid| ContainerNetwork::open(Path::new("/proc"), pid)),
+            cpu: CpuMeter::default(),
+            disk: RateMeter::default(),
         };
         let source = self.sources.entry(container.detail.engine_id.clone()).or_insert_with(new);
         if source.run != run || source.files.is_none() {
@@ -115,7 +125,9 @@ impl Sampler {
         }
         let usage = source.files.as_mut().and_then(ContainerFiles::cpu_usage);
         let memory_bytes = source.files.as_mut().and_then(ContainerFiles::memory);
-        let cpu_percent = usage.and_then(|usage| source.meter.sample(at, usage, cores));
+        let cpu_percent = usage.and_then(|usage| source.cpu.sample(at, usage, cores));
+        let disk = source.disk.sample(at, source.files.as_ref().and_then(ContainerFiles::disk));
+        let network = source.network.as_mut().and_then(|network| network.sample(at));
         if usage.is_none() {
             // The cgroup is gone; if the container runs again, its files are opened anew.
             source.files = None;
@@ -126,6 +138,7 @@ impl Sampler {
             application: view.application.clone(),
             cpu_percent,
             memory_bytes,
+            rates: Rates::of(network, disk),
         }
     }
 }

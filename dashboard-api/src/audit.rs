@@ -14,7 +14,7 @@ use std::{
 use ecep_proto::api::{
     audit::{
         Actor, ActorKind, AuditReceipt, AuditReport, DeviceCall, MAX_CALLS_OF_A_REPORT, Outcome, Told, Via,
-        ViaKind,
+        ViaKind, cut,
     },
     error::{ApiError, ErrorKind},
     name::{DeviceId, TenantSlug},
@@ -48,9 +48,15 @@ impl Audit {
     }
 
     /// Writes down what was done, or refused. It has happened already, so a store that fails is told to the log alone.
+    ///
+    /// What somebody unknown tried counts as refused whatever it came to: they must not choose how much is written. Done was
+    /// nothing then, such as a logout without a login, and is not written at all.
     pub async fn note(&self, now: u64, draft: Draft) {
+        let is_nobody = draft.actor == Actor::nobody();
         let draft = match draft.outcome {
-            Outcome::Refused => lock(&self.repeats).refused(now, draft),
+            Outcome::Done if is_nobody => None,
+            Outcome::Failed | Outcome::Running if is_nobody => lock(&self.repeats).counted(now, draft),
+            Outcome::Refused => lock(&self.repeats).counted(now, draft),
             Outcome::Done | Outcome::Running | Outcome::Failed => Some(draft),
         };
         if let Some(draft) = draft {
@@ -150,7 +156,8 @@ impl Audit {
         });
         Draft {
             tenant: Some(tenant.clone()),
-            actor: Actor { authid: caller.authid.clone(), kind },
+            // A device says who called there: whatever text it says, it is as short as any.
+            actor: Actor { authid: cut(&caller.authid), kind },
             via: Some(Via { kind: ViaKind::WampSession, id: caller.session.to_string() }),
             address: lock(&self.joins).address(tenant, &caller.authid),
             device: None,
@@ -162,6 +169,7 @@ impl Audit {
             count: 1,
             device_at: None,
             late: false,
+            is_own: false,
         }
     }
 
@@ -180,11 +188,13 @@ impl Audit {
     }
 }
 
-/// Where it is written: with its tenant's, with the installation's, or, so that nobody can push those out, with the strangers'.
+/// Where it is written: so that nobody can push out what concerns others, what each may cause at will stands apart.
 fn log_of(draft: &Draft) -> Log {
     match (&draft.tenant, draft.actor.kind) {
+        (Some(tenant), _) if draft.device.is_some() => Log::Told(tenant.clone()),
         (Some(tenant), _) => Log::Tenant(tenant.clone()),
         (None, ActorKind::Nobody) => Log::Strangers,
+        (None, _) if draft.is_own => Log::People,
         (None, _) => Log::Installation,
     }
 }
@@ -221,6 +231,47 @@ mod tests {
         AuditReport { journal: journal.to_owned(), sent_at, calls }
     }
 
+    /// Whoever has a device's key makes up what was called there: it must not grow the log by long texts, nor push out what the
+    /// control plane itself wrote down.
+    #[tokio::test]
+    async fn what_a_device_makes_up_stands_apart_and_is_short() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let audit = Audit::new(store.clone());
+        let (device, acme): (DeviceId, TenantSlug) = ("edge".parse().unwrap(), "acme".parse().unwrap());
+        let mut forged = call(1, "acme");
+        forged.caller.authid = "x".repeat(1_000_000);
+        let told = audit.report(1, &device, std::slice::from_ref(&acme), report("j", 1, vec![forged])).await;
+        assert_eq!(told.unwrap().sequence, 1);
+        let wanted = Wanted { to: 1 << 47, limit: 100, ..Wanted::default() };
+        let (told, _) = store.audit(&[Log::Told(acme.clone())], &wanted).unwrap();
+        assert_eq!((told.len(), told[0].actor.authid.len()), (1, ecep_proto::api::audit::MAX_TEXT));
+        assert!(store.audit(&[Log::Tenant(acme)], &wanted).unwrap().0.is_empty());
+    }
+
+    /// What anybody may cause at will must not push out what administrators did: neither failures of nobody's requests, which are
+    /// counted, nor what people do about their own logins.
+    #[tokio::test]
+    async fn what_anybody_causes_at_will_pushes_nothing_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let audit = Audit::new(store.clone());
+        let plain = || Draft::of_installation(None, "POST /api/login", BTreeMap::new());
+        let person = Actor { authid: "vera".to_owned(), kind: ActorKind::Person };
+        for _ in 0..10 {
+            let nobody = Draft { actor: Actor::nobody(), outcome: Outcome::Failed, ..plain() };
+            audit.note(1, nobody).await;
+            audit.note(1, Draft { actor: Actor::nobody(), ..plain() }).await;
+            audit.note(1, Draft { actor: person.clone(), is_own: true, ..plain() }).await;
+        }
+        audit.note(1, Draft { actor: person, ..plain() }).await;
+        let count = |log: Log| {
+            let wanted = Wanted { to: 1 << 47, limit: 100, ..Wanted::default() };
+            store.audit(&[log], &wanted).unwrap().0.len()
+        };
+        assert_eq!([count(Log::Strangers), count(Log::People), count(Log::Installation)], [1, 10, 1]);
+    }
+
     /// Told twice, a call stands once; what a device has lost stands as lost; and no device writes into another tenant's log.
     #[tokio::test]
     async fn a_devices_calls_are_written_once_and_only_to_its_tenants() {
@@ -237,7 +288,7 @@ mod tests {
         assert_eq!(tell(report("j2", 1_500, vec![call(1, "acme")])).await, 1);
         let entries = |tenant: &str| {
             let wanted = Wanted { to: 1 << 47, limit: 100, ..Wanted::default() };
-            store.audit(&[Log::Tenant(tenant.parse().unwrap())], &wanted).unwrap().0
+            store.audit(&Log::of_tenant(&tenant.parse().unwrap()), &wanted).unwrap().0
         };
         let acme = entries("acme");
         let told: Vec<_> = acme.iter().map(|entry| (entry.target.as_str(), entry.late)).collect();

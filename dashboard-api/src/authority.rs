@@ -3,8 +3,10 @@
 //!
 //! It must not know how containers are moved, nor speak to devices.
 
+mod placements;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     net::Ipv4Addr,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -20,6 +22,7 @@ use ecep_proto::api::{
 };
 use sha2::{Digest, Sha256};
 
+use self::placements::Placements;
 use crate::{
     clock::unix_ms,
     store::{Placement, Store, StoreError},
@@ -28,6 +31,9 @@ use crate::{
 
 /// A container that was given an address but never seen is forgotten after this time: creating one takes seconds.
 const UNSEEN_MS: u64 = 10 * 60 * 1_000;
+/// Addresses of one tenant that one device may hold: as many containers as it may report, and a quarter of what there are, so
+/// that a stolen device does not use up what its tenant's others need. Policy: one more is refused.
+const MAX_OF_A_DEVICE: usize = 1_000;
 /// A move that neither of its devices knows of any more is given up after this time: it takes a report or two to tell.
 const LOST_MOVE_MS: u64 = 15_000;
 
@@ -44,7 +50,7 @@ pub struct Authority {
 
 #[derive(Default)]
 struct Known {
-    placements: BTreeMap<ContainerId, Placement>,
+    placements: Placements,
     /// Counts the changes of each tenant's network.
     revisions: HashMap<TenantSlug, u64>,
     /// The address that was given last in each tenant's network.
@@ -70,9 +76,7 @@ impl Authority {
     /// # Errors
     /// The store cannot be read.
     pub fn load(store: Store, pool: Pool) -> Result<Self, StoreError> {
-        let placements = store.placements()?;
-        let placements = placements.into_iter().map(|placement| (placement.container.clone(), placement));
-        let known = Known { placements: placements.collect(), ..Known::default() };
+        let known = Known { placements: store.placements()?.into_iter().collect(), ..Known::default() };
         Ok(Self {
             store,
             pool,
@@ -95,8 +99,7 @@ impl Authority {
     /// Whether the device has a container of the tenant, or one is on its way there.
     pub fn is_on(&self, tenant: &TenantSlug, device: &DeviceId) -> bool {
         let known = self.known();
-        let mut own = known.placements.values().filter(|placement| placement.tenant == *tenant);
-        own.any(|placement| is_end_of(&placement.holding, device))
+        known.placements.of_tenant(tenant).any(|placement| is_end_of(&placement.holding, device))
     }
 
     /// Gives a container that is about to be created on this device an address.
@@ -122,8 +125,15 @@ impl Authority {
         }
         let address = {
             let known = self.known();
-            let of_tenant = known.placements.values().filter(|placement| placement.tenant == request.tenant);
-            let taken: BTreeSet<Ipv4Addr> = of_tenant.filter_map(|placement| placement.address).collect();
+            let of_tenant: Vec<&Placement> = known.placements.of_tenant(&request.tenant).collect();
+            if of_tenant.iter().filter(|placement| placement.holding.holder == *device).count()
+                >= MAX_OF_A_DEVICE
+            {
+                let text = format!("The device has {MAX_OF_A_DEVICE} containers of the tenant; delete some.");
+                return Err(ApiError::new(ErrorKind::Limit, text));
+            }
+            let taken: BTreeSet<Ipv4Addr> =
+                of_tenant.iter().filter_map(|placement| placement.address).collect();
             let last = known.last.get(&request.tenant).copied().or_else(|| taken.last().copied());
             subnets::next_free(&subnet, &taken, last)
         };
@@ -258,14 +268,13 @@ impl Authority {
         let reported: BTreeSet<&ContainerId> = containers.iter().map(|one| &one.container.id).collect();
         let now = unix_ms();
         let is_news = |placement: &&Placement| {
-            placement.holding.holder == *device
-                && news_of(placement, reported.contains(&placement.container), migrations, now) != News::None
+            news_of(placement, reported.contains(&placement.container), migrations, now) != News::None
         };
-        if self.known().placements.values().find(is_news).is_none() {
+        if self.known().placements.held_by(device).find(is_news).is_none() {
             return Ok(Vec::new());
         }
         let _one = self.changing.lock().await;
-        let own: Vec<Placement> = self.known().placements.values().filter(is_news).cloned().collect();
+        let own: Vec<Placement> = self.known().placements.held_by(device).filter(is_news).cloned().collect();
         let mut decided = Vec::new();
         for known in own {
             match news_of(&known, reported.contains(&known.container), migrations, now) {
@@ -293,8 +302,7 @@ impl Authority {
     /// `Unavailable` if the store fails.
     pub async fn remove_device(&self, tenant: &TenantSlug, device: &DeviceId) -> Result<bool, ApiError> {
         let _one = self.changing.lock().await;
-        let mut placed = self.known().placements.values().cloned().collect::<Vec<_>>();
-        placed.retain(|placement| placement.holding.holder == *device);
+        let placed: Vec<Placement> = self.known().placements.held_by(device).cloned().collect();
         if !self.store.remove_device(tenant, device, &placed, unix_ms()).await? {
             return Ok(false);
         }
@@ -335,11 +343,7 @@ impl Authority {
             let number = self.store.known_network_number(tenant)?;
             let Some(subnet) = number.and_then(|number| self.pool.subnet(tenant, number)) else { continue };
             // Nobody else's lock is taken while ours is held.
-            let of_tenant: Vec<Placement> = {
-                let known = self.known();
-                let of_tenant = known.placements.values().filter(|placement| placement.tenant == *tenant);
-                of_tenant.cloned().collect()
-            };
+            let of_tenant: Vec<Placement> = self.known().placements.of_tenant(tenant).cloned().collect();
             let place = |placement: &Placement| {
                 let holder = &placement.holding.holder;
                 Some(Place {
@@ -378,7 +382,7 @@ impl Authority {
         self.store.put_placement(&placement).await?;
         let mut known = self.known();
         self.bump(&mut known, &placement.tenant);
-        known.placements.insert(placement.container.clone(), placement);
+        known.placements.insert(placement);
         Ok(())
     }
 
@@ -484,6 +488,21 @@ mod tests {
         }
     }
 
+    /// A stolen device that makes up containers must not use up the addresses of its tenant's other devices.
+    #[tokio::test]
+    async fn one_device_leaves_addresses_for_the_others() {
+        let Scene { authority, _folder } = scene();
+        authority.assign(&device("a"), request("first")).await.unwrap();
+        let first = authority.placement(&"first".parse().unwrap()).unwrap();
+        for number in 1..MAX_OF_A_DEVICE {
+            let container: ContainerId = number.to_string().parse().unwrap();
+            authority.known().placements.insert(Placement { container, ..first.clone() });
+        }
+        let refused = authority.assign(&device("a"), request("more")).await.unwrap_err();
+        assert_eq!(refused.uri, ErrorKind::Limit);
+        authority.assign(&device("b"), request("more")).await.unwrap();
+    }
+
     fn decision(migration: &str, generation: u64, decision: Decision) -> DecideRequest {
         DecideRequest {
             migration: migration.parse().unwrap(),
@@ -506,6 +525,8 @@ mod tests {
             started_at: None,
             ports: vec![],
             address: None,
+            version: None,
+            run_once: false,
         };
         TenantContainer { tenant: acme(), container }
     }

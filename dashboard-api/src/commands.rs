@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, bail};
 
 use crate::{
-    admin,
+    admin, artifacts,
     store::{self, Archive, Remedy, Stopped, StoreError},
 };
 
@@ -85,7 +85,19 @@ pub fn backup(wanted: &Backup) -> anyhow::Result<()> {
         copy.tables.count(),
         copy.files.len(),
         wanted.to.display()
-    ))
+    ))?;
+    match artifacts_of(&copy) {
+        0 => Ok(()),
+        count => say(&format!(
+            "The bytes of {count} artifacts are not in it: copy the folder {} now, for example by rsync. Its files never change.",
+            wanted.data.join(artifacts::ARTIFACTS).display()
+        )),
+    }
+}
+
+/// How many artifacts a backup knows.
+fn artifacts_of(copy: &Archive) -> usize {
+    store::missing_bytes(&copy.tables, |_| false).len()
 }
 
 /// Puts a backup into an empty folder.
@@ -96,9 +108,17 @@ pub fn restore(wanted: &Restore) -> anyhow::Result<()> {
     let not_restored = || format!("{} was not restored", wanted.from.display());
     let file = File::open(&wanted.from).with_context(not_restored)?;
     let archive = Archive::read(BufReader::new(file)).with_context(not_restored)?;
+    let count = artifacts_of(&archive);
     let (rows, taken) = (archive.tables.count(), crate::clock::readable(archive.made_at));
     store::restore(archive, &wanted.data).with_context(not_restored)?;
-    say(&format!("{rows} rows of {taken} are in {}; people log in anew", wanted.data.display()))
+    say(&format!("{rows} rows of {taken} are in {}; people log in anew", wanted.data.display()))?;
+    match count {
+        0 => Ok(()),
+        _ => say(&format!(
+            "The bytes of {count} artifacts were not in the backup: copy the folder that was kept beside it to {} before the start, or have the files uploaded again.",
+            wanted.data.join(artifacts::ARTIFACTS).display()
+        )),
+    }
 }
 
 /// Checks what lies in the folder.

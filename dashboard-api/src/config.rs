@@ -6,10 +6,17 @@ use std::{
     str::FromStr,
 };
 
+use ecep_proto::api::file::MAX_STORED_BYTES;
 use ecep_tls::CertificateFiles;
 use warp::http::Uri;
 
-use crate::subnets::Pool;
+use crate::{
+    artifacts::{DEFAULT_KEEP_FREE_BYTES, DEFAULT_QUOTA_BYTES},
+    subnets::Pool,
+};
+
+/// Bytes of stored files that a tenant may have, unless the settings say otherwise: two of the largest.
+pub const STORED_BYTES: u64 = 2 * MAX_STORED_BYTES;
 
 /// All settings.
 #[derive(Debug, Clone, clap::Args)]
@@ -61,6 +68,15 @@ pub struct Config {
     /// Where devices reach that, as host:port.
     #[arg(long, env = "ECEP_API_DEVICE_CHANNEL", value_name = "HOST:PORT")]
     pub device_channel: Option<String>,
+    /// How many bytes of files and logs that its devices brought each tenant may have here.
+    #[arg(long, env = "ECEP_API_STORED_BYTES", value_name = "BYTES", default_value_t = STORED_BYTES)]
+    pub stored_bytes: u64,
+    /// Bytes of artifacts that each tenant may have.
+    #[arg(long, env = "ECEP_API_ARTIFACT_QUOTA", value_name = "BYTES", default_value_t = DEFAULT_QUOTA_BYTES)]
+    pub artifact_quota: u64,
+    /// Bytes of the data folder's disk that uploads leave free.
+    #[arg(long, env = "ECEP_API_KEEP_FREE", value_name = "BYTES", default_value_t = DEFAULT_KEEP_FREE_BYTES)]
+    pub keep_free: u64,
     /// An address and port for Prometheus: `/metrics` is served there to whoever asks. Without it there is none.
     #[arg(long, env = "ECEP_API_METRICS_LISTEN", value_name = "ADDR")]
     pub metrics_listen: Option<SocketAddr>,

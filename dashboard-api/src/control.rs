@@ -13,6 +13,7 @@ use ecep_proto::api::{
 
 use crate::{
     alerts::AlertBook,
+    artifacts::{Artifacts, Uploads},
     audit::Audit,
     authority::Authority,
     channel::{ChannelStartError, Channels},
@@ -26,10 +27,12 @@ use crate::{
     moves::Moves,
     nonces::Nonces,
     password::{PasswordError, Passwords},
-    secret::random_secret,
+    secret::{SecretHash, random_secret},
     store::{Store, StoreError},
+    stored::StoredFiles,
     telemetry::Pages,
-    tickets::{BROWSER_TICKET_MS, Opens, Tickets, TooManyTickets},
+    tickets::{BROWSER_TICKET_MS, Basis, DEVICE_TICKET_MS, Opens, Tickets, TooManyTickets},
+    viewers::Viewers,
 };
 
 /// All shared state.
@@ -54,6 +57,14 @@ pub struct ControlPlane {
     pub moves: Moves,
     /// The agents' channels for bulk bytes.
     pub channels: std::sync::Arc<Channels>,
+    /// The files that devices brought.
+    pub stored: std::sync::Arc<StoredFiles>,
+    /// What tenants have uploaded.
+    pub artifacts: std::sync::Arc<Artifacts>,
+    /// What they are uploading.
+    pub uploads: Uploads,
+    /// Who looks at containers now.
+    pub viewers: std::sync::Arc<Viewers>,
     /// Statistics over time.
     pub history: std::sync::Arc<History>,
     /// What is or was wrong.
@@ -83,12 +94,26 @@ impl ControlPlane {
         let folder = config.data.join("stats");
         let history = History::open(folder.clone(), clock.now())
             .map_err(|error| StoreError::Folder { folder, error })?;
-        let channels = Channels::load(&config.data, store.clone(), config.device_channel.clone())?;
+        let stored = StoredFiles::open(&config.data, store.clone(), config.stored_bytes)?;
+        let artifacts = Artifacts::open(&config.data, store.clone(), config.artifact_quota)?;
+        let uploads =
+            Uploads::open(&config.data, store.clone(), std::sync::Arc::clone(&artifacts), config.keep_free)?;
+        let channels = Channels::load(
+            &config.data,
+            store.clone(),
+            std::sync::Arc::clone(&artifacts),
+            config.device_channel.clone(),
+            std::sync::Arc::clone(&stored),
+        )?;
         Ok(Self {
             authority: Authority::load(store.clone(), config.address_pool)?,
             moves: Moves::load(store.clone())?,
             channels: std::sync::Arc::new(channels),
+            stored,
+            viewers: std::sync::Arc::default(),
             audit: Audit::new(store.clone()),
+            artifacts,
+            uploads,
             history: std::sync::Arc::new(history),
             alerts: AlertBook::load(store.clone(), clock.now())?,
             metrics: Metrics::default(),
@@ -120,21 +145,33 @@ impl ControlPlane {
         lock(&self.tickets)
     }
 
-    /// A new single-use ticket by which this device may join the realm in this role.
+    /// A new single-use ticket by which this device may join the control realm, as long as the key that it has signed with
+    /// is good.
     ///
     /// # Errors
     /// `Limit` when too many are outstanding.
-    pub(crate) fn issue_ticket(
-        &self,
-        authid: &str,
-        realm: String,
-        role: Role,
-        valid_ms: u64,
-    ) -> Result<String, ApiError> {
-        self.issue(authid, Opens { realm, role, login_ends_at: None }, valid_ms)
+    pub(crate) fn issue_device_ticket(&self, device: &DeviceId, key: &str) -> Result<String, ApiError> {
+        let basis = Basis::Key(key.to_owned());
+        let opens = Opens { realm: realm::CONTROL.to_owned(), role: Role::Device, basis };
+        self.issue(device.as_str(), opens, DEVICE_TICKET_MS)
     }
 
-    /// A new single-use ticket by which this account's browser may join the tenant's realm until its login ends.
+    /// A new single-use ticket by which this device may join the realm of a tenant, as long as it has a share in the device.
+    ///
+    /// # Errors
+    /// `Limit` when too many are outstanding.
+    pub(crate) fn issue_share_ticket(
+        &self,
+        device: &DeviceId,
+        tenant: &TenantSlug,
+    ) -> Result<String, ApiError> {
+        let basis = Basis::Share(tenant.clone());
+        let opens = Opens { realm: realm::of_tenant(tenant), role: Role::Device, basis };
+        self.issue(device.as_str(), opens, DEVICE_TICKET_MS)
+    }
+
+    /// A new single-use ticket by which this account's browser may join the tenant's realm until its login, by this cookie,
+    /// ends.
     ///
     /// # Errors
     /// `Limit` when too many are outstanding.
@@ -143,9 +180,10 @@ impl ControlPlane {
         account: &str,
         tenant: &TenantSlug,
         role: Role,
-        login_ends_at: u64,
+        (cookie, ends_at): (SecretHash, u64),
     ) -> Result<String, ApiError> {
-        let opens = Opens { realm: realm::of_tenant(tenant), role, login_ends_at: Some(login_ends_at) };
+        let basis = Basis::Login { cookie, ends_at };
+        let opens = Opens { realm: realm::of_tenant(tenant), role, basis };
         self.issue(account, opens, BROWSER_TICKET_MS)
     }
 

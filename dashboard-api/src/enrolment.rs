@@ -11,7 +11,6 @@ use ecep_proto::api::{
     fleet::ChannelPapers,
     name::DeviceId,
     realm,
-    roles::Role,
 };
 use ed25519_dalek::{Signature, VerifyingKey};
 
@@ -22,7 +21,6 @@ use crate::{
     naming::{check_title, id_from, invalid},
     nonces::Stale,
     store::{Device, Enrolment, JoinToken},
-    tickets::DEVICE_TICKET_MS,
 };
 
 /// Random characters at the end of a device's id.
@@ -155,12 +153,7 @@ impl ControlPlane {
             self.tickets().revoke(device.id.as_str());
             self.channels.remove_device(&device.id).await;
         }
-        let ticket = self.issue_ticket(
-            request.device.as_str(),
-            realm::CONTROL.to_owned(),
-            Role::Device,
-            DEVICE_TICKET_MS,
-        )?;
+        let ticket = self.issue_device_ticket(&request.device, &key)?;
         let reply = SessionReply {
             wamp_url: self.config.device_wamp_url.as_str().to_owned(),
             realm: realm::CONTROL.to_owned(),

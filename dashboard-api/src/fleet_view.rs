@@ -3,6 +3,7 @@
 //! Folds reports; does no I/O and reads no clock. Times are the control plane's, in milliseconds since 1970 on
 //! its steady clock. Bounded by what is enrolled: one entry for each device, and `MAX_CONTAINERS` in it.
 
+mod placing;
 pub mod shares;
 
 use std::{
@@ -103,6 +104,11 @@ impl FleetView {
     pub fn device(&self, now: u64, id: &DeviceId) -> Option<DeviceView> {
         let entry = self.devices.get(id)?;
         Some(self.view(entry, &entry.device.owner, entry.watch.judge(now)))
+    }
+
+    /// As `uname -m` says on the device; empty where it was never heard of.
+    pub fn architecture(&self, id: &DeviceId) -> Option<String> {
+        self.devices.get(id).map(|entry| entry.facts.architecture.clone())
     }
 
     /// A device's address for its neighbours: the first of its IPv4 addresses.
@@ -417,6 +423,8 @@ mod tests {
                 started_at: None,
                 ports: vec![],
                 address: None,
+                version: None,
+                run_once: false,
             },
         }
     }

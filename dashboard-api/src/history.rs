@@ -4,8 +4,8 @@
 //! at most the last five minutes and [`WRITE_EVERY`] of statistics, and the detail of the hour; one that is stopped loses
 //! the detail only. Whatever cannot be written is logged and tried again: statistics hold up nothing else.
 //!
-//! Bounded: for each device `MAX_SERIES_OF_A_DEVICE` containers and itself, for each 5.5 kB of memory at most while
-//! it reports and 270 KiB of disk. Must not know the store, WAMP or who may see what.
+//! Bounded: for each device `MAX_SERIES_OF_A_DEVICE` containers and itself, for each 8.6 kB of memory at most while
+//! it reports and 405 KiB of disk. Must not know the store, WAMP or who may see what.
 
 mod align;
 mod bucket;
@@ -34,7 +34,7 @@ use ecep_proto::api::{
 pub use self::files::ContainerKey;
 use self::{
     align::Alignment,
-    bucket::{Bucket, Point, Range},
+    bucket::{Bucket, Flow, Point, Range},
     files::{FileKey, Files},
     hour::SLOTS_HELD,
     query::Plan,
@@ -45,7 +45,7 @@ use crate::naming::invalid;
 /// Five minutes that are over are written within this time.
 pub const WRITE_EVERY: Duration = Duration::from_secs(10);
 /// Containers on one device's account, of 30 days: many times what a device runs, and a stolen one that makes them up
-/// fills 270 MiB at most. Policy: one more takes the place of the one that has been silent for longest, or since the
+/// fills 400 MiB at most. Policy: one more takes the place of the one that has been silent for longest, or since the
 /// start; if all have reported within the hour, it has no history.
 const MAX_SERIES_OF_A_DEVICE: usize = 1_000;
 /// A slot that lies ahead of our clock by more than this is not believed.
@@ -97,6 +97,10 @@ pub struct Present {
     pub memory_bytes: Option<f64>,
     /// Free bytes on disk.
     pub disk_free_bytes: Option<f64>,
+    /// Bytes per second received and sent.
+    pub network: Option<[f64; 2]>,
+    /// Bytes per second read from disk and written.
+    pub disk: Option<[f64; 2]>,
 }
 
 impl History {
@@ -148,6 +152,8 @@ impl History {
                 cpu: host.cpu.and_then(range),
                 memory: Some(single(host.memory_used_bytes)),
                 disk: Some(single(host.disk_free_bytes)),
+                network: host.network.map(flow),
+                disk_io: host.disk.map(flow),
             };
             self.put(state, device, None, slot, &point);
             for container in summary.containers.iter().take(MAX_SUMMED_CONTAINERS) {
@@ -166,6 +172,8 @@ impl History {
                     cpu: container.cpu.and_then(range),
                     memory: container.memory_bytes.map(single),
                     disk: None,
+                    network: container.network.map(flow),
+                    disk_io: container.disk.map(flow),
                 };
                 self.put(state, device, Some(key), slot, &point);
             }
@@ -437,11 +445,17 @@ fn single(bytes: u64) -> f32 {
     bytes as f32
 }
 
+fn flow(rates: [u64; 2]) -> Flow {
+    rates.map(single)
+}
+
 fn present(point: Point) -> Present {
     Present {
         cpu_percent: point.cpu.map(|cpu| f64::from(cpu.avg)),
         memory_bytes: point.memory.map(f64::from),
         disk_free_bytes: point.disk.map(f64::from),
+        network: point.network.map(|flow| flow.map(f64::from)),
+        disk: point.disk_io.map(|flow| flow.map(f64::from)),
     }
 }
 

@@ -10,9 +10,11 @@ mod cookie;
 mod devices;
 mod ending;
 pub mod endpoints;
+mod files;
 mod forwarded;
 mod guard;
 mod invitations;
+mod log;
 mod login;
 mod members;
 mod metrics;
@@ -21,11 +23,15 @@ mod own_account;
 mod record;
 mod refusal;
 mod request;
+mod right;
 mod session;
 mod setup;
 mod shares;
 mod tenants;
+mod terminal;
 mod tokens;
+mod tus;
+mod uploads;
 
 use std::sync::Arc;
 
@@ -129,7 +135,8 @@ fn with_headers(mut response: Response, policy: &HeaderValue, is_secure: bool) -
     if is_secure {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, TRANSPORT_SECURITY);
     }
-    headers.insert(header::CONTENT_SECURITY_POLICY, policy.clone());
+    // Only a stricter one stands already.
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert_with(|| policy.clone());
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));

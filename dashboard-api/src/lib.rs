@@ -7,6 +7,8 @@
 
 pub mod admin;
 pub mod alerts;
+pub mod applications;
+pub mod artifacts;
 pub mod audit;
 pub mod authenticator;
 pub mod authority;
@@ -33,13 +35,16 @@ pub mod open_files;
 pub mod openapi;
 pub mod password;
 pub mod password_rules;
+pub mod places;
 pub mod reference;
 pub mod secret;
 pub mod server;
 pub mod setup;
 pub mod sharing;
 pub mod store;
+pub mod stored;
 pub mod subnets;
 pub mod telemetry;
 pub mod tickets;
 pub mod uplink;
+pub mod viewers;

@@ -173,7 +173,7 @@ impl LoginLimits {
 }
 
 /// Whoever has one IPv6 address usually has a /64 of them.
-fn network_of(address: IpAddr) -> IpAddr {
+pub(crate) fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

@@ -1,12 +1,11 @@
-//! Accepts HTTP connections, within limits that `warp::serve` does not set: how many at once, and how long a client
-//! may be silent. It speaks TLS where there is a certificate.
+//! Accepts HTTP connections, within limits that `warp::serve` does not set: how many at once and of whom, how long a client
+//! may be silent, and how long it may read nothing. It speaks TLS where there is a certificate.
 
 use std::{
-    io,
     net::{IpAddr, SocketAddr},
     pin::pin,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ecep_tls::ServerTls;
@@ -17,9 +16,9 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     task::JoinSet,
 };
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use warp::{
     filters::BoxedFilter,
@@ -32,15 +31,21 @@ use warp::{
     reply::Response,
 };
 
-/// Open connections over all listeners: browsers keep a few each, devices ask once in a while. Policy: further
-/// clients wait in the kernel's queue.
+use crate::places::Places;
+
+/// Open connections over all listeners: browsers keep a few each, devices ask once in a while. Policy: see [`Places`]; further
+/// ones are closed.
 const MAX_CONNECTIONS: usize = 4_096;
 /// A TLS handshake must be over within this time: two round trips on a slow line.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A request's headers must have arrived within this time, and a connection without a request is closed after it.
 const SILENCE: Duration = Duration::from_secs(60);
+/// A client that has an answer waiting takes some of it within this time: far longer than a bad line is away.
+const STALL: Duration = Duration::from_secs(30);
 /// The longest headers in bytes.
 const MAX_HEADERS: usize = 32 * 1024;
+/// That connections are closed is told this often: each could be told otherwise by whoever opens them.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 /// How long to wait after a failed accept: it fails when files have run out, and soon succeeds again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -48,9 +53,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub IpAddr);
 
-/// The room that all listeners share.
-pub fn room() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(MAX_CONNECTIONS))
+/// The places that all listeners share.
+pub fn places() -> Arc<Places> {
+    Places::new(MAX_CONNECTIONS)
 }
 
 /// Serves clients until `stop`, and then lets open requests end. Dropping the future cuts them.
@@ -58,20 +63,24 @@ pub async fn serve(
     socket: TcpListener,
     tls: Option<Arc<ServerTls>>,
     routes: BoxedFilter<(Response,)>,
-    room: Arc<Semaphore>,
+    places: Arc<Places>,
     stop: CancellationToken,
 ) {
     let mut connections = JoinSet::new();
+    let mut told: Option<Instant> = None;
     loop {
-        let accepted = async {
-            let place = Arc::clone(&room).acquire_owned().await.map_err(io::Error::other)?;
-            Ok::<_, io::Error>((place, socket.accept().await?))
-        };
         tokio::select! {
             () = stop.cancelled() => break,
             Some(_) = connections.join_next() => {}
-            accepted = accepted => match accepted {
-                Ok((place, (stream, peer))) => {
+            accepted = socket.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    let Some(place) = places.take(peer.ip()) else {
+                        if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+                            told = Some(Instant::now());
+                            tracing::warn!(address = %peer.ip(), "this client has as many connections as are left free; further ones of it are closed");
+                        }
+                        continue;
+                    };
                     let (tls, routes, stop) = (tls.clone(), routes.clone(), stop.clone());
                     connections.spawn(async move {
                         match tls {
@@ -110,7 +119,7 @@ async fn secured(
 }
 
 async fn connection(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: SocketAddr,
     routes: BoxedFilter<(Response,)>,
     stop: CancellationToken,
@@ -122,7 +131,9 @@ async fn connection(
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(SILENCE).max_buf_size(MAX_HEADERS);
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(STALL));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(Box::pin(stream)), service).with_upgrades());
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = stop.cancelled() => {

@@ -22,6 +22,9 @@ use crate::{
 const MAX_REMEMBERED: usize = 200;
 /// Moves of one tenant at a time: the devices do two at a time each, the others wait there.
 const MAX_RUNNING: usize = 16;
+/// Phases that a device may tell of: each once, and some again after a start of an agent. A stolen device that tells more grows
+/// neither the memory nor what the tenant's people are sent.
+const MAX_PHASES: usize = 32;
 /// What a person is told of a failure, at most.
 const MAX_REASON: usize = 2_000;
 
@@ -157,9 +160,9 @@ impl Moves {
             }
             next.bytes_done = report.bytes_done;
             next.bytes_total = report.bytes_total;
-            next.phases.clone_from(&report.phases);
+            next.phases = report.phases.iter().take(MAX_PHASES).copied().collect();
             next.bytes_sent =
-                report.phases.iter().fold(report.bytes_done, |sum, took| sum.saturating_add(took.bytes));
+                next.phases.iter().fold(report.bytes_done, |sum, took| sum.saturating_add(took.bytes));
             next.rounds = report.rounds.iter().take(MAX_ROUNDS as usize).copied().collect();
             next.estimated_downtime_ms = report.estimated_downtime_ms.or(next.estimated_downtime_ms);
             next.went_cold |= report.went_cold;
@@ -229,4 +232,32 @@ fn end(view: &mut MigrationView, state: MigrationState) {
     view.state = state;
     view.cancellable = false;
     view.ended_at = Some(unix_ms());
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A device that makes up a long story of a move must not have it kept, nor sent to everybody.
+    #[test]
+    fn what_a_device_tells_of_a_move_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let moves = Moves::load(Store::open(folder.path()).unwrap()).unwrap();
+        let view = json!({
+            "operation": "m", "container": "c", "name": "c", "source": "a", "destination": "b", "mode": "cold",
+            "bytes_per_second": null, "state": "running", "phase": "copying", "cancellable": true, "bytes_done": 0,
+            "bytes_total": null, "phases": [], "downtime_ms": null, "started_at": 1, "ended_at": null, "error": null,
+        });
+        moves.add(&"acme".parse().unwrap(), serde_json::from_value(view).unwrap()).unwrap();
+        let took = json!({ "phase": "copying", "milliseconds": 1, "bytes": 1 });
+        let report = json!({
+            "migration": "m", "phase": "sending", "bytes_done": 0, "bytes_total": null, "phases": vec![took; 10_000],
+            "downtime_ms": null, "ended": false,
+        });
+        let report: MigrationReport = serde_json::from_value(report).unwrap();
+        let told = moves.told(&"a".parse().unwrap(), &report).unwrap().unwrap();
+        assert_eq!(told.view.phases.len(), MAX_PHASES);
+    }
 }

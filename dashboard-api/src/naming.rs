@@ -48,7 +48,8 @@ pub fn check_email(email: &str) -> Result<String, ApiError> {
             && !domain.starts_with('.')
             && !domain.ends_with('.')
     });
-    if !good || email.len() > MAX_EMAIL || email.chars().any(|c| c.is_whitespace() || c.is_control()) {
+    let is_wrong = |c: char| c.is_whitespace() || c.is_control() || is_deceptive(c) || is_joiner(c);
+    if !good || email.len() > MAX_EMAIL || email.chars().any(is_wrong) {
         return Err(invalid(
             "This is not an e-mail address. It should look like maria@example.org, without blanks.",
         ));
@@ -80,7 +81,37 @@ pub fn check_title(what: &str, title: &str) -> Result<String, ApiError> {
     if title.chars().any(char::is_control) {
         return Err(invalid(format!("{what} holds a control character, such as a line break; remove it.")));
     }
+    if title.chars().any(is_deceptive) {
+        return Err(invalid(format!(
+            "{what} holds an invisible character, or one that turns the direction of the text; type it anew."
+        )));
+    }
     Ok(title.to_owned())
+}
+
+/// What is not seen, or makes other characters stand elsewhere than they are: with it one name can be made to look like another.
+fn is_deceptive(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{180e}'
+            | '\u{200b}'
+            | '\u{200e}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
+/// What is not seen either, and yet is needed to write some languages.
+fn is_joiner(c: char) -> bool {
+    matches!(c, '\u{200c}'..='\u{200d}')
 }
 
 /// An `InvalidArgument` with this sentence.
@@ -121,5 +152,17 @@ mod tests {
         }
         assert_eq!(check_email(" Maria@Example.org "), Ok("maria@example.org".to_owned()));
         assert!(check_email("admin@localhost").is_ok());
+    }
+
+    /// One name or address must not be made to look like another by what is not seen; a language that needs joiners is none.
+    #[test]
+    fn names_that_only_look_alike_are_refused() {
+        for trick in ["Ac\u{200b}me", "\u{202e}emcA", "Acme\u{2028}x", "Acme\u{feff}", "A\u{2066}cme"] {
+            assert!(check_title("The name", trick).is_err(), "{trick:?}");
+        }
+        for trick in ["ma\u{200b}ria@example.org", "ma\u{200d}ria@example.org", "maria@ex\u{ad}ample.org"] {
+            assert!(check_email(trick).is_err(), "{trick:?}");
+        }
+        assert!(check_title("The name", "می\u{200c}خواهم").is_ok());
     }
 }

@@ -115,11 +115,15 @@ fn answer(endpoint: &Endpoint) -> Value {
     let Some(reply) = endpoint.reply else { return json!({ "description": "Done." }) };
     let schema = match reply.strip_suffix("[]") {
         Some(one) => json!({ "type": "array", "items": reference(one) }),
-        None if reply == OBJECT => json!({ "type": "object" }),
+        None if reply == OBJECT || reply == BYTES => json!({ "type": "object" }),
         None => reference(reply),
     };
     let content = if reply == TEXT {
         json!({ "text/plain": { "schema": { "type": "string" } } })
+    } else if reply == BYTES {
+        json!({ "application/octet-stream": {} })
+    } else if endpoint.is_stream && !endpoint.query.contains(&"format") {
+        json!({ "application/x-ndjson": { "schema": schema }, "text/plain": { "schema": { "type": "string" } } })
     } else if endpoint.is_stream {
         json!({ "application/x-ndjson": { "schema": schema }, "text/csv": { "schema": { "type": "string" } } })
     } else {
@@ -130,5 +134,7 @@ fn answer(endpoint: &Endpoint) -> Value {
 
 /// Stands in the table for a reply that is some JSON object.
 pub const OBJECT: &str = "object";
+/// Stands in the table for a reply that is whatever a file holds.
+pub const BYTES: &str = "bytes";
 /// Stands in the table for a reply that is plain text.
 pub const TEXT: &str = "text";

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::{
     http::endpoints::{Access, ENDPOINTS, Endpoint},
-    openapi::{OBJECT, TEXT},
+    openapi::{BYTES, OBJECT, TEXT},
 };
 
 /// Writes the reference.
@@ -138,6 +138,7 @@ fn answer(endpoint: &Endpoint) -> String {
         None => status.to_string(),
         Some((OBJECT, _)) => format!("{status}, a JSON object"),
         Some((TEXT, _)) => format!("{status}, plain text"),
+        Some((BYTES, _)) => format!("{status}, bytes"),
         Some((_, Some(one))) => format!("{status}, a list of {}", link(one)),
         Some((reply, None)) if endpoint.is_stream => format!("{status}, lines of {}", link(reply)),
         Some((reply, None)) => format!("{status}, {}", link(reply)),

@@ -108,7 +108,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
         at_work: AtWork::default(),
     }));
     let mut tasks = JoinSet::new();
-    tasks.spawn(sweep(control.store.clone(), stop.clone()));
+    tasks.spawn(sweep(Arc::clone(&control), stop.clone()));
     tasks.spawn(write_repeats(Arc::clone(&control), stop.clone()));
     tasks.spawn(admin::serve(admin, control.store.clone(), stop.clone()));
     tasks.spawn(Arc::clone(&uplink).watch());
@@ -120,14 +120,14 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
     for socket in metrics_sockets {
         metrics_address = socket.local_addr().ok();
         let routes = metrics::routes(Arc::clone(&control), Arc::clone(&uplink));
-        // Room of its own: it is looked at most closely when there is no other.
-        tasks.spawn(listener::serve(socket, None, routes, listener::room(), stop.clone()));
+        // Places of its own: it is looked at most closely when there are no others.
+        tasks.spawn(listener::serve(socket, None, routes, listener::places(), stop.clone()));
     }
     if let Some(tls) = &tls {
         tasks.spawn(Arc::clone(tls).follow(stop.clone()));
     }
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let room = listener::room();
+    let places = listener::places();
     let mut addresses = Vec::new();
     for socket in sockets {
         if let Ok(address) = socket.local_addr() {
@@ -135,7 +135,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
             addresses.push(address);
         }
         let (tls, routes) = (tls.clone(), routes.clone());
-        tasks.spawn(listener::serve(socket, tls, routes, Arc::clone(&room), stop.clone()));
+        tasks.spawn(listener::serve(socket, tls, routes, Arc::clone(&places), stop.clone()));
     }
     Ok(Running { addresses, metrics_address, uplink, control, tls, tasks })
 }
@@ -194,6 +194,7 @@ impl Running {
 
     /// Waits until all has ended after `stop`, for a limited time, and the data is on disk.
     pub async fn stopped(mut self) {
+        self.control.uploads.stop();
         let ended = async {
             while self.tasks.join_next().await.is_some() {}
             self.uplink.closed().await;
@@ -240,7 +241,8 @@ async fn keep_history(control: Arc<ControlPlane>, stop: CancellationToken) {
     }
 }
 
-async fn sweep(store: Store, stop: CancellationToken) {
+async fn sweep(control: Arc<ControlPlane>, stop: CancellationToken) {
+    let store = &control.store;
     let mut every = tokio::time::interval(SWEEP_EVERY);
     while stop.run_until_cancelled(every.tick()).await.is_some() {
         let now = unix_ms();
@@ -252,6 +254,15 @@ async fn sweep(store: Store, stop: CancellationToken) {
         }
         if let Err(error) = store.sweep_audit(now.saturating_sub(KEEP_ENTRIES_MS)).await {
             tracing::error!(%error, "old entries of the audit could not be deleted");
+        }
+        if let Err(error) = control.stored.sweep(now).await {
+            tracing::error!(%error, "stored files that have had their time could not be deleted");
+        }
+        if let Err(error) = control.uploads.sweep(now).await {
+            tracing::error!(%error, "old uploads could not be forgotten");
+        }
+        if let Err(error) = control.artifacts.sweep().await {
+            tracing::error!(%error, "artifacts that nobody has could not be removed");
         }
     }
 }

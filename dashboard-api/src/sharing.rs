@@ -20,6 +20,8 @@ use crate::{
 const MAX_SHARES_OF_DEVICE: usize = 32;
 /// Offers that wait for one slug, whether a tenant has it or not: nobody's list can be flooded. Policy: one more is refused.
 const MAX_OFFERS_TO_TENANT: usize = 100;
+/// Those of them that one tenant has made: it leaves room for the offers of others. Policy: one more is refused.
+const MAX_OFFERS_FROM_TENANT: usize = 20;
 /// More cores than any device has.
 const MAX_CPUS: f64 = 1024.0;
 
@@ -57,6 +59,14 @@ impl ControlPlane {
             .iter()
             .filter(|offer| offer.state == ShareState::Offered)
             .count();
+        if self.view().offered_by(owner, &tenant, now) >= MAX_OFFERS_FROM_TENANT {
+            return Err(ApiError::new(
+                ErrorKind::Limit,
+                format!(
+                    "{MAX_OFFERS_FROM_TENANT} of your offers wait for this tenant, and that is the most. Try again when some have been answered, or withdraw some."
+                ),
+            ));
+        }
         if waiting >= MAX_OFFERS_TO_TENANT {
             return Err(ApiError::new(
                 ErrorKind::Limit,

@@ -2,14 +2,17 @@
 //!
 //! Owns the tables, the schema's version and every invariant between tables; a change that touches several is
 //! one transaction, so a crash leaves all of it or nothing. A method that changes something returns once the
-//! change is on disk. Secrets are here only as hashes. Must not know HTTP or WAMP.
+//! change is on disk. Secrets are here only as hashes, but for the environment variables that devices need. Must not know HTTP or
+//! WAMP.
 //!
 //! sled answers from its cache and its calls are short, so they run on the async threads; only the wait for the
 //! disk is awaited. The data folder is locked: a second process on the same data is refused.
 
 mod accounts;
 mod alerts;
+mod applications;
 mod archive;
+mod artifacts;
 pub mod audit;
 mod backup;
 mod check;
@@ -23,7 +26,9 @@ mod migrations;
 pub mod orders;
 mod placements;
 mod records;
+mod runs;
 mod sessions;
+mod stored_files;
 mod table;
 mod tables;
 mod tenants;
@@ -41,15 +46,19 @@ use std::{
 use ecep_proto::api::roles::Role;
 
 pub use alerts::StoredAlert;
+pub use applications::{Application, StoredDeployment, Version};
 pub use archive::{Archive, ArchiveError, write_error};
+pub use artifacts::{Artifact, DELIVER_WITHIN_MS, Delivery, KEEP_UPLOADS_MS, Upload, UploadEnd};
 pub use backup::{LEFT_OUT, SAVED_FILES, Stopped, restore};
-pub use check::{Finding, Remedy, check};
+pub use check::{Finding, Remedy, check, missing_bytes};
 pub use devices::{Enrolment, Rotation};
 pub use gate::{Health, KEEP_FREE_BYTES};
 pub use invitations::Acceptance;
 pub use migrations::SCHEMA_VERSION;
 pub use placements::{Gone, Placement, StoredMigration};
 pub use records::{Account, ApiToken, Device, Invitation, JoinToken, LastReport, Session, Share, Tenant};
+pub use runs::{MAX_RUNS_OF_A_TENANT, StoredRun};
+pub use stored_files::StoredRow;
 pub use tables::{Rows, Tables};
 
 use disk::Disk;
@@ -166,6 +175,14 @@ pub struct Store {
     orders: orders::Orders,
     invitations: Table<Invitation>,
     alerts: Table<StoredAlert>,
+    stored_files: stored_files::StoredFiles,
+    uploads: Table<Upload>,
+    artifacts: Table<Artifact>,
+    deliveries: Table<Delivery>,
+    applications: Table<Application>,
+    versions: Table<Version>,
+    deployments: Table<StoredDeployment>,
+    runs: Table<StoredRun>,
     meta: Table<u64>,
     alone: Arc<Mutex<()>>,
     /// Last, so that sled is closed before another process may come.
@@ -207,6 +224,14 @@ impl Store {
             orders: Table::open(&db, &gate, "orders")?,
             invitations: Table::open(&db, &gate, "invitations")?,
             alerts: Table::open(&db, &gate, "alerts")?,
+            stored_files: Table::open(&db, &gate, "stored_files")?,
+            uploads: Table::open(&db, &gate, "uploads")?,
+            artifacts: Table::open(&db, &gate, "artifacts")?,
+            deliveries: Table::open(&db, &gate, "deliveries")?,
+            applications: Table::open(&db, &gate, "applications")?,
+            versions: Table::open(&db, &gate, "versions")?,
+            deployments: Table::open(&db, &gate, "deployments")?,
+            runs: Table::open(&db, &gate, "runs")?,
             meta: Table::open(&db, &gate, "meta")?,
             alone: Arc::default(),
             disk: Arc::default(),
@@ -401,7 +426,7 @@ mod tests {
                 expires_at,
                 device: None,
             };
-            store.add_join_token(&token).await.unwrap();
+            store.add_join_token(&token, "maria").await.unwrap();
         }
         store.sweep(1_000, 500).await.unwrap();
         assert!(store.session(cookie("old")).unwrap().is_none());

@@ -24,6 +24,39 @@ use crate::{
 /// How long a page is kept.
 const KEPT_MS: u64 = 1_000;
 
+/// A family's name, its help, and the figure.
+type Family = (&'static str, &'static str, fn(&Present) -> Option<f64>);
+
+const DEVICE_RATES: [Family; 4] = [
+    ("ecep_device_network_received_bytes_per_second", "Bytes received over its uplinks.", |present| {
+        Some(present.network?[0])
+    }),
+    ("ecep_device_network_sent_bytes_per_second", "Bytes sent over its uplinks.", |present| {
+        Some(present.network?[1])
+    }),
+    ("ecep_device_disk_read_bytes_per_second", "Bytes read from the containers' disk.", |present| {
+        Some(present.disk?[0])
+    }),
+    ("ecep_device_disk_written_bytes_per_second", "Bytes written to the containers' disk.", |present| {
+        Some(present.disk?[1])
+    }),
+];
+
+const CONTAINER_RATES: [Family; 4] = [
+    (
+        "ecep_container_network_received_bytes_per_second",
+        "Bytes received over its own interfaces.",
+        |present| Some(present.network?[0]),
+    ),
+    ("ecep_container_network_sent_bytes_per_second", "Bytes sent over its own interfaces.", |present| {
+        Some(present.network?[1])
+    }),
+    ("ecep_container_disk_read_bytes_per_second", "Bytes read from disks.", |present| Some(present.disk?[0])),
+    ("ecep_container_disk_written_bytes_per_second", "Bytes written to disks.", |present| {
+        Some(present.disk?[1])
+    }),
+];
+
 /// The last page of each tenant, and when it was made.
 #[derive(Debug, Default)]
 pub struct Pages(Mutex<HashMap<TenantSlug, (u64, String)>>);
@@ -100,6 +133,9 @@ fn write_devices(page: &mut Page, devices: &[(DeviceView, Option<Present>)]) {
     family("ecep_device_disk_free_bytes", "Free bytes on the containers' disk.", &|_, present| {
         present?.disk_free_bytes
     });
+    for (name, help, rate) in DEVICE_RATES {
+        family(name, help, &|_, present| rate(present?));
+    }
     page.family("ecep_device_liveness", Kind::Gauge, "1 for how the device is.");
     for (device, _) in devices {
         let liveness = name_of(device.liveness);
@@ -136,4 +172,7 @@ fn write_containers(page: &mut Page, containers: &[(PlacedContainer, Option<Pres
         present?.cpu_percent
     });
     family("ecep_container_memory_bytes", "Bytes of memory in use.", &|_, present| present?.memory_bytes);
+    for (name, help, rate) in CONTAINER_RATES {
+        family(name, help, &|_, present| rate(present?));
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use ecep_proto::api::roles::Role;
+use ecep_proto::api::{name::TenantSlug, roles::Role};
 
 use crate::secret::SecretHash;
 
@@ -28,8 +28,24 @@ pub struct Opens {
     pub realm: String,
     /// In which role.
     pub role: Role,
-    /// When the login behind it ends, in milliseconds since 1970; none of a device.
-    pub login_ends_at: Option<u64>,
+    /// What it was given for.
+    pub basis: Basis,
+}
+
+/// What a ticket was given for. It may be gone when the ticket is used, and then the ticket opens nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Basis {
+    /// A person's login.
+    Login {
+        /// The hash of its cookie.
+        cookie: SecretHash,
+        /// When it ends, in milliseconds since 1970.
+        ends_at: u64,
+    },
+    /// A signature by this key of a device.
+    Key(String),
+    /// A tenant's share in a device.
+    Share(TenantSlug),
 }
 
 #[derive(Debug)]
@@ -114,7 +130,7 @@ mod tests {
     use super::*;
 
     fn opens(realm: &str) -> Opens {
-        Opens { realm: realm.to_owned(), role: Role::Viewer, login_ends_at: None }
+        Opens { realm: realm.to_owned(), role: Role::Viewer, basis: Basis::Key(String::new()) }
     }
 
     fn issued() -> Tickets {

@@ -2,14 +2,17 @@
 //!
 //! Owns the links, what they serve and what they publish. Must not know WAMP's framing (`ecep-link` does).
 
+mod applications;
 mod audit;
 mod checkpoint;
+mod deployment;
 mod forecast;
 mod insight;
 mod migration;
 mod move_order;
 mod procedures;
 mod revoker;
+mod served;
 mod shares;
 mod teller;
 
@@ -211,7 +214,8 @@ impl Uplink {
         let (authenticate, hello, report) = (Arc::clone(self), Arc::clone(self), Arc::clone(self));
         let (assign, release, decide, told) =
             (Arc::clone(self), Arc::clone(self), Arc::clone(self), Arc::clone(self));
-        Link::builder("control", self.credentials(realm::CONTROL.to_owned()))
+        let builder = Link::builder("control", self.credentials(realm::CONTROL.to_owned()));
+        self.serving_runs(builder)
             .trust(self.trust.clone())
             .procedure::<Authenticate, _, _>(Authenticate::URI.to_owned(), move |_caller, request| {
                 let uplink = Arc::clone(&authenticate);
@@ -262,7 +266,8 @@ impl Uplink {
         let (of_devices, of_containers) = (tenant.clone(), tenant.clone());
         let builder = Link::builder(format!("tenant {tenant}"), self.credentials(realm::of_tenant(tenant)))
             .trust(self.trust.clone());
-        self.audited(builder, tenant)
+        let builder = self.audited(builder, tenant);
+        self.serving_applications(builder, tenant)
             .procedure::<AuditList, _, _>(AuditList::URI.to_owned(), {
                 let (uplink, tenant) = (Arc::clone(self), tenant.clone());
                 move |_caller, query| {

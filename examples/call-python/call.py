@@ -9,7 +9,9 @@ An error is printed as {"error": URI, "message": ..., "details": {...}} and ends
 router that does not let us join. Status 2: the router is out of reach, or does not answer in time.
 
 With --follow an order is followed to its end: each event of the operation is printed as {"event": {...}}, and the last
-line is the answer. So is a move (ecep.container.migrate); its last event says how it ended.
+line is the answer. So is a move (ecep.container.migrate); its last event says how it ended. So are the deployment of an
+application to one device (ecep.app.deploy) and an update (ecep.app.update). With --times as well the first line is {"asked_at": ..., "ended_at": ...}, in
+milliseconds since 1970: when the call was sent, and when the last event came.
 """
 
 import argparse
@@ -17,6 +19,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 import uuid
 
 from autobahn.asyncio.component import Component
@@ -24,6 +27,8 @@ from autobahn.wamp.exception import ApplicationError
 from autobahn.wamp.types import SubscribeOptions
 
 MIGRATE = "ecep.container.migrate"
+DEPLOY = "ecep.app.deploy"
+UPDATE = "ecep.app.update"
 
 
 def parse_arguments():
@@ -33,6 +38,7 @@ def parse_arguments():
     parser.add_argument("--authid", required=True, help="the API token's id")
     parser.add_argument("--ticket-file", required=True, help="a file that holds the API token's secret")
     parser.add_argument("--follow", action="store_true", help="follow an order to its end")
+    parser.add_argument("--times", action="store_true", help="with --follow: tell first how long it took")
     parser.add_argument("--timeout", type=float, default=30, help="give up after this many seconds")
     parser.add_argument("procedure")
     parser.add_argument("arguments", nargs="*", metavar="name=text or name:=json")
@@ -66,40 +72,63 @@ async def call(session, procedure, arguments):
     return 0
 
 
-async def follow(session, procedure, arguments):
+def now():
+    return time.time_ns() // 1_000_000
+
+
+def topic_of(procedure):
+    """Where the events are, and how to subscribe to them."""
+    if procedure == MIGRATE:
+        return "ecep.migration", "exact"
+    if procedure in (DEPLOY, UPDATE):
+        return "ecep.device..operation", "wildcard"
+    return f"ecep.device.{procedure.split('.')[2]}.operation", "exact"
+
+
+async def follow(session, procedure, arguments, is_timed):
     """An order is answered within a few seconds, done or not; events tell the rest."""
     operation = arguments.setdefault("operation", f"op-{uuid.uuid4().hex}")
     events = asyncio.Queue()
-    is_move = procedure == MIGRATE
-    topic = "ecep.migration" if is_move else f"ecep.device.{procedure.split('.')[2]}.operation"
+    topic, match = topic_of(procedure)
     await session.subscribe(
-        lambda **event: events.put_nowait(event),
+        lambda **event: events.put_nowait((now(), event)),
         topic,
-        options=SubscribeOptions(match="exact"),
+        options=SubscribeOptions(match=match),
     )
+    asked_at = now()
     answer = await session.call(procedure, **arguments)
+    if procedure == DEPLOY and answer["devices"][0]["error"]:
+        return show_error("ecep.error.refused", answer["devices"][0]["error"], {})
+    lines = []
     while True:
-        event = await events.get()
+        came_at, event = await events.get()
         if event["operation"] != operation:
             continue
-        show({"event": event})
-        if is_move and event["state"] != "running":
+        lines.append({"event": event})
+        if not is_timed:
+            show(lines.pop())
+        if event["state"] == "running":
+            continue
+        if is_timed:
+            show({"asked_at": asked_at, "ended_at": came_at})
+            for line in lines:
+                show(line)
+        if procedure == MIGRATE:
             show(answer)
             return 0
         if event["state"] == "failed":
             error = event["error"]
             return show_error(error["uri"], error["message"], error.get("details", {}))
-        if event["state"] == "done":
+        if procedure != DEPLOY:
             answer.update(state="done", container_id=event["container_id"])
-            show(answer)
-            return 0
+        show(answer)
+        return 0
 
 
 async def run(options):
     with open(options.ticket_file, encoding="utf-8") as file:
         ticket = file.read().strip()
     arguments = keyword_arguments(options.arguments)
-    work = follow if options.follow else call
     component = Component(
         transports=[{"type": "websocket", "url": options.url, "serializers": ["json"], "max_retries": 0}],
         realm=options.realm,
@@ -114,7 +143,10 @@ async def run(options):
     @component.on_join
     async def joined(session, _details):
         try:
-            finish(await work(session, options.procedure, arguments))
+            if options.follow:
+                finish(await follow(session, options.procedure, arguments, options.times))
+            else:
+                finish(await call(session, options.procedure, arguments))
         except ApplicationError as error:
             message = error.args[0] if error.args else ""
             finish(show_error(error.error, message, error.kwargs or {}))

@@ -38,6 +38,8 @@ pub enum Action {
     },
     /// Take a container to another device.
     MoveAway,
+    /// Open a terminal in a container.
+    OpenTerminal,
 }
 
 /// Why it may not be begun.
@@ -87,6 +89,7 @@ pub fn allows(granted: &GrantedTerms, action: Action) -> Result<(), Refused> {
             if publishes { needs(Allowance::PublishPorts, "publish ports") } else { Ok(()) }
         }
         Action::MoveAway => needs(Allowance::MoveAway, "move containers away"),
+        Action::OpenTerminal => needs(Allowance::Terminal, "open terminals"),
     }
 }
 
@@ -103,6 +106,12 @@ impl Demand {
     /// What these limits take.
     pub fn of(limits: &Limits) -> Self {
         Self { nano_cpus: limits.cpus.map(nano), memory_bytes: limits.memory_bytes }
+    }
+
+    /// Its limit in cores.
+    #[expect(clippy::cast_precision_loss, reason = "for comparing and for people")]
+    pub fn cores(&self) -> Option<f64> {
+        self.nano_cpus.map(|nano| nano as f64 / NANO)
     }
 }
 
@@ -284,6 +293,7 @@ mod tests {
             (Action::TakeCheckpoint, Some(Allowance::Checkpoints)),
             (Action::MoveIn { publishes: false }, Some(Allowance::MoveIn)),
             (Action::MoveAway, Some(Allowance::MoveAway)),
+            (Action::OpenTerminal, Some(Allowance::Terminal)),
         ];
         for (action, allowance) in actions {
             assert_eq!(allows(&granted(&[], false), action).is_ok(), allowance.is_none(), "{action:?}");

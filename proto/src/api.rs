@@ -8,6 +8,8 @@
 //! A result travels as the one positional argument of RESULT.
 
 pub mod alert;
+pub mod application;
+pub mod artifact;
 pub mod audit;
 pub mod auth;
 pub mod checkpoint;
@@ -15,6 +17,7 @@ pub mod container;
 pub mod device;
 pub mod enrol;
 pub mod error;
+pub mod file;
 pub mod fleet;
 pub mod geo;
 pub mod history;
@@ -28,12 +31,14 @@ pub mod network;
 pub mod notice;
 pub mod operation;
 pub mod people;
+pub mod placement;
 pub mod realm;
 pub mod reply;
 pub mod roles;
 pub mod schema;
 pub mod share;
 pub mod stats;
+pub mod terminal;
 pub mod typescript;
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -237,6 +242,14 @@ procedures! {
     KeptListing = Tenant Device "ecep.device.{device}.container.kept.list" (kept::KeptQuery) -> kept::KeptList, callers READERS;
     /// Deletes such a copy, with its volumes that no other container uses.
     KeptDelete = Tenant Device "ecep.device.{device}.container.kept.delete" (kept::DeleteKept) -> reply::Nothing, callers WRITERS;
+    /// Brings a container's whole output to the cloud, to be downloaded from there. An order; the stored file has its id.
+    LogFetch = Tenant Device "ecep.device.{device}.container.logs.fetch" (file::FetchLog) -> operation::OperationReply, callers READERS;
+    /// What is in a folder of a container. A viewer may not look: files can hold secrets.
+    FileListing = Tenant Device "ecep.device.{device}.file.list" (file::ListFiles) -> file::EntryList, callers WRITERS;
+    /// Brings a file or folder of a container to the cloud, to be downloaded from there. An order; the stored file has its id.
+    FileFetch = Tenant Device "ecep.device.{device}.file.fetch" (file::FetchFile) -> operation::OperationReply, callers WRITERS;
+    /// Opens a terminal in a running container, as far as the device's policy allows.
+    TerminalOpen = Tenant Device "ecep.device.{device}.terminal.open" (terminal::OpenTerminal) -> terminal::OpenedTerminal, callers WRITERS;
     /// The images on the device's engine.
     ImageList = Tenant Device "ecep.device.{device}.image.list" (reply::Nothing) -> image::ImageList, callers READERS;
     /// Pulls an image; progress is told on the operation topic. An order.
@@ -259,6 +272,26 @@ procedures! {
     MigrationCancel = Tenant ControlPlane "ecep.migration.cancel" (migration::MigrationRef) -> migration::MigrationView, callers WRITERS;
     /// Moves of the tenant's containers, under way and ended.
     MigrationHistory = Tenant ControlPlane "ecep.migration.list" (migration::MigrationQuery) -> migration::MigrationList, callers READERS;
+    /// The tenant's artifacts, and how much room they take.
+    ArtifactListing = Tenant ControlPlane "ecep.artifact.list" (reply::Nothing) -> artifact::ArtifactList, callers READERS;
+    /// Deletes an artifact that no version needs.
+    ArtifactDelete = Tenant ControlPlane "ecep.artifact.delete" (artifact::ArtifactRef) -> reply::Nothing, callers WRITERS;
+    /// The tenant's applications with their versions.
+    ApplicationListing = Tenant ControlPlane "ecep.app.list" (reply::Nothing) -> application::ApplicationList, callers READERS;
+    /// Adds a version to an application, which is made where there is none of that name.
+    VersionAdd = Tenant ControlPlane "ecep.app.version.add" (application::AddVersion) -> application::VersionView, callers WRITERS;
+    /// Deletes a version. Containers of it go on; they cannot be deployed anew.
+    VersionDelete = Tenant ControlPlane "ecep.app.version.delete" (application::VersionRef) -> reply::Nothing, callers WRITERS;
+    /// Deletes an application with all its versions. Containers of it go on.
+    ApplicationDelete = Tenant ControlPlane "ecep.app.delete" (application::ApplicationRef) -> reply::Nothing, callers WRITERS;
+    /// Where a deployment would go, and why. Touches nothing.
+    ApplicationPlace = Tenant ControlPlane "ecep.app.place" (application::PlaceApplication) -> application::Placement, callers READERS;
+    /// Deploys an application to devices, to a place, or wherever there is room; the devices' `operation` events tell how it goes on.
+    ApplicationDeploy = Tenant ControlPlane "ecep.app.deploy" (application::DeployApplication) -> application::Deployment, callers WRITERS;
+    /// Replaces a container by one of another version, and brings the old one back where the new one does not become healthy.
+    ContainerUpdate = Tenant ControlPlane "ecep.app.update" (application::UpdateContainer) -> operation::OperationReply, callers WRITERS;
+    /// Applications that ran once, and what they left.
+    RunListing = Tenant ControlPlane "ecep.app.run.list" (application::RunQuery) -> application::RunList, callers READERS;
     /// How much CPU, memory and disk a device or a container has used over time.
     StatsHistoryQuery = Tenant ControlPlane "ecep.stats.query" (history::StatsQuery) -> history::StatsHistory, callers READERS;
     /// What is or was wrong, the newest first.
@@ -283,6 +316,12 @@ procedures! {
     CheckpointSend = Control Device "ecep.device.{device}.checkpoint.send" (checkpoint::SendCheckpoint) -> reply::Nothing, callers CONTROL_PLANE;
     /// The owner of a shared device has ordered that a tenant whose share ends is to have nothing there any more.
     ShareEvict = Control Device "ecep.device.{device}.share.evict" (share::EvictTenant) -> reply::Nothing, callers CONTROL_PLANE;
+    /// This device shall run an application.
+    DeviceDeployment = Control Device "ecep.device.{device}.app.deploy" (application::DeviceDeploy) -> operation::OperationReply, callers CONTROL_PLANE;
+    /// This device shall replace a container by one of another version.
+    DeviceReplacement = Control Device "ecep.device.{device}.app.update" (application::DeviceUpdate) -> operation::OperationReply, callers CONTROL_PLANE;
+    /// A device tells how a container that ran once has ended, once its output and its results are stored.
+    RunEnd = Control ControlPlane "ecep.app.run.end" (application::EndRun) -> reply::Nothing, callers DEVICES;
     /// A device takes a container over, gives a move up, or asks how its copy stands.
     MigrationDecide = Control ControlPlane "ecep.migration.decide" (migration::DecideRequest) -> migration::DecideReply, callers DEVICES;
     /// A device tells how a move goes on.

@@ -71,7 +71,7 @@ impl Config {
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+            .map_err(|error| ConfigError::Read { path: path.to_owned(), error })?;
         let mut table: Table = toml::from_str(&text)
             .map_err(|error| ConfigError::Syntax { path: path.to_owned(), reason: error.to_string() })?;
         let mut wrong = environment::override_by(&mut table, environment);

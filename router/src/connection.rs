@@ -27,6 +27,7 @@ use crate::rate::Rate;
 use crate::realm_task::{Gate, ToRealm};
 use crate::revocations::Mark;
 use crate::room::Room;
+use crate::slots::Slot;
 use crate::transport::pipe::{Inlet, Outlet};
 use crate::transport::stream::Stream;
 use crate::transport::{Deframer, Framer, Incoming, websocket};
@@ -90,7 +91,7 @@ struct Client {
 
 impl Connection {
     /// Serves the client until it is gone.
-    pub(crate) async fn serve(self, shared: Arc<Shared>) {
+    pub(crate) async fn serve(self, shared: Arc<Shared>, mut slot: Slot) {
         let Self { mut stream, mut deframer, framer, kind, peer, serializer, peer_limit, deadline } = self;
         let limits = shared.limits.get();
         deframer.limit(limits.max_message_bytes.min(limits.max_greeting_bytes));
@@ -108,6 +109,7 @@ impl Connection {
         };
         match greeted {
             Ok(welcome) => {
+                slot.joined();
                 inlet.follow(shared.hub.limits.clone());
                 client.join(&shared, limits.ping_interval(), welcome, mark, &mut inlet, &mut outlet).await;
             }

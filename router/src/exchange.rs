@@ -112,6 +112,8 @@ impl<'a> Exchange<'a> {
                     writer.wake();
                 }
             }
+            // Only of what is without haste.
+            Pushed::Held => {}
             Pushed::Overflow => {
                 self.outbound.clear();
                 self.end(Expelled::SlowReader, "this session does not read the answers to its pings").await;

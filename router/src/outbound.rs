@@ -88,6 +88,8 @@ impl Frame {
 pub(crate) enum Pushed {
     /// It waits for the writer, who is to be woken if it sleeps.
     Queued(Option<Waker>),
+    /// It is the first for a writer that sleeps on until [`Outbound::sleeper`] is woken or something urgent comes.
+    Held,
     /// It waits, and whoever caused it should be slowed.
     Congested(Option<Waker>),
     /// It did not fit.
@@ -191,6 +193,21 @@ impl Outbound {
 
     /// Adds a frame; frames for a closed queue go nowhere, as its session is over.
     pub(crate) fn push(&self, frame: Frame) -> Pushed {
+        self.add(frame, true)
+    }
+
+    /// Adds a frame that need not be written at once: a writer that sleeps is left asleep, unless its queue is congested.
+    pub(crate) fn push_without_haste(&self, frame: Frame) -> Pushed {
+        self.add(frame, false)
+    }
+
+    /// The writer, if it sleeps though something is to be written.
+    pub(crate) fn sleeper(&self) -> Option<Waker> {
+        let mut state = self.state();
+        if state.frames.is_empty() { None } else { state.writer.take() }
+    }
+
+    fn add(&self, frame: Frame, is_urgent: bool) -> Pushed {
         let mut state = self.state();
         if state.closed {
             return Pushed::Queued(None);
@@ -207,8 +224,12 @@ impl Outbound {
         self.recount(&mut state);
         let mark = self.mark();
         state.congested |= state.waiting.bytes > mark.bytes || state.waiting.messages > mark.messages;
-        let writer = state.writer.take();
-        if state.congested { Pushed::Congested(writer) } else { Pushed::Queued(writer) }
+        match () {
+            () if state.congested => Pushed::Congested(state.writer.take()),
+            () if is_urgent => Pushed::Queued(state.writer.take()),
+            () if state.writer.is_some() && state.frames.len() == 1 => Pushed::Held,
+            () => Pushed::Queued(None),
+        }
     }
 
     /// Forgets what the writer has not taken yet, to make room for the reason why the client is closed.

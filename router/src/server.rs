@@ -46,16 +46,29 @@ pub enum BindError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// An address is taken, or not of this machine.
-    #[error("can't listen on {address}: {source}")]
+    #[error("can't listen on {address}: {error}{}", advice(error.kind()))]
     Listen {
         /// Which.
         address: Address,
         /// Why.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// A listener's certificate can't be used.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+}
+
+/// What to do about an address that can't be listened on; nothing where the reason alone says it.
+fn advice(reason: std::io::ErrorKind) -> &'static str {
+    use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
+    match reason {
+        AddrInUse => "; end the program that uses it, or choose another one",
+        AddrNotAvailable => "; choose one that this machine has (`ip addr` lists them)",
+        PermissionDenied => {
+            "; choose a port from 1024 on or a folder that this user may write to, or run as a user that may"
+        }
+        _ => "",
+    }
 }
 
 /// A listening socket, what it is for, and its certificate if it speaks TLS.
@@ -95,7 +108,7 @@ impl Router {
         let mut doors = Vec::new();
         let (mut listening, mut addresses) = (Vec::new(), Vec::new());
         for listen in &config.listen {
-            let failed = |source| BindError::Listen { address: listen.address.clone(), source };
+            let failed = |error| BindError::Listen { address: listen.address.clone(), error };
             let listener = Listener::bind(&listen.address).await.map_err(failed)?;
             let chosen = listener.tcp_address();
             addresses.extend(chosen.map(|address| (listen.kind, address)));
@@ -104,7 +117,7 @@ impl Router {
         }
         let mut http = None;
         if let Some(HttpConfig { address, tls }) = &config.http {
-            let failed = |source| BindError::Listen { address: (*address).into(), source };
+            let failed = |error| BindError::Listen { address: (*address).into(), error };
             http = Some((TcpListener::bind(address).await.map_err(failed)?, load(tls.as_ref())?));
         }
         let shutdown = CancellationToken::new();
@@ -204,11 +217,12 @@ async fn accept(door: Door, shared: Arc<Shared>, connections: TaskTracker, slots
             }
         };
         let limit = shared.limits.get().max_connections;
-        let Some(slot) = slots.take(limit) else {
+        let client = peer.parse::<SocketAddr>().ok().map(|peer| peer.ip());
+        let Some(slot) = slots.take(limit, client) else {
             if !full {
                 tracing::warn!(
                     limit,
-                    "all connections are taken (limits.max_connections); further ones are refused"
+                    "all connections are taken (limits.max_connections), or one client has taken as many as are left; further ones are refused"
                 );
             }
             full = true;
@@ -231,7 +245,7 @@ async fn serve(
     stream: Stream,
     peer: String,
     shared: Arc<Shared>,
-    _slot: Slot,
+    slot: Slot,
 ) {
     let kind = listen.kind;
     let limits = shared.limits.get();
@@ -249,7 +263,7 @@ async fn serve(
         () = shared.shutdown.cancelled() => return,
     };
     match ready {
-        Ok(Ok(connection)) => connection.serve(shared).await,
+        Ok(Ok(connection)) => connection.serve(shared, slot).await,
         Ok(Err(error)) => {
             tracing::debug!(%peer, transport = kind.name(), %error, "no client of this transport")
         }

@@ -10,6 +10,7 @@ export const env = {
   password: process.env.ECEP_PASSWORD,
   image: process.env.ECEP_IMAGE,
   restartRouter: process.env.ECEP_RESTART_ROUTER,
+  agent: process.env.ECEP_AGENT,
 };
 
 export const skip = env.url ? false : "set ECEP_URL, ECEP_EMAIL, ECEP_PASSWORD to a running platform";
@@ -52,8 +53,15 @@ export async function logIn(page, password = env.password) {
   await page.getByRole("button", { name: "Log in" }).click();
 }
 
+/** Goes to a page by the left-hand column, and is there once what its address opens and closes is opened and closed. */
 export async function go(page, name) {
-  await page.getByRole("navigation", { name: "Main" }).getByRole("link", { name }).click();
+  const link = page.getByRole("navigation", { name: "Main" }).getByRole("link", { name });
+  // It names the tenant, for who has several, once it is touched.
+  await link.focus();
+  const leads = !page.url().endsWith(await link.getAttribute("href"));
+  const heard = leads && page.evaluate(() => new Promise((done) => addEventListener("hashchange", () => setTimeout(done), { once: true })));
+  await link.click();
+  await heard;
   await page.getByRole("heading", { level: 1, name }).waitFor();
 }
 
@@ -88,14 +96,16 @@ export async function portOf(page, name) {
 
 /** The device in the row of a container. */
 export async function deviceOf(page, name) {
-  return row(page, name).getByRole("cell").nth(5).innerText();
+  const heads = await page.getByRole("region", { name: "Table of containers" }).getByRole("columnheader").allInnerTexts();
+  return row(page, name).getByRole("cell").nth(heads.findIndex((head) => head.startsWith("Device"))).innerText();
 }
 
 /** The address of a device, as its page tells; ends at the containers. */
 export async function addressOf(page, device) {
   await go(page, "Devices");
-  const card = page.getByRole("listitem").filter({ has: page.getByRole("heading", { name: device }) });
-  const text = await card.getByText(/^\d+\.\d+\.\d+\.\d+/).first().innerText();
+  await page.getByRole("main").getByRole("link", { name: device, exact: true }).click();
+  await page.getByRole("heading", { level: 1, name: device }).waitFor();
+  const text = await page.getByRole("region", { name: "Facts" }).getByText(/^\d+\.\d+\.\d+\.\d+/).first().innerText();
   await go(page, "Containers");
   return text.split(",")[0];
 }

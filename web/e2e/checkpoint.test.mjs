@@ -28,7 +28,6 @@ after(() => browser?.close());
 
 test("a container is saved, brought back with what it had in memory, copied to the other device and deleted", { skip }, async () => {
   const { page, complaints, close } = await open(browser);
-  page.on("dialog", (dialog) => dialog.accept());
   const name = `saved-${Date.now().toString(36)}`;
   await logIn(page);
   await createContainer(page, name, "8080");
@@ -71,6 +70,7 @@ test("a container is saved, brought back with what it had in memory, copied to t
   await row(page, name).getByText(/exited/).waitFor();
   await panel(page, "Checkpoints");
   await item(from).getByRole("button", { name: "Restore", exact: true }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Restore", exact: true }).click();
   await row(page, name).getByText("running").waitFor({ timeout: DONE_WITHIN });
   assert.equal(await count(page, address, name), saved, "as it was saved");
 
@@ -80,11 +80,14 @@ test("a container is saved, brought back with what it had in memory, copied to t
   await select.selectOption({ label: to });
   await inspect(page, "where to copy a checkpoint");
   await item(from).getByRole("button", { name: "Copy", exact: true }).click();
-  await page.getByText(`Checkpoint first was copied to ${to}.`).first().waitFor({ timeout: DONE_WITHIN });
+  await page.getByText(`Checkpoint first was copied to ${to}.`).filter({ visible: true }).first().waitFor({ timeout: DONE_WITHIN });
   await item(to).getByText("directory kept").waitFor();
 
   for (const device of [from, to]) {
     await item(device).getByRole("button", { name: `Delete first on ${device}` }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Delete", exact: true }).click();
+    // The question names the checkpoint, too.
+    await page.getByRole("dialog").waitFor({ state: "detached" });
     await item(device).waitFor({ state: "detached" });
   }
   await page.getByText("No checkpoint yet.").waitFor();

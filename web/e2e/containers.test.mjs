@@ -80,3 +80,24 @@ test("what the device refuses is told in the form and stays as a notice", { skip
   assert.equal(await page.getByLabel("Name", { exact: true }).inputValue(), "Not A Name", "what was typed stays");
   await close();
 });
+
+test("a terminal runs a command in the container, shows what it says, and tells how it ended", { skip }, async () => {
+  const { page, complaints, close } = await open(browser);
+  await logIn(page);
+  await go(page, "Containers");
+  await page.getByRole("region", { name: "Table of containers" }).getByRole("link", { name: "counter", exact: true }).click();
+  await page.getByRole("heading", { level: 1, name: "counter" }).waitFor();
+  await panel(page, "Terminal");
+  // The image has no shell. A second counter finds the ports of the first one taken, says so and ends.
+  await page.getByLabel("Command").fill("/ecep-counter");
+  await page.getByRole("button", { name: "Open a terminal" }).click();
+  await page.getByRole("status").filter({ hasText: "ended with exit code 1." }).waitFor();
+  await page.getByText(/^counter: .*in use/).first().waitFor();
+  await page.getByLabel("Command").fill("/no-such-program");
+  await page.getByRole("button", { name: "Open a new terminal" }).click();
+  await page.getByText(/a command was not found|no such file/).first().waitFor();
+  await go(page, "Audit log");
+  await page.getByRole("row").filter({ hasText: /terminal/i }).first().waitFor();
+  assert.deepEqual(complaints, []);
+  await close();
+});

@@ -49,8 +49,8 @@ test("a container is moved to the other device, stays on the page all the while,
   const copy = page.getByRole("button", { name: `Delete the copy of ${name} on ${from}` });
   await copy.waitFor();
   await inspect(page, "a move that is over");
-  page.on("dialog", (dialog) => dialog.accept());
   await copy.click();
+  await page.getByRole("dialog").getByRole("button", { name: "Delete", exact: true }).click();
   await page.getByRole("status").filter({ hasText: `The stopped copy of ${name} was deleted.` }).waitFor();
   await copy.waitFor({ state: "detached" });
   await panel(page, "Delete");

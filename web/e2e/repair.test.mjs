@@ -16,7 +16,7 @@ const reason = skip || (env.restartRouter ? false : "set ECEP_RESTART_ROUTER to 
 test("a restart of the router shows a banner, and everything is live again without a reload", { skip: reason }, async () => {
   const { page, complaints, close } = await open(browser);
   await logIn(page);
-  const cpu = page.locator("[data-cpu]").first();
+  const cpu = page.locator("[data-value]").first();
   await cpu.filter({ hasText: /\d/ }).waitFor();
   await page.evaluate(() => {
     window.notReloaded = true;
@@ -28,7 +28,7 @@ test("a restart of the router shows a banner, and everything is live again witho
   await banner.waitFor({ state: "hidden" });
   const then = await cpu.innerText();
   await page.waitForFunction((then) => {
-    const now = document.querySelector("[data-cpu]")?.textContent ?? "";
+    const now = document.querySelector("[data-value]")?.textContent ?? "";
     return /\d/.test(now) && now !== then;
   }, then);
 

@@ -1,7 +1,7 @@
 // The panel of checkpoints, in a browser's document, against a scripted router: what each role is offered, what is said
 // when devices do not answer, and what goes over the wire.
 import { flushSync, unmount } from "svelte";
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, expect, it } from "vitest";
 import { type CheckpointView, type ContainerState, type DeviceView, PROCEDURES, type Role, TOPICS } from "../src/api/generated";
 import { notices } from "../src/state/notices.svelte";
 import { route } from "../src/state/route.svelte";
@@ -71,6 +71,7 @@ async function opened(role: Role = "operator") {
 const text = () => document.body.textContent?.replace(/\s+/g, " ") ?? "";
 const items = () => [...document.querySelectorAll("ul li")];
 const item = (name: string) => items().find((one) => one.querySelector("strong")?.textContent === name)!;
+const question = () => document.querySelector("dialog") as HTMLDialogElement;
 const labels = (inside: Element) => [...inside.querySelectorAll("button")].map((one) => one.textContent!.trim());
 const button = (inside: Element, label: string) =>
   [...inside.querySelectorAll("button")].find((one) => one.textContent!.trim() === label)!;
@@ -148,16 +149,16 @@ it("says at the buttons why it cannot save what is stopped, nor restore into wha
 });
 
 it("restores only after the loss was confirmed, and without a question where there is none", async () => {
-  const asked = vi.fn(() => false);
-  vi.stubGlobal("confirm", asked);
   await opened();
   const uri = on(PROCEDURES.ContainerRestore, "a");
   button(item("second"), "Restore").click();
   await settle();
-  expect(asked.mock.calls).toHaveLength(1);
+  button(question(), "Cancel").click();
+  await settle();
   expect(sent(uri)).toEqual([]);
-  asked.mockReturnValue(true);
   button(item("second"), "Restore").click();
+  await settle();
+  button(question(), "Restore").click();
   await settle();
   expect(sent(uri)).toEqual([{ container: "c", name: "second", directory: "big" }]);
 
@@ -168,7 +169,7 @@ it("restores only after the loss was confirmed, and without a question where the
   type(`#${into.id}`, "twin");
   button(item("first"), "Restore into it").click();
   await settle();
-  expect(asked.mock.calls).toHaveLength(2);
+  expect(question()).toBeNull();
   expect(sent(uri)[1]).toEqual({ container: "c", name: "first", into: "twin" });
   expect(text()).toContain("twin was restored from first and runs.");
   expect(document.activeElement?.textContent, "the keyboard goes on where the form was").toBe("Checkpoints");
@@ -199,8 +200,6 @@ it("copies to another device, lists it when the copy has ended there, and tells 
 
 it("offers of one that lies elsewhere to bring it to the container, and deletes it when that was confirmed", async () => {
   kept = { a: [], b: [checkpoint("left-behind", 1_000)] };
-  const asked = vi.fn(() => true);
-  vi.stubGlobal("confirm", asked);
   await opened();
   expect(labels(item("left-behind"))).toEqual(["Copy…", "Delete"]);
   button(item("left-behind"), "Copy…").click();
@@ -209,7 +208,8 @@ it("offers of one that lies elsewhere to bring it to the container, and deletes 
   kept.b = [];
   button(item("left-behind"), "Delete").click();
   await settle();
-  expect(asked.mock.calls).toHaveLength(1);
+  button(question(), "Delete").click();
+  await settle();
   expect(sent(on(PROCEDURES.CheckpointDelete, "b"))).toEqual([{ container: "c", name: "left-behind" }]);
   expect(items()).toHaveLength(0);
 });

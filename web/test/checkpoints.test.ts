@@ -22,7 +22,7 @@ function device(id: string, liveness: DeviceView["liveness"] = "connected"): Dev
 }
 
 function container(id: string, state: ContainerState = "exited", image = "i"): ContainerView {
-  return { id, name: id, application: "web", image, state, exit_code: null, created_at: 1, started_at: 1, ports: [] };
+  return { id, name: id, application: "web", image, state, exit_code: null, created_at: 1, started_at: 1, ports: [], run_once: false };
 }
 
 function checkpoint(name: string, created_at = 1, directory: string | null = null): CheckpointView {

@@ -1,8 +1,10 @@
 // The live connection against a scripted router and control plane: what it does when one of them goes away.
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { type MigrationView, PROCEDURES, TOPICS } from "../src/api/generated";
+import { type MigrationView, PROCEDURES, type SessionView, TOPICS } from "../src/api/generated";
+import { account } from "../src/state/account.svelte";
 import { live } from "../src/state/live.svelte";
 import { notices } from "../src/state/notices.svelte";
+import { route } from "../src/state/route.svelte";
 import { move } from "./sample-move";
 import { type Message, ScriptedSocket, welcome } from "./scripted-socket";
 
@@ -16,6 +18,7 @@ let subscriptions = new Map<string, number>();
 let moveLists = 0;
 let migrations: MigrationView[] = [];
 let fleetAnswers: "lists" | "nothing" | "error" = "lists";
+let session: SessionView;
 
 function router(message: Message, answer: (message: Message) => void) {
   if (message[0] === HELLO) joins += 1;
@@ -34,6 +37,8 @@ function router(message: Message, answer: (message: Message) => void) {
   } else answer([50, message[1], {}, [{ containers: [] }]]);
 }
 
+const member = (tenant: string, role: "owner" | "viewer") => ({ tenant, tenant_name: tenant, role });
+
 beforeEach(() => {
   vi.useFakeTimers();
   joins = moveLists = 0;
@@ -43,11 +48,16 @@ beforeEach(() => {
   ScriptedSocket.script = router;
   vi.stubGlobal("WebSocket", ScriptedSocket);
   const ticket = { wamp_url: "ws://router.test/", realm: "r", authid: "ann", ticket: "secret" };
-  vi.stubGlobal("fetch", async () => new Response(JSON.stringify(ticket)));
+  session = { email: "ann@x.test", admin: false, memberships: [member("acme", "owner"), member("other", "viewer")], expires_at: 1 };
+  account.session = session;
+  account.tenant = "acme";
+  vi.stubGlobal("fetch", async (path: string) => new Response(JSON.stringify(path === "/api/session" ? session : ticket)));
 });
 
 afterEach(async () => {
   live.stop();
+  account.session = account.tenant = null;
+  route.name("");
   await vi.runOnlyPendingTimersAsync();
   vi.useRealTimers();
   vi.unstubAllGlobals();
@@ -102,6 +112,37 @@ it("tells with a notice how an order ends that took longer", async () => {
   expect(notices.history[0]).toMatchObject({ level: "success", text: "web was created and runs." });
 });
 
+it("draws numbers alone once a second, and leaves what is worked out from what there is as it is", async () => {
+  await connected();
+  await vi.advanceTimersByTimeAsync(3_000);
+  const id = subscriptions.get(TOPICS.DeviceStats.replace("{device}", ""));
+  const host = { cpu_percent: 1, memory_used_bytes: 1, memory_total_bytes: 1, disk_free_bytes: 1 };
+  const before = { version: live.version, shape: live.shape };
+  for (let time = 0; time < 2_000; time += 10) {
+    ScriptedSocket.last.onmessage?.({ data: JSON.stringify([36, id, 1, {}, [], { device: "d", at: 1, host, containers: [] }]) });
+    await vi.advanceTimersByTimeAsync(10);
+  }
+  expect(live.shape).toBe(before.shape);
+  expect([2, 3]).toContain(live.version - before.version);
+  expect(live.fleet.hosts.get("d")?.cpu_percent).toBe(1);
+});
+
+it("waits for the end of an operation, and does not wait in a tenant that was left", async () => {
+  await connected();
+  const id = subscriptions.get(TOPICS.OperationEvents.replace("{device}", ""));
+  const ends = (operation: string, state: string, message?: string) => {
+    const error = message ? { uri: "x", message, details: {} } : null;
+    const event = { device: "d", operation, kind: "container.stop", state, phase: state, error, at: 1 };
+    ScriptedSocket.last.onmessage?.({ data: JSON.stringify([36, id, 1, {}, [], event]) });
+  };
+  const told = ["good", "bad", "left"].map((operation) => live.ended(operation).then(() => "done", ({ message }) => message));
+  ends("good", "running");
+  ends("good", "done");
+  ends("bad", "failed", "The engine did not answer.");
+  live.stop();
+  expect(await Promise.all(told)).toEqual(["done", "The engine did not answer.", expect.stringContaining("was not told")]);
+});
+
 it("follows a move by its events, and lists it anew where the end was missed: after a break, or while it is under way", async () => {
   await connected();
   const event = (view: MigrationView) =>
@@ -122,6 +163,32 @@ it("follows a move by its events, and lists it anew where the end was missed: af
   migrations = [move({ operation: "move-2", state: "done" })];
   await vi.advanceTimersByTimeAsync(11_000);
   expect(live.fleet.moves.get("move-2")?.state).toBe("done");
+});
+
+it("knows after a broken connection that one's role is another", async () => {
+  await connected();
+  session = { ...session, memberships: [member("acme", "viewer"), member("other", "viewer")] };
+  ScriptedSocket.last.close();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect([live.connected, account.mayChange]).toEqual([true, false]);
+});
+
+it("goes to another tenant, and says so, where somebody has taken the membership away", async () => {
+  await connected();
+  session = { ...session, memberships: [member("other", "viewer")] };
+  const allowed = globalThis.fetch;
+  const refusal = JSON.stringify({ status: 403, type: "x", detail: "You belong to no tenant acme." });
+  let asked = 0;
+  route.name("acme");
+  vi.stubGlobal("fetch", async (path: string) => {
+    if (path !== "/api/wamp-ticket") return allowed(path);
+    asked += 1;
+    return new Response(refusal, { status: 403 });
+  });
+  ScriptedSocket.last.close();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect([account.tenant, route.tenant, asked]).toEqual(["other", "", 1]);
+  expect(notices.history[0]?.text).toBe("You do not belong to the tenant acme. This is other. An owner of acme can invite you.");
 });
 
 it("says once that the tenant is refused, and comes back when it is allowed again", async () => {

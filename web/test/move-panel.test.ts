@@ -1,7 +1,7 @@
 // The panel that moves a container, in a browser's document, against a scripted router: what each verdict and each
 // role is offered, and what is shown while it moves and afterwards.
 import { flushSync, unmount } from "svelte";
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, expect, it } from "vitest";
 import { type DeviceView, type KeptView, type Preflight, PROCEDURES, type Role, TOPICS, type Verdict } from "../src/api/generated";
 import { route } from "../src/state/route.svelte";
 import MoveContainer from "../src/views/MoveContainer.svelte";
@@ -223,8 +223,6 @@ it("orders what was asked for under “Options”, and nothing while a field is 
 
 it("shows copies that moves have left, and deletes one after asking", async () => {
   kept = [{ container: "c", migration: "move-1", name: "web", image: "i", volumes: ["data"], kept_at: 1 }];
-  const asked = vi.fn(() => true);
-  vi.stubGlobal("confirm", asked);
   await opened("viewer");
   const copies = () => document.querySelector("ul[aria-label='Kept copies']")?.textContent ?? "";
   expect(copies()).toMatch(/web.*on edge-a, stopped.*volumes data/s);
@@ -234,7 +232,12 @@ it("shows copies that moves have left, and deletes one after asking", async () =
   await opened();
   document.querySelector<HTMLButtonElement>("[aria-label='Delete the copy of web on edge-a']")!.click();
   await settle();
-  expect(asked).toHaveBeenCalledWith(expect.stringContaining("with its volumes there (data)"));
+  const question = document.querySelector("dialog")!;
+  expect(question.textContent).toContain("its volume data there");
+  expect(calls.some((call) => (call[3] as string).endsWith("a.container.kept.delete")), "not before it was agreed to").toBe(false);
+  question.querySelector<HTMLButtonElement>("form button")!.click();
+  await settle();
+  expect(document.querySelector("dialog")).toBeNull();
   expect(calls.find((call) => (call[3] as string).endsWith("a.container.kept.delete"))?.[5]).toEqual({ container: "c", migration: "move-1" });
   expect(copies()).toBe("");
   expect(text()).toContain("The stopped copy of web was deleted.");

@@ -70,6 +70,7 @@ describe("a container that moves", () => {
     created_at: 1,
     started_at: 1,
     ports: [],
+    run_once: false,
   });
   function tell(fleet: Fleet, device: string, change: ContainerChange, state: ContainerView["state"], now = 1) {
     containerChanged(fleet, { device, change, container: view(state), at: now }, now);

@@ -3,27 +3,33 @@ import { mount, unmount } from "svelte";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { PROCEDURES } from "../src/api/generated";
 import { account } from "../src/state/account.svelte";
+import { notices } from "../src/state/notices.svelte";
 import { route } from "../src/state/route.svelte";
 import Shell from "../src/views/Shell.svelte";
 import { ScriptedSocket, welcome } from "./scripted-socket";
 import { CALL, settle, SUBSCRIBE } from "./signed-in";
 
 let devices: object[] = [];
+/** What was called, and by which connection. */
+let calls: { uri: unknown; by: ScriptedSocket }[] = [];
 let app: object;
 
 beforeEach(() => {
   vi.useFakeTimers();
+  calls = [];
   ScriptedSocket.script = (message, answer) => {
     if (welcome(message, answer)) return;
     if (message[0] === SUBSCRIBE) answer([33, message[1], message[1]]);
     if (message[0] !== CALL) return;
-    const lists = { containers: [], migrations: [] };
+    calls.push({ uri: message[3], by: ScriptedSocket.last });
+    const lists = { containers: [], migrations: [], kept: [], alerts: [], next: null };
     answer([50, message[1], {}, [message[3] === PROCEDURES.DeviceList ? { devices, now: 1 } : lists]]);
   };
   vi.stubGlobal("WebSocket", ScriptedSocket);
   const ticket = { wamp_url: "ws://router.test/", realm: "r", authid: "ann", ticket: "t" };
-  const token = { id: "id", secret: "secret-of-one", expires_at: 1 };
-  vi.stubGlobal("fetch", async (path: string) => new Response(JSON.stringify(path.endsWith("join-tokens") ? token : ticket)));
+  const token = { id: "id", secret: "secret-of-one", expires_at: Date.now() + 3_600_000 };
+  const answers: Record<string, unknown> = { "join-tokens": token, shares: [] };
+  vi.stubGlobal("fetch", async (path: string) => new Response(JSON.stringify(answers[path.split("/").pop() ?? ""] ?? ticket)));
   const membership = (tenant: string) => ({ tenant, tenant_name: tenant, role: "owner" as const });
   account.session = { email: "ann@x.test", admin: false, memberships: [membership("one"), membership("two")], expires_at: 1 };
   account.tenant = "one";
@@ -34,15 +40,23 @@ beforeEach(() => {
 afterEach(async () => {
   await unmount(app);
   account.session = account.tenant = null;
+  route.name("");
   await vi.runOnlyPendingTimersAsync();
   vi.useRealTimers();
   vi.unstubAllGlobals();
 });
 
+/** Until the page with this title has been loaded, and has asked what it asks. */
+async function page(title: string) {
+  await vi.waitFor(() => expect(document.querySelector("h1")?.textContent).toBe(title));
+  await settle();
+}
+
 it("shows neither a tenant's new secret nor its waiting in another tenant", async () => {
   devices = [];
   app = mount(Shell, { target: document.body });
   await settle();
+  await page("Devices");
   document.querySelector("main form")!.dispatchEvent(new Event("submit", { bubbles: true, cancelable: true }));
   await settle();
   expect(document.body.textContent).toContain("secret-of-one");
@@ -51,7 +65,73 @@ it("shows neither a tenant's new secret nor its waiting in another tenant", asyn
   devices = [{ id: "d", name: "other", owner: "two", liveness: "connected", reasons: [], place: null, last_seen_at: 1, enrolled_at: 1, facts: null }];
   account.tenant = "two";
   await settle();
+  await page("Devices");
   expect(document.body.textContent).toContain("other");
   expect(document.body.textContent).not.toContain("secret-of-one");
   expect(document.body.textContent).not.toContain("is here");
+});
+
+it("asks for nothing by the connection to the tenant that was left", async () => {
+  devices = [{ id: "d", name: "edge", owner: "one", liveness: "connected", reasons: [], place: null, last_seen_at: 1, enrolled_at: 1, facts: null }];
+  route.view = "containers";
+  route.query = new URLSearchParams("panel=move");
+  app = mount(Shell, { target: document.body });
+  await settle();
+  await page("Containers");
+  const asked = PROCEDURES.KeptListing.replace("{device}", "d");
+  expect(calls.map(({ uri }) => uri)).toContain(asked);
+  const left = ScriptedSocket.last;
+  calls = [];
+  account.tenant = "two";
+  await settle();
+  await page("Containers");
+  expect(calls.filter(({ by }) => by === left)).toEqual([]);
+  expect(calls.map(({ uri }) => uri)).toContain(asked);
+});
+
+it("names the tenant in the address, and goes where the address says", async () => {
+  app = mount(Shell, { target: document.body });
+  await page("Devices");
+  const select = () => document.querySelector<HTMLSelectElement>("#tenant")!;
+  select().value = "two";
+  select().dispatchEvent(new Event("change", { bubbles: true }));
+  await page("Devices");
+  expect([location.hash, account.tenant]).toEqual(["#/devices?tenant=two", "two"]);
+
+  const link = document.querySelector<HTMLAnchorElement>('nav a[href="#/containers"]')!;
+  link.dispatchEvent(new Event("pointerdown", { bubbles: true }));
+  expect(link.hash, "in a tab of its own it is the same tenant").toBe("#/containers?tenant=two");
+  route.go("#/containers");
+  await page("Containers");
+  expect(location.hash).toBe("#/containers?tenant=two");
+
+  route.go("#/alerts?tenant=one");
+  await page("Alerts");
+  expect([account.tenant, select().value]).toEqual(["one", "one"]);
+  link.dispatchEvent(new Event("pointerdown", { bubbles: true }));
+  expect(link.getAttribute("href"), "also what was named before").toBe("#/containers?tenant=one");
+  route.go("#/alerts?tenant=unknown");
+  await settle();
+  expect([account.tenant, location.hash]).toEqual(["one", "#/alerts?tenant=one"]);
+  expect(document.body.textContent).toContain("You do not belong to the tenant unknown.");
+});
+
+it("takes nothing along into another tenant", async () => {
+  route.view = "alerts";
+  route.query = new URLSearchParams("which=all&after=page-of-one");
+  app = mount(Shell, { target: document.body });
+  await vi.waitFor(() => expect(calls.some(({ uri }) => uri === PROCEDURES.AlertListing)).toBe(true));
+  await page("Alerts");
+  notices.add("error", "The disk of edge-1 is full.");
+  await settle();
+  expect(document.body.textContent).toContain("The disk of edge-1 is full.");
+
+  const before = calls.length;
+  const select = document.querySelector<HTMLSelectElement>("#tenant")!;
+  select.value = "two";
+  select.dispatchEvent(new Event("change", { bubbles: true }));
+  await settle();
+  expect(calls.slice(before).some(({ uri }) => uri === PROCEDURES.AlertListing)).toBe(true);
+  expect(route.query.toString(), "a page of the one is none of the other").toBe("");
+  expect(document.body.textContent).not.toContain("The disk of edge-1 is full.");
 });

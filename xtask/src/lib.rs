@@ -11,6 +11,7 @@ pub mod places;
 pub mod report;
 pub mod setup;
 pub mod shell;
+pub mod shots;
 pub mod stack;
 pub mod suite;
 pub mod wait;

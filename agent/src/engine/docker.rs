@@ -5,13 +5,19 @@
 
 mod archive;
 mod failure;
+mod images;
 pub mod kept;
 mod likeness;
 mod lines;
+mod looking;
 pub mod mobility;
 mod network;
 mod own_restore;
+mod pieces;
 mod progress;
+mod pulling;
+mod raw;
+mod terminal;
 mod usage;
 mod view;
 
@@ -26,26 +32,30 @@ use bollard::{
     API_DEFAULT_VERSION, Docker,
     models::{EventMessage, VolumeCreateRequest},
     query_parameters::{
-        CreateContainerOptionsBuilder, CreateImageOptionsBuilder, EventsOptionsBuilder,
-        ListContainersOptionsBuilder, ListImagesOptionsBuilder, LogsOptionsBuilder,
-        RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder, RestartContainerOptionsBuilder,
+        CreateContainerOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder,
+        ListImagesOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
+        RemoveImageOptionsBuilder, RenameContainerOptionsBuilder, RestartContainerOptionsBuilder,
         StopContainerOptionsBuilder,
     },
 };
 use ecep_proto::api::{
-    container::{ContainerState, LogLines},
+    container::{ContainerState, LogLines, LogStream},
     device::EngineFacts,
+    file::EntryList,
     image::ImageView,
     label,
     name::TenantSlug,
     network::Subnet,
+    terminal::TerminalSize,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::timeout;
 
-use self::{failure::Doing, lines::LineCollector, mobility::Mobility, progress::LayerBytes};
+use self::{failure::Doing, lines::LineCollector, mobility::Mobility, pieces::Pieces};
 use super::{
-    Engine, EngineContainer, EngineError, EngineEvent, EngineEvents, LogWindow, NamedVolume, PullProgress,
+    Archive, BuildOrder, ByteStream, Engine, EngineContainer, EngineError, EngineEvent, EngineEvents, Found,
+    ImageFacts, LogWindow, NamedVolume, Output, OutputWish, PullProgress, TerminalIo, engine_name,
+    replaced_of_name,
 };
 use crate::{clock::now_ms, network::network_name, policy::AllowedBody};
 
@@ -56,8 +66,6 @@ pub const DEFAULT_ADDRESS: &str = "unix:///var/run/docker.sock";
 const ASK_SECONDS: u64 = 15;
 /// Creating, starting and removing write to a slow SD card.
 const WORK_SECONDS: u64 = 120;
-/// A registry that sends nothing for so long is given up.
-const PULL_SILENCE: Duration = Duration::from_secs(180);
 /// Containers inspected at once while all are listed.
 const INSPECT_AT_ONCE: usize = 8;
 /// What changes a container's state; everything else (exec, health, attach) is noise here.
@@ -121,6 +129,46 @@ impl DockerEngine {
         error
     }
 
+    /// One container, whatever its name says.
+    async fn see(&self, engine_id: &str) -> Result<EngineContainer, EngineError> {
+        if lock(&self.held).contains(engine_id) {
+            return Err(EngineError::NotFound(format!("{engine_id} is on its way here")));
+        }
+        let client = self.client(ASK_SECONDS).await?;
+        let inspection = client
+            .inspect_container(engine_id, None)
+            .await
+            .map_err(|error| self.told(&Doing::Container("inspect"), error))?;
+        view::container(inspection)
+            .ok_or_else(|| EngineError::NotFound(format!("{engine_id} is not a container of the platform")))
+    }
+
+    /// All containers of the platform with such names.
+    async fn see_all(&self, wanted: impl Fn(&[String]) -> bool) -> Result<Vec<EngineContainer>, EngineError> {
+        let client = self.client(ASK_SECONDS).await?;
+        let filters = HashMap::from([("label".to_owned(), vec![label::CONTAINER.to_owned()])]);
+        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+        let found =
+            client.list_containers(Some(options)).await.map_err(|error| self.told(&Doing::Asking, error))?;
+        let wanted = found.into_iter().filter(|one| wanted(one.names.as_deref().unwrap_or_default()));
+        let mut ids: Vec<String> = wanted.filter_map(|summary| summary.id).collect();
+        ids.retain(|id| !lock(&self.held).contains(id));
+        let mut inspections =
+            stream::iter(ids).map(|id| async move { self.see(&id).await }).buffer_unordered(INSPECT_AT_ONCE);
+        let mut containers = Vec::new();
+        while let Some(inspection) = inspections.next().await {
+            match inspection {
+                Ok(container) => containers.push(container),
+                // It was removed since, or its labels are not ours.
+                Err(EngineError::NotFound(_)) => {}
+                Err(error @ EngineError::Unreachable(_)) => return Err(error),
+                // One that the engine cannot describe must not hide the others.
+                Err(error) => tracing::warn!(%error, "a container is left out of the list"),
+            }
+        }
+        Ok(containers)
+    }
+
     async fn ask_facts(&self) -> Result<EngineFacts, EngineError> {
         let client = self.client(ASK_SECONDS).await?;
         let info = client.info().await.map_err(|error| self.told(&Doing::Asking, error))?;
@@ -168,41 +216,27 @@ impl Engine for DockerEngine {
     }
 
     async fn list(&self) -> Result<Vec<EngineContainer>, EngineError> {
-        let client = self.client(ASK_SECONDS).await?;
-        let filters = HashMap::from([("label".to_owned(), vec![label::CONTAINER.to_owned()])]);
-        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-        let found =
-            client.list_containers(Some(options)).await.map_err(|error| self.told(&Doing::Asking, error))?;
-        let mut ids: Vec<String> = found.into_iter().filter_map(|summary| summary.id).collect();
-        ids.retain(|id| !lock(&self.held).contains(id));
-        let mut inspections = stream::iter(ids)
-            .map(|id| async move { self.inspect(&id).await })
-            .buffer_unordered(INSPECT_AT_ONCE);
-        let mut containers = Vec::new();
-        while let Some(inspection) = inspections.next().await {
-            match inspection {
-                Ok(container) => containers.push(container),
-                // It was removed since, or its labels are not ours.
-                Err(EngineError::NotFound(_)) => {}
-                Err(error @ EngineError::Unreachable(_)) => return Err(error),
-                // One that the engine cannot describe must not hide the others.
-                Err(error) => tracing::warn!(%error, "a container is left out of the list"),
-            }
-        }
-        Ok(containers)
+        let all = self.see_all(|_| true).await?;
+        let is_there = |replaced: &EngineContainer| {
+            all.iter().any(|other| other.replacing.is_none() && other.view().id == replaced.view().id)
+        };
+        let stands_for_it = |seen: &&EngineContainer| seen.replacing.is_none() || !is_there(seen);
+        Ok(all.iter().filter(stands_for_it).cloned().collect())
+    }
+
+    async fn replaced(&self) -> Result<Vec<EngineContainer>, EngineError> {
+        let has_such_name = |names: &[String]| {
+            names.iter().any(|name| replaced_of_name(name.trim_start_matches('/')).is_some())
+        };
+        self.see_all(has_such_name).await
     }
 
     async fn inspect(&self, engine_id: &str) -> Result<EngineContainer, EngineError> {
-        if lock(&self.held).contains(engine_id) {
-            return Err(EngineError::NotFound(format!("{engine_id} is on its way here")));
+        let found = self.see(engine_id).await?;
+        if found.replacing.is_some() && self.see(&engine_name(&found.view().id)).await.is_ok() {
+            return Err(EngineError::NotFound(format!("{engine_id} is being replaced")));
         }
-        let client = self.client(ASK_SECONDS).await?;
-        let inspection = client
-            .inspect_container(engine_id, None)
-            .await
-            .map_err(|error| self.told(&Doing::Container("inspect"), error))?;
-        view::container(inspection)
-            .ok_or_else(|| EngineError::NotFound(format!("{engine_id} is not a container of the platform")))
+        Ok(found)
     }
 
     async fn create(&self, name: &str, body: AllowedBody) -> Result<String, EngineError> {
@@ -242,7 +276,7 @@ impl Engine for DockerEngine {
     }
 
     async fn remove(&self, engine_id: &str, force: bool) -> Result<(), EngineError> {
-        let state = self.inspect(engine_id).await?.view().state;
+        let state = self.see(engine_id).await?.view().state;
         if !force
             && matches!(state, ContainerState::Running | ContainerState::Paused | ContainerState::Restarting)
         {
@@ -257,6 +291,15 @@ impl Engine for DockerEngine {
             .remove_container(engine_id, Some(options))
             .await
             .map_err(|error| self.told(&Doing::Container("remove"), error))
+    }
+
+    async fn rename(&self, engine_id: &str, name: &str) -> Result<(), EngineError> {
+        let client = self.client(WORK_SECONDS).await?;
+        let options = RenameContainerOptionsBuilder::new().name(name).build();
+        client
+            .rename_container(engine_id, options)
+            .await
+            .map_err(|error| self.told(&Doing::Container("rename"), error))
     }
 
     async fn logs(&self, engine_id: &str, tty: bool, window: LogWindow) -> Result<LogLines, EngineError> {
@@ -284,6 +327,71 @@ impl Engine for DockerEngine {
         Ok(lines.finish())
     }
 
+    async fn output(&self, engine_id: &str, tty: bool, wish: OutputWish) -> Result<Output, EngineError> {
+        let version = self.client(ASK_SECONDS).await?.client_version();
+        let wants = |stream| wish.stream.is_none_or(|wanted| wanted == stream);
+        let path = format!(
+            "/v{version}/containers/{engine_id}/logs?stdout={}&stderr={}&timestamps=true&follow={}&since={}&tail={}",
+            wants(LogStream::Stdout),
+            wants(LogStream::Stderr),
+            wish.follow,
+            wish.since_seconds,
+            wish.tail.map_or_else(|| "all".to_owned(), |lines| lines.to_string()),
+        );
+        let bytes = raw::get(&self.socket, &path, Doing::Container("read the output of")).await?;
+        let mut pieces = Pieces::new(tty);
+        let pieces = bytes.map(move |bytes| {
+            let mut out = Vec::new();
+            match bytes {
+                Ok(bytes) => {
+                    let mut read = Vec::new();
+                    pieces.push(bytes, &mut read);
+                    out.extend(read.into_iter().map(Ok));
+                }
+                Err(error) => out.push(Err(error)),
+            }
+            stream::iter(out)
+        });
+        Ok(pieces.flatten().boxed())
+    }
+
+    async fn find_path(&self, engine_id: &str, path: &str) -> Result<Found, EngineError> {
+        self.find(engine_id, path).await
+    }
+
+    async fn list_folder(
+        &self,
+        container: &EngineContainer,
+        path: &str,
+        most: usize,
+    ) -> Result<EntryList, EngineError> {
+        self.folder(container, path, most).await
+    }
+
+    async fn copy_out(&self, engine_id: &str, path: &str) -> Result<Archive, EngineError> {
+        self.archive(engine_id, path).await
+    }
+
+    async fn prepare_terminal(&self, engine_id: &str, command: Vec<String>) -> Result<String, EngineError> {
+        self.make_exec(engine_id, command).await
+    }
+
+    async fn start_terminal(&self, id: &str, size: TerminalSize) -> Result<Box<dyn TerminalIo>, EngineError> {
+        self.start_exec(id, size).await
+    }
+
+    async fn resize_terminal(&self, id: &str, size: TerminalSize) -> Result<(), EngineError> {
+        self.resize_exec(id, size).await
+    }
+
+    async fn terminal_exit(&self, id: &str) -> Result<Option<i64>, EngineError> {
+        self.exec_exit(id).await
+    }
+
+    async fn end_terminal(&self, id: &str) -> Result<(), EngineError> {
+        self.end_exec(id).await
+    }
+
     async fn disk_used(&self, tenant: &TenantSlug) -> Result<u64, EngineError> {
         self.measure(tenant).await
     }
@@ -300,43 +408,32 @@ impl Engine for DockerEngine {
     }
 
     async fn has_image(&self, reference: &str) -> Result<bool, EngineError> {
-        let client = self.client(ASK_SECONDS).await?;
-        match client
-            .inspect_image(reference)
-            .await
-            .map_err(|error| self.told(&Doing::Image(reference), error))
-        {
-            Ok(_) => Ok(true),
-            Err(EngineError::NotFound(_)) => Ok(false),
-            Err(error) => Err(error),
-        }
+        Ok(self.image_facts(reference).await?.is_some())
     }
 
     async fn pull(
         &self,
         reference: &str,
-        mut progress: impl FnMut(PullProgress) + Send,
+        progress: impl FnMut(PullProgress) + Send,
     ) -> Result<(), EngineError> {
-        let client = self.client(PULL_SILENCE.as_secs()).await?;
-        let options = CreateImageOptionsBuilder::new().from_image(reference).build();
-        let mut steps = client.create_image(Some(options), None, None);
-        let mut layers = LayerBytes::default();
-        loop {
-            let step = timeout(PULL_SILENCE, steps.try_next()).await.map_err(|_| {
-                EngineError::RegistryUnreachable(format!(
-                    "the registry of {reference} sent nothing for {} seconds; try again later",
-                    PULL_SILENCE.as_secs()
-                ))
-            })?;
-            match step.map_err(|error| self.told(&Doing::Pull(reference), error))? {
-                Some(step) => {
-                    if let Some(now) = layers.step(step) {
-                        progress(now);
-                    }
-                }
-                None => return Ok(()),
-            }
-        }
+        self.pull_image(reference, progress).await
+    }
+
+    async fn image(&self, reference: &str) -> Result<Option<ImageFacts>, EngineError> {
+        self.image_facts(reference).await
+    }
+
+    async fn load(&self, archive: ByteStream) -> Result<(), EngineError> {
+        self.load_archive(archive).await
+    }
+
+    async fn build(
+        &self,
+        order: &BuildOrder,
+        context: ByteStream,
+        output: impl FnMut(&str) + Send,
+    ) -> Result<(), EngineError> {
+        self.build_image(order, context, output).await
     }
 
     async fn remove_image(&self, reference: &str) -> Result<(), EngineError> {

@@ -4,26 +4,33 @@
 //! runs until it is stopped, or until a test lets it exit. Its registry has every image except those whose
 //! name begins with `missing`.
 
+mod images;
+mod look;
 mod state;
+mod terminal;
 
 use std::{
     path::PathBuf,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use bytes::Bytes;
 use ecep_proto::api::{
     container::{ContainerState, LogLine, LogLines, LogStream},
     device::EngineFacts,
+    file::EntryList,
     image::ImageView,
     name::TenantSlug,
     network::Subnet,
+    terminal::TerminalSize,
 };
 use futures_util::{StreamExt, stream};
 use tokio::sync::{broadcast, watch};
 
-use self::state::{Container, World};
+use self::state::{Container, Image, World};
 use super::{
-    Engine, EngineContainer, EngineError, EngineEvent, EngineEvents, LogWindow, NamedVolume, PullProgress,
+    Archive, BuildOrder, ByteStream, Engine, EngineContainer, EngineError, EngineEvent, EngineEvents, Found,
+    Health, ImageFacts, LogWindow, NamedVolume, Output, OutputWish, PullProgress, TerminalIo,
     docker::mobility::Mobility,
 };
 use crate::policy::AllowedBody;
@@ -36,7 +43,9 @@ const IMAGE_BYTES: u64 = 1_000_000;
 
 /// An engine in memory.
 pub struct SimEngine {
-    world: Mutex<World>,
+    world: Arc<Mutex<World>>,
+    /// Rises with every line that is written and every change of a container.
+    written: watch::Sender<u64>,
     events: broadcast::Sender<EngineEvent>,
     reachable: watch::Sender<bool>,
     pulls_held: watch::Sender<bool>,
@@ -45,7 +54,8 @@ pub struct SimEngine {
 impl Default for SimEngine {
     fn default() -> Self {
         Self {
-            world: Mutex::default(),
+            world: Arc::default(),
+            written: watch::Sender::new(0),
             events: broadcast::Sender::new(EVENTS_BEHIND),
             reachable: watch::Sender::new(true),
             pulls_held: watch::Sender::new(false),
@@ -80,8 +90,42 @@ impl SimEngine {
         })
     }
 
+    /// Lets a container's own check find this.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none of that id.
+    pub fn set_health(&self, engine_id: &str, health: Health) -> Result<(), EngineError> {
+        self.world().container(engine_id)?.seen.health = Some(health);
+        Ok(())
+    }
+
+    /// Lets a registry have an image that does this at once when something is built from it.
+    pub fn set_on_build(&self, reference: &str, on_build: &[&str]) {
+        let on_build = on_build.iter().map(|line| (*line).to_owned()).collect();
+        self.world().images.insert(reference.to_owned(), Image { on_build, ..Image::default() });
+    }
+
+    /// Lets a container write a line.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none of that id.
+    pub fn write(&self, engine_id: &str, stream: LogStream, text: &str) -> Result<(), EngineError> {
+        self.world().container(engine_id)?.write(stream, text.to_owned());
+        self.written.send_modify(|count| *count += 1);
+        Ok(())
+    }
+
+    /// Puts a file into a container, at an absolute path.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none of that id.
+    pub fn put_file(&self, engine_id: &str, path: &str, content: Bytes) -> Result<(), EngineError> {
+        self.world().container(engine_id)?.files.insert(path.to_owned(), content);
+        Ok(())
+    }
+
     fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.world)
     }
 
     fn reached(&self) -> Result<(), EngineError> {
@@ -92,6 +136,7 @@ impl SimEngine {
     }
 
     fn tell(&self, engine_id: &str) {
+        self.written.send_modify(|count| *count += 1);
         // Nobody may be listening.
         let _ = self.events.send(EngineEvent { engine_id: engine_id.to_owned() });
     }
@@ -134,12 +179,26 @@ impl Engine for SimEngine {
 
     async fn list(&self) -> Result<Vec<EngineContainer>, EngineError> {
         self.reached()?;
-        Ok(self.world().containers.values().map(|container| container.seen.clone()).collect())
+        let world = self.world();
+        let seen = world.containers.values().map(|container| &container.seen);
+        Ok(seen.filter(|seen| !world.has_successor(seen)).cloned().collect())
     }
 
     async fn inspect(&self, engine_id: &str) -> Result<EngineContainer, EngineError> {
         self.reached()?;
-        Ok(self.world().container(engine_id)?.seen.clone())
+        let mut world = self.world();
+        let seen = world.container(engine_id)?.seen.clone();
+        if world.has_successor(&seen) {
+            return Err(EngineError::NotFound(format!("{engine_id} is being replaced")));
+        }
+        Ok(seen)
+    }
+
+    async fn replaced(&self) -> Result<Vec<EngineContainer>, EngineError> {
+        self.reached()?;
+        let world = self.world();
+        let seen = world.containers.values().map(|container| &container.seen);
+        Ok(seen.filter(|seen| seen.replacing.is_some()).cloned().collect())
     }
 
     async fn create(&self, name: &str, body: AllowedBody) -> Result<String, EngineError> {
@@ -174,6 +233,13 @@ impl Engine for SimEngine {
         Ok(())
     }
 
+    async fn rename(&self, engine_id: &str, name: &str) -> Result<(), EngineError> {
+        self.reached()?;
+        self.world().rename(engine_id, name)?;
+        self.tell(engine_id);
+        Ok(())
+    }
+
     async fn logs(&self, engine_id: &str, _tty: bool, window: LogWindow) -> Result<LogLines, EngineError> {
         self.reached()?;
         let mut world = self.world();
@@ -181,11 +247,70 @@ impl Engine for SimEngine {
         let wanted = usize::try_from(window.tail).unwrap_or(usize::MAX);
         let lines: Vec<LogLine> = lines
             .iter()
-            .filter(|(at, _)| window.since.is_none_or(|since| *at >= since))
-            .map(|(at, text)| LogLine { at: *at, stream: LogStream::Stdout, text: text.clone() })
+            .map(|line| LogLine {
+                at: line.at / 1_000_000,
+                stream: line.stream,
+                text: line.text.clone(),
+                cut: false,
+            })
+            .filter(|line| window.since.is_none_or(|since| line.at >= since))
             .collect();
         let first = lines.len().saturating_sub(wanted);
         Ok(LogLines { lines: lines[first..].to_vec(), truncated: false })
+    }
+
+    async fn output(&self, engine_id: &str, _tty: bool, wish: OutputWish) -> Result<Output, EngineError> {
+        self.reached()?;
+        self.world().container(engine_id)?;
+        Ok(look::output(&self.world, engine_id, wish, self.written.subscribe()))
+    }
+
+    async fn find_path(&self, engine_id: &str, path: &str) -> Result<Found, EngineError> {
+        self.reached()?;
+        look::find(&self.world().container(engine_id)?.files, path)
+    }
+
+    async fn list_folder(
+        &self,
+        container: &EngineContainer,
+        path: &str,
+        most: usize,
+    ) -> Result<EntryList, EngineError> {
+        self.reached()?;
+        look::list(&self.world().container(&container.detail.engine_id)?.files, path, most)
+    }
+
+    async fn copy_out(&self, engine_id: &str, path: &str) -> Result<Archive, EngineError> {
+        self.reached()?;
+        look::archive(&self.world().container(engine_id)?.files, path)
+    }
+
+    async fn prepare_terminal(&self, engine_id: &str, command: Vec<String>) -> Result<String, EngineError> {
+        self.reached()?;
+        let mut world = self.world();
+        if world.container(engine_id)?.seen.view().state != ContainerState::Running {
+            return Err(EngineError::Conflict("the container does not run".to_owned()));
+        }
+        Ok(terminal::prepare(&mut world, command))
+    }
+
+    async fn start_terminal(&self, id: &str, size: TerminalSize) -> Result<Box<dyn TerminalIo>, EngineError> {
+        self.reached()?;
+        terminal::start(&self.world, id, size)
+    }
+
+    async fn resize_terminal(&self, id: &str, size: TerminalSize) -> Result<(), EngineError> {
+        terminal::find(&mut self.world(), id)?.size = Some(size);
+        Ok(())
+    }
+
+    async fn terminal_exit(&self, id: &str) -> Result<Option<i64>, EngineError> {
+        Ok(terminal::find(&mut self.world(), id)?.exit_code)
+    }
+
+    async fn end_terminal(&self, id: &str) -> Result<(), EngineError> {
+        terminal::find(&mut self.world(), id)?.end();
+        Ok(())
     }
 
     async fn disk_used(&self, tenant: &TenantSlug) -> Result<u64, EngineError> {
@@ -201,12 +326,12 @@ impl Engine for SimEngine {
             size_bytes: IMAGE_BYTES,
             created_at: 0,
         };
-        Ok(self.world().images.iter().map(view).collect())
+        Ok(self.world().images.keys().map(view).collect())
     }
 
     async fn has_image(&self, reference: &str) -> Result<bool, EngineError> {
         self.reached()?;
-        Ok(self.world().images.contains(reference))
+        Ok(self.world().images.contains_key(reference))
     }
 
     async fn pull(
@@ -222,7 +347,32 @@ impl Engine for SimEngine {
         // The sender lives as long as the engine, so this ends only when the pull may go on.
         let _ = self.pulls_held.subscribe().wait_for(|held| !held).await;
         progress(PullProgress { done: IMAGE_BYTES, total: IMAGE_BYTES });
-        self.world().images.insert(reference.to_owned());
+        self.world().images.entry(reference.to_owned()).or_default();
+        Ok(())
+    }
+
+    async fn image(&self, reference: &str) -> Result<Option<ImageFacts>, EngineError> {
+        self.reached()?;
+        Ok(images::facts(&self.world().images, reference))
+    }
+
+    async fn load(&self, archive: ByteStream) -> Result<(), EngineError> {
+        self.reached()?;
+        let reference = images::reference(&images::gathered(archive).await?)?;
+        self.world().images.insert(reference, Image::default());
+        Ok(())
+    }
+
+    async fn build(
+        &self,
+        order: &BuildOrder,
+        context: ByteStream,
+        output: impl FnMut(&str) + Send,
+    ) -> Result<(), EngineError> {
+        self.reached()?;
+        let context = images::gathered(context).await?;
+        let image = images::built(&context, order, output)?;
+        self.world().images.insert(order.reference.clone(), image);
         Ok(())
     }
 
@@ -276,4 +426,8 @@ fn is_live(state: ContainerState) -> bool {
 /// The time of a change, in milliseconds since 1970.
 fn now() -> u64 {
     crate::clock::now_ms()
+}
+
+fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
+    world.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -68,6 +68,13 @@ impl Plan {
         Ok(())
     }
 
+    /// Whether it publishes ports here: by the request that creates it too, not only by what the source says of it.
+    pub(super) fn publishes(&self) -> bool {
+        let host = self.body.host_config.as_ref();
+        let bindings = host.and_then(|host| host.port_bindings.as_ref());
+        bindings.is_some_and(|bindings| !bindings.is_empty()) || !self.needs.ports.is_empty()
+    }
+
     /// The request for this device's engine, which the policy judges. `image` stands for the image where its name is another's here,
     /// `network` is the container's place in its tenant's network.
     pub(super) fn request(
@@ -137,6 +144,25 @@ mod tests {
             let message = judged.expect_err(setting).message;
             assert!(message.contains(setting), "{setting}: {message}");
         }
+    }
+
+    /// A guest whose terms do not allow to publish ports must not do so by a container that its own device brings, which says of
+    /// itself that it has none.
+    #[test]
+    fn ports_are_noticed_whatever_the_source_says() {
+        let needs = serde_json::from_value(needs()).unwrap();
+        let body =
+            serde_json::json!({ "HostConfig": { "PortBindings": { "80/tcp": [{ "HostPort": "80" }] } } });
+        let plan = |body| Plan {
+            needs: Needs::clone(&needs),
+            body: serde_json::from_value(body).unwrap(),
+            image: "nginx".to_owned(),
+            layers: vec![],
+            restart: None,
+            address: None,
+        };
+        assert!(plan(body).publishes());
+        assert!(!plan(serde_json::json!({ "HostConfig": { "PortBindings": {} } })).publishes());
     }
 
     fn needs() -> serde_json::Value {

@@ -247,11 +247,8 @@ pub(super) async fn admit<E: Engine>(shared: &Shared<E>, plan: &Plan) -> Result<
         memory_bytes: positive(host.and_then(|host| host.memory)),
     };
     let Needs { tenant, container, .. } = &plan.needs;
-    let admitted = shared
-        .orders
-        .quotas
-        .admit(tenant, container, moves_in(&plan.needs), wanted, files_of(&plan.needs))
-        .await;
+    let action = Action::MoveIn { publishes: plan.publishes() };
+    let admitted = shared.orders.quotas.admit(tenant, container, action, wanted, files_of(&plan.needs)).await;
     admitted.map_err(|error| error.message)
 }
 

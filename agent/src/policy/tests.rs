@@ -58,6 +58,8 @@ pub(crate) fn tricks() -> Vec<Trick> {
         ("userns_mode", with_host(|host| host.userns_mode = text("host"))),
         ("cgroupns_mode", with_host(|host| host.cgroupns_mode = Some(HostConfigCgroupnsModeEnum::HOST))),
         ("cgroup_parent", with_host(|host| host.cgroup_parent = text("/"))),
+        ("scheduling", with_host(|host| host.cpu_shares = Some(262_144))),
+        ("scheduling", with_host(|host| host.blkio_weight = Some(1_000))),
         ("runtime", with_host(|host| host.runtime = text("my-runtime"))),
         ("sysctls", with_host(|host| host.sysctls = map("kernel.core_pattern", "|x"))),
         ("volume_driver", with_host(|host| host.volume_driver = text("nfs"))),
@@ -194,4 +196,19 @@ fn an_unknown_word_in_the_policy_file_is_refused() {
 fn the_tenants_own_volume_is_allowed() {
     let body = with_host(|host| host.mounts = Some(vec![volume("ecep_acme_data")]));
     assert!(Policy::default().check(&tenant(), body).is_ok());
+}
+
+/// Terminals are open where the owner says nothing of them, and closed where the owner says so, with what to do.
+#[test]
+fn the_owner_can_forbid_terminals() {
+    for allows in ["", "terminals = true", "allow = [\"privileged\"]"] {
+        assert!(Policy::parse(allows).unwrap().check_terminals().is_ok(), "{allows}");
+    }
+    let forbids = Policy::parse("terminals = false").unwrap();
+    let refused = forbids.clone().without_settings().check_terminals().unwrap_err();
+    assert!(
+        refused.uri == ErrorKind::Forbidden && refused.message.contains("terminals = false"),
+        "{refused:?}"
+    );
+    assert!(Policy::parse("terminals = \"no\"").is_err());
 }

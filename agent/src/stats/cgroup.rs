@@ -4,13 +4,22 @@
 
 use std::{
     fs::{self, File},
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-/// Enough for every file read here; `memory.stat` is the longest.
-const MAX_FILE: usize = 16 * 1024;
+use super::{
+    counters::{Moved, blkio, io_stat},
+    reread::read,
+};
+
+/// Where version 1 counts bytes, the best first: for every scheduler with the groups below; without them; and of
+/// kernels that count for one scheduler only.
+const IO_V1: [&str; 3] = [
+    "blkio.throttle.io_service_bytes_recursive",
+    "blkio.throttle.io_service_bytes",
+    "blkio.io_service_bytes",
+];
 
 /// Where the cgroup trees are mounted.
 #[derive(Debug, Default)]
@@ -33,6 +42,7 @@ struct Mount {
 pub(super) struct ContainerFiles {
     cpu: CpuFile,
     memory: Option<MemoryFiles>,
+    io: Option<IoFile>,
 }
 
 #[derive(Debug)]
@@ -40,6 +50,14 @@ enum CpuFile {
     /// `cpuacct.usage`: nanoseconds.
     V1(File),
     /// `cpu.stat`: microseconds at `usage_usec`.
+    V2(File),
+}
+
+#[derive(Debug)]
+enum IoFile {
+    /// One of [`IO_V1`].
+    V1(File),
+    /// `io.stat`.
     V2(File),
 }
 
@@ -62,9 +80,13 @@ impl Cgroups {
 
     /// The files of the container with this first process; `None` where it is gone or not accounted.
     pub(super) fn open(&self, pid: u32) -> Option<ContainerFiles> {
-        let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-        let v1 = |controller: &str| self.folder_v1(&text, controller);
-        let v2 = self.folder_v2(&text);
+        self.files(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
+    }
+
+    /// The files of a process with this `/proc/PID/cgroup`.
+    fn files(&self, text: &str) -> Option<ContainerFiles> {
+        let v1 = |controller: &str| self.folder_v1(text, controller);
+        let v2 = self.folder_v2(text);
         let cpu = v1("cpuacct")
             .and_then(|folder| File::open(folder.join("cpuacct.usage")).ok())
             .map(CpuFile::V1)
@@ -72,7 +94,11 @@ impl Cgroups {
         let memory = v1("memory")
             .and_then(|folder| MemoryFiles::open(&folder, "memory.usage_in_bytes", "total_inactive_file"))
             .or_else(|| MemoryFiles::open(v2.as_deref()?, "memory.current", "inactive_file"));
-        Some(ContainerFiles { cpu, memory })
+        let io = v1("blkio")
+            .and_then(|folder| IO_V1.iter().find_map(|name| File::open(folder.join(name)).ok()))
+            .map(IoFile::V1)
+            .or_else(|| Some(IoFile::V2(File::open(v2.as_ref()?.join("io.stat")).ok()?)));
+        Some(ContainerFiles { cpu, memory, io })
     }
 
     fn folder_v1(&self, cgroup: &str, controller: &str) -> Option<PathBuf> {
@@ -118,19 +144,14 @@ impl ContainerFiles {
         let usage: u64 = read(&files.usage)?.trim().parse().ok()?;
         Some(usage.saturating_sub(value(&read(&files.stat)?, files.inactive_key)?))
     }
-}
 
-fn read(file: &File) -> Option<String> {
-    let mut buffer = vec![0; MAX_FILE];
-    let mut length = 0;
-    while length < buffer.len() {
-        match file.read_at(&mut buffer[length..], u64::try_from(length).ok()?).ok()? {
-            0 => break,
-            count => length += count,
+    /// Bytes read from disks and written to them; `None` where it is not accounted.
+    pub(super) fn disk(&self) -> Option<Moved> {
+        match self.io.as_ref()? {
+            IoFile::V1(file) => read(file).map(|text| blkio(&text)),
+            IoFile::V2(file) => read(file).map(|text| io_stat(&text)),
         }
     }
-    buffer.truncate(length);
-    String::from_utf8(buffer).ok()
 }
 
 /// The number after this key, in a file of keys and values.
@@ -197,17 +218,13 @@ mod tests {
         assert_eq!(cgroups.folder_v1(text, "memory"), None);
     }
 
-    fn files(folder: &Path) -> ContainerFiles {
-        fs::write(folder.join("cpu.stat"), "usage_usec 1500\nuser_usec 1000\n").unwrap();
-        fs::write(folder.join("memory.current"), "5000\n").unwrap();
-        fs::write(folder.join("memory.stat"), "anon 1\nfile 3000\ninactive_file 2000\n").unwrap();
-        let mount =
-            Mount { controllers: vec![], version_2: true, root: "/".to_owned(), point: folder.to_owned() };
-        let cgroups = Cgroups { mounts: vec![mount] };
-        let folder = cgroups.folder_v2("0::/\n").unwrap();
-        ContainerFiles {
-            cpu: CpuFile::V2(File::open(folder.join("cpu.stat")).unwrap()),
-            memory: MemoryFiles::open(&folder, "memory.current", "inactive_file"),
+    fn mount(controllers: &[&str], point: &Path) -> Mount {
+        let controllers: Vec<String> = controllers.iter().map(|name| (*name).to_owned()).collect();
+        Mount {
+            version_2: controllers.is_empty(),
+            controllers,
+            root: "/".to_owned(),
+            point: point.to_owned(),
         }
     }
 
@@ -215,11 +232,37 @@ mod tests {
     #[test]
     fn open_files_are_read_again_and_again() {
         let folder = tempfile::tempdir().unwrap();
-        let mut files = files(folder.path());
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        write("cpu.stat", "usage_usec 1500\nuser_usec 1000\n");
+        write("memory.current", "5000\n");
+        write("memory.stat", "anon 1\nfile 3000\ninactive_file 2000\n");
+        write("io.stat", "");
+        let mut files = Cgroups { mounts: vec![mount(&[], folder.path())] }.files("0::/\n").unwrap();
         assert_eq!(files.cpu_usage(), Some(Duration::from_micros(1_500)));
         assert_eq!(files.memory(), Some(3_000));
-        fs::write(folder.path().join("cpu.stat"), "usage_usec 99999\n").unwrap();
+        assert_eq!(files.disk(), Some([0, 0]), "it has touched no disk yet");
+        write("cpu.stat", "usage_usec 99999\n");
+        write("io.stat", "8:0 rbytes=4096 wbytes=8192 rios=1 wios=2 dbytes=0 dios=0\n");
         assert_eq!(files.cpu_usage(), Some(Duration::from_micros(99_999)));
+        assert_eq!(files.disk(), Some([4_096, 8_192]));
+    }
+
+    /// Version 1 counts bytes in files that not every kernel has, and some count none: then there is no number.
+    #[test]
+    fn bytes_of_version_1_come_from_the_best_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cpu, io) = (folder.path().join("cpuacct"), folder.path().join("blkio"));
+        for (folder, name, text) in [(&cpu, "cpuacct.usage", "1000\n"), (&io, IO_V1[2], "Total 0\n")] {
+            fs::create_dir_all(folder).unwrap();
+            fs::write(folder.join(name), text).unwrap();
+        }
+        let cgroups = Cgroups { mounts: vec![mount(&["cpuacct"], &cpu), mount(&["blkio"], &io)] };
+        let disk = |text: &str| cgroups.files(text).unwrap().disk();
+        assert_eq!(disk("2:cpuacct:/\n1:blkio:/\n"), Some([0, 0]));
+        fs::write(io.join(IO_V1[0]), "8:0 Read 10\n8:0 Write 20\n8:0 Total 30\nTotal 30\n").unwrap();
+        assert_eq!(disk("2:cpuacct:/\n1:blkio:/\n"), Some([10, 20]));
+        assert_eq!(disk("2:cpuacct:/\n"), None);
+        assert_eq!(disk("2:cpuacct:/\n1:blkio:/gone\n"), None);
     }
 
     /// Whatever this machine's version, this very process must be found (in a root cgroup only on version 1).

@@ -1,19 +1,29 @@
 //! The device as a whole, from `/proc` and its disk.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use ecep_proto::api::stats::HostStats;
 
-use super::meter::{HostMeter, HostTicks};
+use super::{
+    host_rates::HostRates,
+    meter::{HostMeter, HostTicks},
+};
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct HostSampler {
     meter: HostMeter,
+    rates: HostRates,
 }
 
 impl HostSampler {
-    /// What cannot be read counts as 0: a device that hides its files still has containers to show.
-    pub(super) fn sample(&mut self, storage: &Path) -> HostStats {
+    /// A sampler that has seen nothing yet.
+    pub(super) fn new() -> Self {
+        Self { meter: HostMeter::default(), rates: HostRates::open(Path::new("/proc"), Path::new("/sys")) }
+    }
+
+    /// At a monotonic time. What cannot be read counts as 0, and a rate as none: a device that hides its files still
+    /// has containers to show.
+    pub(super) fn sample(&mut self, at: Duration, storage: &Path) -> HostStats {
         let (ticks, cores) = fs::read_to_string("/proc/stat").ok().as_deref().map_or((None, 0), parse_stat);
         let (total, available) =
             fs::read_to_string("/proc/meminfo").ok().as_deref().and_then(parse_meminfo).unwrap_or_default();
@@ -24,6 +34,7 @@ impl HostSampler {
             memory_used_bytes: total.saturating_sub(available),
             memory_total_bytes: total,
             disk_free_bytes: disk,
+            rates: self.rates.sample(at, storage),
         }
     }
 }
@@ -79,7 +90,7 @@ mod tests {
     /// On the machine that runs the test, everything must be readable.
     #[test]
     fn this_machine_can_be_sampled() {
-        let stats = HostSampler::default().sample(Path::new("/"));
+        let stats = HostSampler::new().sample(Duration::ZERO, Path::new("/"));
         assert!(stats.cores > 0 && stats.memory_used_bytes > 0 && stats.disk_free_bytes > 0, "{stats:?}");
     }
 }

@@ -1,6 +1,8 @@
-//! From counters to percentages. No I/O, no clock.
+//! From counters to percentages and rates. No I/O, no clock.
 
 use std::time::Duration;
+
+use super::counters::Moved;
 
 /// CPU time of one container or of anything else whose use is a counter.
 #[derive(Debug, Default)]
@@ -47,6 +49,36 @@ impl HostMeter {
     }
 }
 
+/// Bytes per second in two directions.
+#[derive(Debug, Default)]
+pub(super) struct RateMeter {
+    last: Option<(Duration, Moved)>,
+}
+
+impl RateMeter {
+    /// Takes the counters at a monotonic time; answers bytes per second since the sample before. `None` for the first
+    /// sample, for the first after one of the counters went backwards, and where there are none.
+    pub(super) fn sample(&mut self, at: Duration, moved: Option<Moved>) -> Option<[u64; 2]> {
+        let (before, moved_before) = std::mem::replace(&mut self.last, moved.map(|moved| (at, moved)))?;
+        let elapsed = at.checked_sub(before).filter(|elapsed| !elapsed.is_zero())?;
+        let ([first, second], [first_before, second_before]) = (moved?, moved_before);
+        Some([
+            per_second(first.checked_sub(first_before)?, elapsed),
+            per_second(second.checked_sub(second_before)?, elapsed),
+        ])
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate needs no single bytes, and a cast saturates"
+)]
+fn per_second(bytes: u64, elapsed: Duration) -> u64 {
+    (bytes as f64 / elapsed.as_secs_f64()).round() as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,5 +122,27 @@ mod tests {
         assert_eq!(meter.sample(HostTicks { busy: 60, total: 300 }), Some(25.0));
         assert_eq!(meter.sample(HostTicks { busy: 50, total: 400 }), None);
         assert_eq!(meter.sample(HostTicks { busy: 50, total: 400 }), None);
+    }
+
+    /// Bytes per second, whatever the length of the tick.
+    #[test]
+    fn a_rate_is_of_a_second() {
+        let mut meter = RateMeter::default();
+        assert_eq!(meter.sample(ms(0), Some([1_000, 50])), None);
+        assert_eq!(meter.sample(ms(10_000), Some([21_000, 50])), Some([2_000, 0]));
+        assert_eq!(meter.sample(ms(10_500), Some([21_100, 51])), Some([200, 2]));
+        assert_eq!(meter.sample(ms(10_500), Some([21_200, 51])), None, "no time has passed");
+    }
+
+    /// A counter that began anew, or was away for a while, must not make a huge rate of what it counts by then.
+    #[test]
+    fn counters_that_began_anew_are_a_new_baseline() {
+        let mut meter = RateMeter::default();
+        meter.sample(ms(0), Some([5_000, 5_000]));
+        assert_eq!(meter.sample(ms(1_000), Some([6_000, 10])), None);
+        assert_eq!(meter.sample(ms(2_000), Some([6_001, 20])), Some([1, 10]));
+        assert_eq!(meter.sample(ms(3_000), None), None);
+        assert_eq!(meter.sample(ms(4_000), Some([1 << 50, 1 << 50])), None);
+        assert_eq!(meter.sample(ms(5_000), Some([1 << 50, 1 << 50])), Some([0, 0]));
     }
 }

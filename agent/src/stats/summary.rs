@@ -17,9 +17,9 @@ use ecep_proto::api::{
 
 use super::Tick;
 
-/// Samples of containers that wait, 40 bytes each: an hour of 100 containers, or a part of it of more.
+/// Samples of containers that wait, 64 bytes each: an hour of 100 containers, or a part of it of more.
 const MAX_SAMPLES: usize = 36_000;
-/// Samples of containers in one report, about 150 bytes each: a report is well below what a message may have.
+/// Samples of containers in one report, about 200 bytes each: a report is well below what a message may have.
 const MAX_SAMPLES_OF_A_REPORT: usize = 1_000;
 /// A window that was over for longer than this when it was told is late: two heartbeats were missed.
 const LATE_AFTER_MS: u64 = 10_000;
@@ -59,13 +59,41 @@ impl Reads {
     }
 }
 
+/// Bytes per second in two directions, read several times: their number and their sums.
+#[derive(Debug, Clone, Copy, Default)]
+struct Flow(u32, [f64; 2]);
+
+impl Flow {
+    fn add(&mut self, rates: Option<[u64; 2]>) {
+        if let Some([first, second]) = rates {
+            self.0 += 1;
+            self.1 = [self.1[0] + wide(first), self.1[1] + wide(second)];
+        }
+    }
+
+    fn mean(self) -> Option<[f64; 2]> {
+        (self.0 > 0).then(|| self.1.map(|sum| sum / f64::from(self.0)))
+    }
+}
+
 #[derive(Debug)]
 struct Open {
     at: u64,
     cpu: Option<Reads>,
     memory: Option<Reads>,
-    disk: Option<Reads>,
-    containers: Vec<(Who, Option<Reads>, Option<Reads>)>,
+    disk_free: Option<Reads>,
+    network: Flow,
+    disk: Flow,
+    containers: Vec<OpenContainer>,
+}
+
+#[derive(Debug)]
+struct OpenContainer {
+    who: Who,
+    cpu: Option<Reads>,
+    memory: Option<Reads>,
+    network: Flow,
+    disk: Flow,
 }
 
 #[derive(Debug)]
@@ -81,6 +109,8 @@ struct Sample {
     who: Who,
     cpu: Option<[f32; 3]>,
     memory: Option<u64>,
+    network: Option<[f32; 2]>,
+    disk: Option<[f32; 2]>,
 }
 
 impl Summaries {
@@ -92,31 +122,43 @@ impl Summaries {
             at,
             cpu: None,
             memory: None,
-            disk: None,
+            disk_free: None,
+            network: Flow::default(),
+            disk: Flow::default(),
             containers: Vec::new(),
         });
         if let Some(percent) = tick.host.cpu_percent {
             Reads::add(&mut open.cpu, percent);
         }
         Reads::add(&mut open.memory, wide(tick.host.memory_used_bytes));
-        Reads::add(&mut open.disk, wide(tick.host.disk_free_bytes));
+        Reads::add(&mut open.disk_free, wide(tick.host.disk_free_bytes));
+        open.network.add(tick.host.rates.network());
+        open.disk.add(tick.host.rates.disk());
         for (tenant, stats) in tick.containers.iter().take(MAX_SUMMED_CONTAINERS) {
             let who = self
                 .names
                 .entry(stats.id.clone())
                 .or_insert_with(|| Arc::new((tenant.clone(), stats.id.clone())));
-            let place = open.containers.iter().position(|(known, _, _)| Arc::ptr_eq(known, who));
+            let place = open.containers.iter().position(|known| Arc::ptr_eq(&known.who, who));
             let place = place.unwrap_or_else(|| {
-                open.containers.push((Arc::clone(who), None, None));
+                open.containers.push(OpenContainer {
+                    who: Arc::clone(who),
+                    cpu: None,
+                    memory: None,
+                    network: Flow::default(),
+                    disk: Flow::default(),
+                });
                 open.containers.len() - 1
             });
-            let (_, cpu, memory) = &mut open.containers[place];
+            let known = &mut open.containers[place];
             if let Some(percent) = stats.cpu_percent {
-                Reads::add(cpu, percent);
+                Reads::add(&mut known.cpu, percent);
             }
             if let Some(bytes) = stats.memory_bytes {
-                Reads::add(memory, wide(bytes));
+                Reads::add(&mut known.memory, wide(bytes));
             }
+            known.network.add(stats.rates.network());
+            known.disk.add(stats.rates.disk());
         }
     }
 
@@ -169,18 +211,21 @@ impl Summaries {
 impl Open {
     fn closed(self) -> Window {
         let mean = |reads: Option<Reads>| reads.map_or(0, |reads| bytes(reads.mean()));
-        let samples = self.containers.into_iter().map(|(who, cpu, memory)| Sample {
-            who,
-            #[expect(clippy::cast_possible_truncation, reason = "single precision is enough")]
-            cpu: cpu.map(|cpu| [cpu.min, cpu.mean(), cpu.max].map(|value| value as f32)),
-            memory: memory.map(|memory| bytes(memory.mean())),
+        let samples = self.containers.into_iter().map(|container| Sample {
+            who: container.who,
+            cpu: container.cpu.map(|cpu| [cpu.min, cpu.mean(), cpu.max].map(narrow)),
+            memory: container.memory.map(|memory| bytes(memory.mean())),
+            network: container.network.mean().map(|mean| mean.map(narrow)),
+            disk: container.disk.mean().map(|mean| mean.map(narrow)),
         });
         Window {
             at: self.at,
             host: HostSummary {
                 cpu: self.cpu.map(|cpu| span([cpu.min, cpu.mean(), cpu.max])),
                 memory_used_bytes: mean(self.memory),
-                disk_free_bytes: mean(self.disk),
+                disk_free_bytes: mean(self.disk_free),
+                network: self.network.mean().map(|mean| mean.map(bytes)),
+                disk: self.disk.mean().map(|mean| mean.map(bytes)),
             },
             containers: samples.collect(),
         }
@@ -194,6 +239,8 @@ impl Window {
             id: sample.who.1.clone(),
             cpu: sample.cpu.map(|cpu| span(cpu.map(f64::from))),
             memory_bytes: sample.memory,
+            network: sample.network.map(|mean| mean.map(|rate| bytes(f64::from(rate)))),
+            disk: sample.disk.map(|mean| mean.map(|rate| bytes(f64::from(rate)))),
         };
         StatsSummary {
             at: self.at,
@@ -210,6 +257,11 @@ fn span(values: [f64; 3]) -> Span {
     Span { min, avg, max }
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "single precision is enough")]
+fn narrow(value: f64) -> f32 {
+    value as f32
+}
+
 #[expect(clippy::cast_precision_loss, reason = "a mean needs no single bytes")]
 fn wide(bytes: u64) -> f64 {
     bytes as f64
@@ -222,10 +274,16 @@ fn bytes(mean: f64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use ecep_proto::api::stats::{ContainerStats, HostStats};
+    use ecep_proto::api::stats::{ContainerStats, HostStats, Rates};
     use proptest::prelude::*;
 
     use super::*;
+
+    /// A hundred thousand bytes each second for each percent: known where it is.
+    fn rates(percent: Option<f64>) -> Rates {
+        let rate = percent.map(|percent| percent as u64 * 100_000);
+        Rates::of(rate.map(|rate| [rate, 2 * rate]), rate.map(|rate| [3 * rate, 0]))
+    }
 
     fn tick(percent: Option<f64>, containers: usize) -> Tick {
         let container = |number: usize| ContainerStats {
@@ -234,6 +292,7 @@ mod tests {
             application: "web".parse().unwrap(),
             cpu_percent: percent,
             memory_bytes: Some(number as u64),
+            rates: rates(percent),
         };
         Tick {
             sequence: 1,
@@ -244,6 +303,7 @@ mod tests {
                 memory_used_bytes: 100,
                 memory_total_bytes: 200,
                 disk_free_bytes: 300,
+                rates: rates(percent),
             },
             containers: (0..containers).map(|n| ("acme".parse().unwrap(), container(n))).collect(),
         }
@@ -266,6 +326,13 @@ mod tests {
         assert_eq!(summary.host.cpu, Some(Span { min: 10.0, avg: 20.0, max: 40.0 }));
         assert_eq!((summary.host.memory_used_bytes, summary.host.disk_free_bytes), (100, 300));
         assert_eq!(summary.containers[0].cpu, summary.host.cpu);
+        let rates = (Some([2_000_000, 4_000_000]), Some([6_000_000, 0]));
+        assert_eq!(
+            (summary.host.network, summary.host.disk),
+            rates,
+            "the first tick, which has none, is no zero"
+        );
+        assert_eq!((summary.containers[0].network, summary.containers[0].disk), rates);
         assert_eq!(summaries.next(2 * SUMMARY_MS), Some(report.clone()), "until it is taken");
         summaries.taken(&report);
         assert_eq!(summaries.next(2 * SUMMARY_MS), None);

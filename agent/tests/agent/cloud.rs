@@ -14,12 +14,13 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use ecep_link::{Credentials, Link, LinkState};
 use ecep_proto::api::{
-    AddressAssign, AddressRelease, AuditReport, Authenticate, FleetHello, FleetReport, Procedure,
+    AddressAssign, AddressRelease, AuditReport, Authenticate, FleetHello, FleetReport, Procedure, RunEnd,
+    application::EndRun,
     audit::{AuditReceipt, AuditReport as Audit, DeviceCall},
     auth::{AuthenticateReply, AuthenticateRequest},
     enrol::{SessionReply, SessionRequest, session_text},
     error::{ApiError, ErrorKind},
-    fleet::{Grants, Hello, Report, ReportReply, TenantGrant},
+    fleet::{ChannelPapers, Grants, Hello, Report, ReportReply, TenantGrant},
     name::TenantSlug,
     network::{AssignAddress, AssignedAddress, ReleaseAddress, Subnet},
     realm,
@@ -53,6 +54,10 @@ struct State {
     audit: watch::Sender<Vec<DeviceCall>>,
     /// Whether reports of the journal are taken.
     takes_audit: AtomicBool,
+    /// Runs that were told to be over, as often as they were told.
+    ended: Mutex<Vec<EndRun>>,
+    /// The device's papers for the channel.
+    papers: Mutex<Option<ChannelPapers>>,
     router: SocketAddr,
 }
 
@@ -102,7 +107,7 @@ impl State {
         Grants {
             revision: self.revision.load(Ordering::Relaxed),
             tenants: tenants.iter().map(grant).collect(),
-            papers: None,
+            papers: self.papers.lock().expect("nobody panicked with it").clone(),
         }
     }
 }
@@ -140,6 +145,8 @@ impl Cloud {
             reports: watch::Sender::new(None),
             audit: watch::Sender::new(Vec::new()),
             takes_audit: AtomicBool::new(true),
+            ended: Mutex::default(),
+            papers: Mutex::default(),
             router: address,
         });
         let stop = CancellationToken::new();
@@ -152,6 +159,11 @@ impl Cloud {
     /// The address for devices.
     pub fn url(&self) -> String {
         format!("http://{}", self.http)
+    }
+
+    /// The control plane's own link.
+    pub fn control(&self) -> &Link {
+        &self.link
     }
 
     /// A person of that tenant, as operator.
@@ -192,6 +204,16 @@ impl Cloud {
             }
         };
         within(what, waiting).await
+    }
+
+    /// Gives the device these papers with the next hello.
+    pub fn give_papers(&self, papers: ChannelPapers) {
+        *self.state.papers.lock().expect("nobody panicked with it") = Some(papers);
+    }
+
+    /// Runs that were told to be over, as often as they were told.
+    pub fn ended(&self) -> Vec<EndRun> {
+        self.state.ended.lock().expect("nobody panicked with it").clone()
     }
 
     /// Takes or refuses the device's journal from now on.
@@ -252,7 +274,7 @@ fn control_plane(state: &Arc<State>, stop: &CancellationToken) -> Link {
     };
     let addresses = AtomicU8::new(2);
     let (authenticate, hello, report) = (Arc::clone(state), Arc::clone(state), Arc::clone(state));
-    let audit = Arc::clone(state);
+    let (audit, ended) = (Arc::clone(state), Arc::clone(state));
     Link::builder("control-plane", credentials)
         .procedure::<Authenticate, _, _>(Authenticate::URI.to_owned(), move |_: Caller, request| {
             std::future::ready(authenticate.authenticate(request))
@@ -271,6 +293,10 @@ fn control_plane(state: &Arc<State>, stop: &CancellationToken) -> Link {
         })
         .procedure::<AuditReport, _, _>(AuditReport::URI.to_owned(), move |_: Caller, report: Audit| {
             std::future::ready(audit.take(report))
+        })
+        .procedure::<RunEnd, _, _>(RunEnd::URI.to_owned(), move |_: Caller, run: EndRun| {
+            ended.ended.lock().expect("nobody panicked with it").push(run);
+            std::future::ready(Ok(Nothing {}))
         })
         .procedure::<AddressAssign, _, _>(
             AddressAssign::URI.to_owned(),

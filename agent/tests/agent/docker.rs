@@ -10,6 +10,7 @@ use ecep_proto::api::{
 use serde_json::json;
 
 use crate::{
+    ENGINE,
     device::Scene,
     orders::{ask, device},
     real_docker, within,
@@ -26,6 +27,7 @@ fn docker(address: &str, arguments: &[&str]) {
 #[tokio::test]
 async fn a_real_container_is_run_measured_and_left_alone() {
     let Some((address, image)) = real_docker::ready() else { return };
+    let _alone = ENGINE.lock().await;
     let mut scene = Scene::start(DockerEngine::new(&address).expect("an address"), &["agent-test"]).await;
     let mut ann = scene.cloud.operator("agent-test").await;
     let lives = ann.subscribe(&ContainerEvents::on(&device())).await;
@@ -46,6 +48,9 @@ async fn a_real_container_is_run_measured_and_left_alone() {
     let container = &loaded.containers[0];
     assert!(container.cpu_percent <= Some(f64::from(loaded.host.cores) * 100.0), "{loaded:?}");
     assert!(container.memory_bytes > Some(0) && loaded.host.disk_free_bytes > 0, "{loaded:?}");
+    // A container that is measured for the second time has an interface, and at rest no more than neighbours' chatter.
+    assert!(container.rates.network().is_some_and(|[received, _]| received < 1_000_000), "{loaded:?}");
+    assert!(loaded.host.rates.network().is_some(), "{loaded:?}");
     let lines = ask::<ContainerLogs>(&mut ann, id.clone()).await.expect("output").lines;
     assert_eq!(lines[0].text, "begun");
 
@@ -72,6 +77,7 @@ async fn a_real_container_is_run_measured_and_left_alone() {
 #[tokio::test]
 async fn a_creation_that_fails_leaves_nothing() {
     let Some((address, image)) = real_docker::ready() else { return };
+    let _alone = ENGINE.lock().await;
     let scene = Scene::start(DockerEngine::new(&address).expect("an address"), &["agent-fail"]).await;
     let mut ann = scene.cloud.operator("agent-fail").await;
     let port = json!([{"container": 80, "host": 18_080}]);

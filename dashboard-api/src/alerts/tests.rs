@@ -63,8 +63,17 @@ async fn store(folder: &tempfile::TempDir) -> Store {
         created_at: 1,
         deleted_at: None,
     };
+    let maria = crate::store::Account {
+        id: "maria".to_owned(),
+        email: "maria@example.org".to_owned(),
+        password_hash: String::new(),
+        admin: false,
+        created_at: 1,
+        disabled: false,
+    };
+    store.add_account(&maria, &[]).await.unwrap();
     store.add_tenant(&acme, "maria").await.unwrap();
-    store.add_join_token(&token).await.unwrap();
+    store.add_join_token(&token, "maria").await.unwrap();
     store.enrol(START, "token", &enrolled).await.unwrap();
     store
 }

@@ -126,6 +126,13 @@ impl FleetView {
         offers
     }
 
+    /// How many offers of this owner wait for a tenant.
+    pub fn offered_by(&self, owner: &TenantSlug, tenant: &TenantSlug, unix_now: u64) -> usize {
+        let own = self.devices.values().filter(|entry| entry.device.owner == *owner);
+        let waits = |share: &&Share| share.state == ShareState::Offered && stands(share, unix_now);
+        own.filter_map(|entry| entry.share(tenant)).filter(waits).count()
+    }
+
     /// What a tenant is called, or else its slug.
     pub fn name_of(&self, tenant: &TenantSlug) -> String {
         self.names.get(tenant).cloned().unwrap_or_else(|| tenant.to_string())
@@ -151,7 +158,7 @@ impl Entry {
         self.device.shares.iter().find(|share| share.tenant == *tenant)
     }
 
-    fn granted(&self, tenant: &TenantSlug) -> Option<GrantedTerms> {
+    pub(super) fn granted(&self, tenant: &TenantSlug) -> Option<GrantedTerms> {
         let share = self.share(tenant).filter(|share| share.state != ShareState::Offered)?;
         Some(GrantedTerms { terms: share.terms.clone(), is_ending: share.state == ShareState::Ending })
     }

@@ -1,15 +1,20 @@
 //! The rows of five minutes on disk: for each series one file that is a ring of 30 days. It must not know what the
 //! rows mean.
 //!
-//! A row is written in place, so a file never grows past 8,640 rows of 32 bytes (270 KiB), and what is past 30 days is
-//! overwritten; a container that lived for an hour has one block. Rows are not synced one by one: a crash of the process
-//! loses none, a crash of the machine the last half minute that the kernel had not written.
+//! A file has two tables, each a ring of 8,640 rows: that of 32 bytes for each bucket, and behind it that of 16 bytes for
+//! its rates. The second is younger: a file that ends before it, and a row of it that has another bucket's number, just
+//! have no rates, and a control plane that knows only the first reads and writes that as ever. Whatever is kept next
+//! gets a table of its own behind these.
+//!
+//! A row is written in place, so a file never grows past 405 KiB, and what is past 30 days is overwritten; a container
+//! that lived for an hour has two blocks. Rows are not synced one by one: a crash of the process loses none, a crash of
+//! the machine the last half minute that the kernel had not written.
 //!
 //! `<device>/device` is a device's, `<device>/<tenant>.<container>` that of a container which was last there.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io,
+    io, iter,
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -20,10 +25,12 @@ use ecep_proto::api::{
     name::{ContainerId, DeviceId, TenantSlug},
 };
 
-use super::bucket::{Bucket, ROW_BYTES};
+use super::bucket::{Bucket, RATES_BYTES, ROW_BYTES};
 
-/// Rows of a file.
+/// Rows of each table of a file.
 const ROWS: u64 = KEPT_MS / COARSE_MS;
+/// Where the table of rates begins.
+const RATES_AT: u64 = ROWS * ROW_BYTES as u64;
 /// The name of a device's own file. A container's has a dot in it.
 const OWN: &str = "device";
 
@@ -85,9 +92,14 @@ impl Files {
             if from >= to {
                 continue;
             }
-            let mut bytes = vec![0; usize::try_from(to - from).unwrap_or_default() * ROW_BYTES];
-            let length = read_up_to(&file, &mut bytes, from % ROWS * ROW_BYTES as u64)?;
-            let read = bytes[..length].chunks_exact(ROW_BYTES).filter_map(Bucket::from_row);
+            let count = usize::try_from(to - from).unwrap_or_default();
+            let buckets = read_up_to(&file, count * ROW_BYTES, row_at(from))?;
+            let rates = read_up_to(&file, count * RATES_BYTES, rates_at(from))?;
+            let rates = rates.chunks_exact(RATES_BYTES).chain(iter::repeat(&[][..]));
+            let read = buckets.chunks_exact(ROW_BYTES).zip(rates).filter_map(|(row, rates)| {
+                let (number, bucket) = Bucket::from_row(row)?;
+                Some((number, bucket.with_rates(number, rates)))
+            });
             rows.extend(read.filter(|(number, _)| (from..to).contains(number)));
         }
         Ok(rows)
@@ -109,7 +121,10 @@ impl Files {
             opened => opened?,
         };
         for (number, bucket) in rows {
-            file.write_all_at(&bucket.to_row(*number), number % ROWS * ROW_BYTES as u64)?;
+            if let Some(rates) = bucket.to_rates(*number) {
+                file.write_all_at(&rates, rates_at(*number))?;
+            }
+            file.write_all_at(&bucket.to_row(*number), row_at(*number))?;
         }
         Ok(())
     }
@@ -214,7 +229,19 @@ fn make(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-fn read_up_to(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+/// Where a bucket's row is in its file.
+fn row_at(number: u64) -> u64 {
+    number % ROWS * ROW_BYTES as u64
+}
+
+/// Where the row of its rates is.
+fn rates_at(number: u64) -> u64 {
+    RATES_AT + number % ROWS * RATES_BYTES as u64
+}
+
+/// So many bytes, or what there is of them.
+fn read_up_to(file: &File, most: usize, offset: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; most];
     let mut length = 0;
     while length < bytes.len() {
         match file.read_at(&mut bytes[length..], offset + length as u64)? {
@@ -222,13 +249,14 @@ fn read_up_to(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
             count => length += count,
         }
     }
-    Ok(length)
+    bytes.truncate(length);
+    Ok(bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::bucket::Point;
+    use crate::history::bucket::{Point, Range};
 
     fn key(container: Option<&str>) -> FileKey {
         FileKey {
@@ -239,8 +267,53 @@ mod tests {
 
     fn bucket(value: f32) -> Bucket {
         let mut bucket = Bucket::default();
-        bucket.add(3, &Point { cpu: None, memory: Some(value), disk: None });
+        bucket.add(3, &Point { memory: Some(value), ..Point::default() });
         bucket
+    }
+
+    /// With rates that are the same in every precision.
+    fn moving(value: f32) -> Bucket {
+        let mut bucket = bucket(value);
+        bucket.add(4, &Point { network: Some([1024.0, 0.0]), disk_io: Some([2.0, 4.0]), ..Point::default() });
+        bucket
+    }
+
+    /// The row of a bucket as control planes wrote it before there were rates: number, slots, counts, five floats.
+    const OLD_ROW: [u8; 32] = [
+        100, 0, 0, 0, 0b11, 0, 0, 0, 2, 2, 0, 0, 0, 0, 0x80, 0x3f, 0, 0, 0, 0x40, 0, 0, 0x40, 0x40, 0, 0,
+        0xc8, 0x42, 0, 0, 0, 0,
+    ];
+
+    /// A file from before there were rates is read, goes on in place and gets its rates from then on; and what an older
+    /// control plane reads of a file is what it always was.
+    #[test]
+    fn files_without_rates_are_read_and_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::open(folder.path().join("stats")).unwrap();
+        let key = key(Some("web"));
+        fs::create_dir(folder.path().join("stats/edge")).unwrap();
+        let path = files.path(&key);
+        let mut old = vec![0; 100 * ROW_BYTES];
+        old.extend(OLD_ROW);
+        fs::write(&path, &old).unwrap();
+        let [(number, before)] = files.read(&key, 0, 200).unwrap()[..] else { panic!("one row") };
+        let range = Range { min: 1.0, avg: 2.0, max: 3.0 };
+        assert_eq!((number, before.count()), (100, 2));
+        assert_eq!(before.point(), Point { cpu: Some(range), memory: Some(100.0), ..Point::default() });
+
+        files.write(&key, &[(101, bucket(5.0))]).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().len(), 102 * 32, "no second table without rates");
+        files.write(&key, &[(102, moving(6.0))]).unwrap();
+        let all = [(100, before), (101, bucket(5.0)), (102, moving(6.0))];
+        assert_eq!(files.read(&key, 0, 200).unwrap(), all);
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(bytes[..old.len()], old);
+        assert_eq!(bytes[102 * 32..103 * 32], moving(6.0).to_row(102));
+
+        // An older control plane has overwritten a row of 30 days ago: its rates are not those of the new one.
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.write_all_at(&bucket(7.0).to_row(102 + ROWS), 102 * 32).unwrap();
+        assert_eq!(files.read(&key, 102 + ROWS, 103 + ROWS).unwrap(), [(102 + ROWS, bucket(7.0))]);
     }
 
     /// After 30 days the ring begins anew: old rows go, the others are found around its end, and it does not grow.
@@ -251,15 +324,15 @@ mod tests {
         let key = key(None);
         let last = 7 * ROWS + 100;
         for number in [last - ROWS, last - ROWS + 1, 7 * ROWS - 1, 7 * ROWS, last] {
-            files.write(&key, &[(number, bucket(number as f32))]).unwrap();
+            files.write(&key, &[(number, moving(number as f32))]).unwrap();
         }
         let rows = files.read(&key, last - ROWS + 1, last + 1).unwrap();
         let numbers: Vec<u64> = rows.iter().map(|(number, _)| *number).collect();
         assert_eq!(numbers, [last - ROWS + 1, 7 * ROWS - 1, 7 * ROWS, last]);
-        assert_eq!(rows[3].1, bucket(last as f32));
+        assert_eq!(rows[3].1, moving(last as f32));
         assert_eq!(files.read(&key, 0, last + 1).unwrap(), rows, "no more than the ring holds");
         let length = fs::metadata(files.path(&key)).unwrap().len();
-        assert!(length <= ROWS * ROW_BYTES as u64);
+        assert!(length <= 405 * 1024, "{length}");
         assert_eq!(
             files.read(&FileKey { device: "other".parse().unwrap(), container: None }, 0, 10).unwrap(),
             []

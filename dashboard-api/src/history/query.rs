@@ -3,9 +3,10 @@
 use ecep_proto::api::{
     error::ApiError,
     history::{COARSE_MS, HistoryPoint, KEPT_MS, MAX_POINTS, SUMMARY_MS, Span},
+    stats::Rates,
 };
 
-use super::bucket::{Bucket, Point, Range, SLOTS};
+use super::bucket::{Bucket, Flow, Point, Range, SLOTS};
 use crate::naming::invalid;
 
 /// How a question is answered.
@@ -102,7 +103,8 @@ impl Plan {
 #[derive(Debug, Default, Clone, Copy)]
 struct Steps {
     cpu: Option<Range>,
-    sums: [(f64, f64); 3],
+    /// Of CPU, memory, free disk, received, sent, read, written: each with its weight.
+    sums: [(f64, f64); 7],
 }
 
 impl Steps {
@@ -117,7 +119,9 @@ impl Steps {
             self.cpu = Some(Range { min: before.min.min(cpu.min), avg: 0.0, max: before.max.max(cpu.max) });
         }
         let weight = f64::from(bucket.count());
-        let values = [point.cpu.map(|cpu| cpu.avg), point.memory, point.disk];
+        let ([received, sent], [read, written]) = (apart(point.network), apart(point.disk_io));
+        let cpu = point.cpu.map(|cpu| cpu.avg);
+        let values = [cpu, point.memory, point.disk, received, sent, read, written];
         for (sum, value) in self.sums.iter_mut().zip(values) {
             if let Some(value) = value {
                 *sum = (sum.0 + weight * f64::from(value), sum.1 + weight);
@@ -129,9 +133,19 @@ impl Steps {
     #[expect(clippy::cast_possible_truncation, reason = "a mean of single precision numbers")]
     fn point(self) -> Point {
         let mean = |(sum, weight): (f64, f64)| (weight > 0.0).then(|| (sum / weight) as f32);
-        let cpu = self.cpu.zip(mean(self.sums[0])).map(|(cpu, avg)| Range { avg, ..cpu });
-        Point { cpu, memory: mean(self.sums[1]), disk: mean(self.sums[2]) }
+        let [cpu, memory, disk, received, sent, read, written] = self.sums.map(mean);
+        Point {
+            cpu: self.cpu.zip(cpu).map(|(cpu, avg)| Range { avg, ..cpu }),
+            memory,
+            disk,
+            network: received.zip(sent).map(Into::into),
+            disk_io: read.zip(written).map(Into::into),
+        }
     }
+}
+
+fn apart(flow: Option<Flow>) -> [Option<f32>; 2] {
+    flow.map_or([None; 2], |flow| flow.map(Some))
 }
 
 fn history_point(at: u64, point: Point) -> HistoryPoint {
@@ -148,6 +162,10 @@ fn history_point(at: u64, point: Point) -> HistoryPoint {
         }),
         memory_bytes: point.memory.map(bytes),
         disk_free_bytes: point.disk.map(bytes),
+        rates: Rates::of(
+            point.network.map(|flow| flow.map(bytes)),
+            point.disk_io.map(|flow| flow.map(bytes)),
+        ),
     }
 }
 
@@ -213,7 +231,8 @@ mod tests {
             let first = (NOW - HOUR) / SUMMARY_MS;
             let slot = |number: u64| {
                 let memory = f32::from(*known.get(&number.checked_sub(first)?)?);
-                Some(Point { cpu: None, memory: Some(memory), disk: None })
+                let network = Some([memory, 2.0 * memory]);
+                Some(Point { memory: Some(memory), network, ..Point::default() })
             };
             let plan = Plan::new(NOW - HOUR, NOW, Some(steps * SUMMARY_MS), NOW, 0).unwrap();
             let plan = Plan { is_detailed: true, ..plan };
@@ -226,7 +245,11 @@ mod tests {
                 if let Some(bytes) = point.memory_bytes {
                     let mean = within.iter().sum::<f64>() / within.len() as f64;
                     prop_assert!((bytes as f64 - mean).abs() <= 0.51);
+                    let [received, sent] = point.rates.network().unwrap();
+                    prop_assert!((received as f64 - mean).abs() <= 0.51 && (sent as f64 - 2.0 * mean).abs() <= 0.51);
                 }
+                prop_assert_eq!(point.rates.network().is_some(), !within.is_empty());
+                prop_assert_eq!(point.rates.disk(), None);
             }
         }
     }

@@ -119,7 +119,7 @@ mod tests {
             let mut durable = taken.clone();
             let put = |series: &mut Series, disk: &BTreeMap<u64, Bucket>, taken: &mut BTreeMap<u64, _>, slot: u64| {
                 let value = slot as f32;
-                let point = Point { cpu: None, memory: Some(value), disk: None };
+                let point = Point { memory: Some(value), ..Point::default() };
                 series.put(slot, &point, |number| disk.get(&number).copied());
                 // Also one that the ring refuses may be on disk already; one that it takes is.
                 if series.slot(slot).is_some() {

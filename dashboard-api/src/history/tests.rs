@@ -26,11 +26,19 @@ fn summary(at: u64, percent: f64, containers: &[&str]) -> StatsSummary {
         id: id.parse().unwrap(),
         cpu: span(percent),
         memory_bytes: Some(1_000),
+        network: Some([at / SUMMARY_MS % 50, 64]),
+        disk: None,
     };
     StatsSummary {
         at,
         late: false,
-        host: HostSummary { cpu: span(percent), memory_used_bytes: 5_000, disk_free_bytes: 7_000 },
+        host: HostSummary {
+            cpu: span(percent),
+            memory_used_bytes: 5_000,
+            disk_free_bytes: 7_000,
+            network: Some([at / SUMMARY_MS % 50, 64]),
+            disk: Some([4_096, 0]),
+        },
         containers: containers.iter().map(container).collect(),
     }
 }
@@ -80,6 +88,40 @@ fn a_history_is_what_was_told_with_its_holes() {
     assert_eq!(present.unwrap().cpu_percent, Some(19.0));
     assert!(containers[0].is_some() && containers[1].is_none());
     assert!(history.present(now + MINUTE, &device("edge"), &[]).0.is_none(), "a minute ago is not now");
+}
+
+/// Rates come back in every step, of a device and of a container, from memory and from the disk; who tells none has
+/// none.
+#[test]
+fn rates_are_kept_as_long_as_the_rest() {
+    let folder = folder();
+    let history = open(&folder, START);
+    fill(&history, "edge", 0..30, &["web"]);
+    let mut silent = summary(0, 1.0, &["web"]);
+    (silent.host.network, silent.host.disk, silent.containers[0].network) = (None, None, None);
+    let report = StatsReport { clock: SUMMARY_MS, summaries: vec![silent] };
+    history.take(START + SUMMARY_MS, &device("old"), &report, |_, _| false).unwrap();
+    let now = START + 30 * SUMMARY_MS;
+    let ask = |history: &History, step| {
+        let asked = (START, now, step);
+        let own = history.of_device(now, &device("edge"), asked).unwrap();
+        let web = history.of_container(now, &key("web"), asked).unwrap();
+        let old = history.of_device(now, &device("old"), asked).unwrap();
+        [own, web, old].map(|history| history.points.iter().map(|point| point.rates).collect::<Vec<_>>())
+    };
+    let [own, web, old] = ask(&history, None);
+    assert_eq!((own[7].network(), own[7].disk()), (Some([7, 64]), Some([4_096, 0])));
+    assert_eq!((web[7].network(), web[7].disk()), (Some([7, 64]), None));
+    assert_eq!((old[0].network(), old[0].disk()), (None, None));
+    let (present, containers) = history.present(now, &device("edge"), &[key("web")]);
+    assert_eq!((present.unwrap().network, present.unwrap().disk), (Some([29.0, 64.0]), Some([4_096.0, 0.0])));
+    assert_eq!((containers[0].unwrap().network, containers[0].unwrap().disk), (Some([29.0, 64.0]), None));
+    let coarse = ask(&history, Some(COARSE_MS));
+    // The mean is 14.5.
+    assert!(matches!(coarse[0][0].network(), Some([14 | 15, 64])), "{coarse:?}");
+    history.write(now, true);
+    drop(history);
+    assert_eq!(ask(&open(&folder, now), Some(COARSE_MS)), coarse);
 }
 
 /// A report whose answer was lost is sent again: nothing of it may count twice.

@@ -1,5 +1,7 @@
 //! What administrators do about accounts.
 
+use std::sync::Arc;
+
 use ecep_proto::api::{
     error::{ApiError, ErrorKind},
     http::NewAccount,
@@ -40,7 +42,7 @@ pub(super) async fn accounts(request: Request) -> Answer {
 /// Makes an account.
 pub(super) async fn make_account(mut request: Request) -> Answer {
     let wanted: NewAccount = request.json().await?;
-    let control = &request.app.control;
+    let control = Arc::clone(&request.app.control);
     let email = check_email(&wanted.email)?;
     check_password(&wanted.password, &email)?;
     if wanted.memberships.len() > MAX_MEMBERSHIPS {
@@ -52,6 +54,7 @@ pub(super) async fn make_account(mut request: Request) -> Answer {
         memberships.push((membership.tenant, membership.role));
     }
     let password_hash = control.passwords.hash(Who::Known, wanted.password).await.map_err(ApiError::from)?;
+    request.judge_again()?;
     let account = Account {
         id: id_from(email.split('@').next().unwrap_or_default(), "account", ACCOUNT_SUFFIX),
         email,

@@ -41,12 +41,12 @@ pub(super) async fn of_tenant(request: Request) -> Answer {
     let store = &request.app.control.store;
     // A tenant of the same slug that was deleted was another one.
     let since = store.tenant(&slug)?.map_or(0, |tenant| tenant.created_at);
-    export(&request, vec![Log::Tenant(slug)], since)
+    export(&request, Log::of_tenant(&slug), since)
 }
 
 /// Exports the installation's.
 pub(super) async fn of_installation(request: Request) -> Answer {
-    export(&request, vec![Log::Installation, Log::Strangers], 0)
+    export(&request, Log::of_installation(), 0)
 }
 
 fn export(request: &Request, logs: Vec<Log>, since: u64) -> Answer {
@@ -186,7 +186,8 @@ fn csv(line: &mut String, entry: &AuditEntry) {
 
 /// Spreadsheets take a cell that begins so for a formula, which may call programs or send what the sheet holds.
 fn harmless(cell: &str) -> String {
-    let is_formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    // Some take the wide forms of the signs for the signs.
+    let is_formula = cell.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠', '\t', '\r', '\n']);
     if is_formula { format!("'{cell}") } else { cell.to_owned() }
 }
 
@@ -197,7 +198,7 @@ mod tests {
     /// A container named like a formula must not run when an owner opens the export.
     #[test]
     fn cells_are_no_formulas() {
-        for cell in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"] {
+        for cell in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\n=1", "＝1+1", "＠SUM(A1)"] {
             assert!(harmless(cell).starts_with('\''), "{cell}");
         }
         assert_eq!(harmless("web-1"), "web-1");

@@ -9,10 +9,10 @@ use ecep_proto::api::roles::Role;
 use warp::http::Method;
 
 use super::{
-    Answer, accounts, audit, devices, invitations, login, members, metrics, own_account, request::Request,
-    session, setup, shares, tenants, tokens,
+    Answer, accounts, audit, devices, files, invitations, log, login, members, metrics, own_account,
+    request::Request, session, setup, shares, tenants, terminal, tokens, uploads,
 };
-use crate::openapi::{OBJECT, TEXT};
+use crate::openapi::{BYTES, OBJECT, TEXT};
 
 /// Who may call an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,10 +41,13 @@ const ALL: Access = Access::Tenant {
     tokens: &[Role::Operator, Role::Viewer, Role::Telemetry],
 };
 /// Every member of a tenant, and those of its API tokens that may ask.
-const READERS: Access = Access::Tenant {
+pub(super) const READERS: Access = Access::Tenant {
     members: &[Role::Owner, Role::Operator, Role::Viewer],
     tokens: &[Role::Operator, Role::Viewer],
 };
+/// A tenant's owners and operators, and its API tokens that may change things.
+pub(super) const WRITERS: Access =
+    Access::Tenant { members: &[Role::Owner, Role::Operator], tokens: &[Role::Operator] };
 /// Every member of a tenant.
 const MEMBERS: Access = Access::Tenant { members: &[Role::Owner, Role::Operator, Role::Viewer], tokens: &[] };
 /// A tenant's owners.
@@ -75,6 +78,8 @@ pub struct Endpoint {
     pub status: u16,
     /// Whether it lists by pages: takes `limit` and `after` in its query, and answers `next`.
     pub paged: bool,
+    /// The status of a good answer alone says nothing: it speaks tus 1.0, whose headers say the rest, and takes no key for doing an order once.
+    pub is_tus: bool,
     pub(super) handler: Handler,
 }
 
@@ -97,19 +102,23 @@ impl Endpoint {
             is_stream: false,
             status: 204,
             paged: false,
+            is_tus: false,
             handler,
         }
     }
 
-    /// Whether it may change something, and so goes into the audit.
+    /// Whether it may change something, and so goes into the audit. Parts of uploads do not: their handler writes down what has come of them
+    /// all.
     pub fn is_change(&self) -> bool {
-        self.method != Method::GET && !NO_CHANGES.contains(&self.path)
+        let is_part = self.is_tus && matches!(self.method, Method::PATCH | Method::OPTIONS);
+        self.method != Method::GET && !is_part && !NO_CHANGES.contains(&self.path)
     }
 
     /// Whether it makes something, and so can be told by a key to do it once.
     pub fn takes_key(&self) -> bool {
         self.method == Method::POST
             && self.status == 201
+            && !self.is_tus
             && !matches!(self.access, Access::Anyone | Access::Device)
     }
 
@@ -160,6 +169,11 @@ impl Endpoint {
         self.reply = Some(reply);
         self.query = query;
         self.is_stream = true;
+        self
+    }
+
+    const fn tus(mut self) -> Self {
+        self.is_tus = true;
         self
     }
 
@@ -468,6 +482,77 @@ pub static ENDPOINTS: &[Endpoint] = &[
         "Declines an offer, or leaves a share.",
         |request| Box::pin(shares::leave(request)),
     ),
+    // Uploads, by tus 1.0 (https://tus.io/protocols/resumable-upload).
+    Endpoint::new(
+        Method::OPTIONS,
+        "/api/tenants/{slug}/uploads",
+        WRITERS,
+        "What of tus 1.0 is spoken, and how large an upload may be.",
+        |request| Box::pin(uploads::options(request)),
+    )
+    .tus(),
+    Endpoint::post(
+        "/api/tenants/{slug}/uploads",
+        WRITERS,
+        "Begins an upload of `Upload-Length` bytes; `Upload-Metadata` has its `filename`, and its `sha256` if that is known.",
+        |request| Box::pin(uploads::begin(request)),
+    )
+    .with_status(201)
+    .tus(),
+    Endpoint::get(
+        "/api/tenants/{slug}/uploads/{id}",
+        WRITERS,
+        "How an upload stands, and what has become of it; by `HEAD` as tus says.",
+        |request| Box::pin(uploads::look(request)),
+    )
+    .answers(200, "UploadView"),
+    Endpoint::patch(
+        "/api/tenants/{slug}/uploads/{id}",
+        WRITERS,
+        "Sends a part of an upload; the answer to the last one names the artifact in `Ecep-Artifact`, or says why the file is refused.",
+        |request| Box::pin(uploads::part(request)),
+    )
+    .tus(),
+    Endpoint::delete(
+        "/api/tenants/{slug}/uploads/{id}",
+        WRITERS,
+        "Gives an upload up; the artifact that it may have become stays.",
+        |request| Box::pin(uploads::give_up(request)),
+    )
+    .tus(),
+    // Files, logs and terminals of containers.
+    Endpoint::get(
+        "/api/tenants/{slug}/files",
+        READERS,
+        "The files and logs that devices brought, the newest first. Whoever may only look sees logs alone.",
+        |request| Box::pin(files::list(request)),
+    )
+    .answers(200, "StoredFilePage")
+    .by_pages(),
+    Endpoint::get(
+        "/api/tenants/{slug}/files/{id}/content",
+        READERS,
+        "A stored file's bytes, all or a part (Range, If-Range). Whoever may only look gets logs alone.",
+        |request| Box::pin(files::content(request)),
+    )
+    .answers(200, BYTES),
+    Endpoint::delete("/api/tenants/{slug}/files/{id}", WRITERS, "Deletes a stored file.", |request| {
+        Box::pin(files::delete(request))
+    }),
+    Endpoint::get(
+        "/api/tenants/{slug}/devices/{id}/containers/{container}/log",
+        READERS,
+        "A container's output: its last lines, those that come, or all of it to be saved. The last line is a LogEnd; empty lines only say that somebody is there. With Accept: text/plain a time and the text of each line.",
+        |request| Box::pin(log::log(request)),
+    )
+    .exports("LogLine", log::QUERY),
+    Endpoint::get(
+        "/api/tenants/{slug}/devices/{id}/terminals/{terminal}",
+        WRITERS,
+        "Attaches a terminal that was opened on a device, as a WebSocket: binary messages are its bytes, text messages a TerminalSize to it and a TerminalEnd from it.",
+        |request| Box::pin(terminal::attach(request)),
+    )
+    .with_status(101),
     // Figures.
     Endpoint::get(
         "/api/tenants/{slug}/metrics",

@@ -29,6 +29,8 @@ pub(super) struct Caller {
     person: Option<LoggedIn>,
     /// The tenant of the path, and the role there.
     tenant: Option<(TenantSlug, Role)>,
+    /// The id of the API token, if one asks.
+    token: Option<String>,
 }
 
 impl Request {
@@ -67,6 +69,29 @@ impl Request {
         Ok(())
     }
 
+    /// Refuses a WebSocket that another site has opened by this browser. A browser always tells the origin; a program with a token
+    /// need not.
+    ///
+    /// # Errors
+    /// 403.
+    pub(super) fn check_own_origin(&self) -> Result<(), Refusal> {
+        let is_own = match self.headers.get(header::ORIGIN) {
+            Some(origin) => self.is_own_origin(origin.to_str().unwrap_or_default()),
+            None => self.caller.token.is_some(),
+        };
+        if is_own {
+            return Ok(());
+        }
+        Err(Refusal::forbidden(
+            "The WebSocket comes from another site. Use the dashboard's own address; behind a proxy, start the control plane with --public-url.",
+        ))
+    }
+
+    /// The id of the API token that asks, if one does.
+    pub(super) fn token_id(&self) -> Option<&str> {
+        self.caller.token.as_deref()
+    }
+
     fn is_own_origin(&self, origin: &str) -> bool {
         if self.app.control.config.public_url.as_ref().is_some_and(|url| url.origin() == origin) {
             return true;
@@ -83,6 +108,7 @@ impl Request {
     /// # Errors
     /// 401; 403; 404 for a tenant that does not exist or is not theirs, which look the same.
     pub(super) fn judge(&mut self, access: Access) -> Result<(), Refusal> {
+        self.judged_by = Some(access);
         self.caller = match access {
             Access::Device => Caller::default(),
             Access::Anyone => {
@@ -90,13 +116,13 @@ impl Request {
                 Caller::default()
             }
             _ if self.bearer().is_some() => self.judge_token(access)?,
-            Access::Person => Caller { person: Some(self.logged_in()?), tenant: None },
+            Access::Person => Caller { person: Some(self.logged_in()?), ..Caller::default() },
             Access::Administrator => {
                 let person = self.logged_in()?;
                 if !person.account.admin {
                     return Err(Refusal::forbidden("Only an administrator may do this. Ask one."));
                 }
-                Caller { person: Some(person), tenant: None }
+                Caller { person: Some(person), ..Caller::default() }
             }
             Access::Tenant { members, tokens: _ } => {
                 let person = self.logged_in()?;
@@ -104,10 +130,18 @@ impl Request {
                 let role = self.app.control.store.role_in(&person.account.id, &tenant)?;
                 let role = role.ok_or_else(no_tenant)?;
                 check_role(role, members)?;
-                Caller { person: Some(person), tenant: Some((tenant, role)) }
+                Caller { person: Some(person), tenant: Some((tenant, role)), token: None }
             }
         };
         Ok(())
+    }
+
+    /// Judges anew after a wait, in which access may have ended.
+    ///
+    /// # Errors
+    /// As [`Request::judge`].
+    pub(super) fn judge_again(&mut self) -> Result<(), Refusal> {
+        self.judged_by.map_or(Ok(()), |access| self.judge(access))
     }
 
     /// Judges an API token. Cookies are ignored beside one, and since no browser sends one by itself, other sites need not
@@ -126,7 +160,7 @@ impl Request {
             return Err(not_for_tokens());
         }
         check_role(token.role, tokens)?;
-        Ok(Caller { person: None, tenant: Some((token.tenant, token.role)) })
+        Ok(Caller { person: None, tenant: Some((token.tenant, token.role)), token: Some(token.id) })
     }
 
     /// What stands behind `Bearer` in `Authorization`. Other schemes are a proxy's matter.
@@ -170,7 +204,8 @@ impl Request {
         let store = &self.app.control.store;
         // What administrators do to a tenant concerns the installation.
         let tenant = self.tenant_of_path().filter(|_| matches!(access, Access::Tenant { .. }));
-        if self.headers.contains_key(header::AUTHORIZATION) {
+        // As in `judge`: another header beside the cookie must not make its sender nobody.
+        if self.bearer().is_some() {
             let Ok(Some(token)) = self.token(unix_ms()) else { return Asker::nobody() };
             return Asker {
                 actor: Actor { authid: token.id.clone(), kind: ActorKind::Token },

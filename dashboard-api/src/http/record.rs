@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -119,23 +120,31 @@ pub(super) async fn recorded(mut request: Request, endpoint: &Endpoint) -> Respo
         // What was typed may be anything, a password in the wrong field too.
         detail.clear();
     }
-    let draft = Draft {
+    let target = of.or(made).or_else(|| target(&detail)).unwrap_or_default();
+    let error = (outcome != Outcome::Done).then(|| status.as_u16().to_string());
+    let draft = Draft { target, outcome, error, detail, ..asked(asker, endpoint, peer) };
+    app.control.audit.note(unix_ms(), draft).await;
+    answer
+}
+
+/// Who has asked an endpoint, and by which right; what came of it is the caller's to fill in.
+pub(super) fn asked(asker: Asker, endpoint: &Endpoint, peer: IpAddr) -> Draft {
+    Draft {
         tenant: asker.tenant,
         actor: asker.actor,
         via: asker.via,
         address: Some(peer.to_string()),
         device: None,
         action: endpoint.action(),
-        target: of.or(made).or_else(|| target(&detail)).unwrap_or_default(),
-        outcome,
-        error: (outcome != Outcome::Done).then(|| status.as_u16().to_string()),
-        detail,
+        target: String::new(),
+        outcome: Outcome::Done,
+        error: None,
+        detail: BTreeMap::new(),
         count: 1,
         device_at: None,
         late: false,
-    };
-    app.control.audit.note(unix_ms(), draft).await;
-    answer
+        is_own: matches!(endpoint.access, Access::Person | Access::Anyone),
+    }
 }
 
 /// What the path names, in order: a tenant's path what is in the tenant, if it names something there.

@@ -83,6 +83,13 @@ impl Refusal {
         )
     }
 
+    /// The same with a header.
+    #[must_use]
+    pub fn with(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
+        self.header = Some((name, value));
+        self
+    }
+
     /// Too often; try again after this time.
     pub fn too_often(wait: Duration) -> Self {
         let seconds = wait.as_secs().saturating_add(1);

@@ -15,9 +15,10 @@ use warp::{
     filters::BoxedFilter,
     http::{HeaderMap, Method, StatusCode, header},
     path::FullPath,
+    ws::Ws,
 };
 
-use super::{App, Refusal, forwarded::client_address, guard::Caller, record::Record};
+use super::{App, Refusal, endpoints::Access, forwarded::client_address, guard::Caller, record::Record};
 use crate::{listener::Peer, naming::invalid};
 
 /// Longest body in bytes; the longest we know, an enrolment with its facts, has a few thousand.
@@ -50,10 +51,14 @@ pub(super) struct Request {
     pub(super) parameters: Vec<String>,
     /// Who asks, once judged.
     pub(super) caller: Caller,
+    /// By what they were judged.
+    pub(super) judged_by: Option<Access>,
     /// Who asks, as far as a trusted proxy tells.
     pub(super) peer: IpAddr,
     /// What the audit is told of it.
     pub(super) record: Arc<Record>,
+    /// To become a WebSocket, where that is what is asked for. Taken once.
+    pub(super) socket: Mutex<Option<Ws>>,
     query: String,
     /// Never locked: it makes the request one that handlers may lend across an await.
     body: Mutex<Body>,
@@ -66,8 +71,9 @@ pub(super) fn request(app: Arc<App>) -> BoxedFilter<(Request,)> {
         .and(warp::path::full())
         .and(warp::query::raw().or(warp::any().map(String::new)).unify())
         .and(warp::ext::optional::<Peer>())
+        .and(warp::ws().map(Some).or(warp::any().map(|| None)).unify())
         .and(warp::body::stream())
-        .map(move |method, headers, path: FullPath, query, peer: Option<Peer>, body| Request {
+        .map(move |method, headers, path: FullPath, query, peer: Option<Peer>, socket, body| Request {
             peer: client_address(
                 peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(address)| address),
                 &headers,
@@ -79,7 +85,9 @@ pub(super) fn request(app: Arc<App>) -> BoxedFilter<(Request,)> {
             path: path.as_str().to_owned(),
             parameters: Vec::new(),
             caller: Caller::default(),
+            judged_by: None,
             query,
+            socket: Mutex::new(socket),
             record: Arc::default(),
             body: Mutex::new(boxed(body)),
         })
@@ -100,7 +108,7 @@ impl Request {
     /// Reads the body, which must be JSON of this form.
     ///
     /// # Errors
-    /// 415, 413, 408 or 400, the last with the place of what is wrong.
+    /// 415, 413, 408 or 400, the last with the place of what is wrong; or as [`Request::judge`], if access has ended meanwhile.
     pub(super) async fn json<T: DeserializeOwned>(&mut self) -> Result<T, Refusal> {
         let content_type = self.text_header(&header::CONTENT_TYPE).unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim();
@@ -125,7 +133,7 @@ impl Request {
     /// Reads the body, and puts it back for the handler.
     ///
     /// # Errors
-    /// 413, 408 or 400.
+    /// 413, 408 or 400; or as [`Request::judge`], if access has ended meanwhile.
     pub(super) async fn buffer(&mut self) -> Result<Vec<u8>, Refusal> {
         let bytes = self.bytes_in_time().await?;
         let chunk = Ok(bytes.clone());
@@ -133,15 +141,26 @@ impl Request {
         Ok(bytes)
     }
 
+    /// The next bytes of a body that is not kept in memory; `None` at its end.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub(super) async fn chunk(&mut self) -> Option<Result<Vec<u8>, warp::Error>> {
+        self.body.get_mut().unwrap_or_else(PoisonError::into_inner).next().await
+    }
+
+    /// Whoever sends their body slowly may have lost their access meanwhile: they are judged by what holds at its end.
     async fn bytes_in_time(&mut self) -> Result<Vec<u8>, Refusal> {
-        match tokio::time::timeout(BODY_WITHIN, self.bytes()).await {
-            Ok(bytes) => bytes,
-            Err(_) => Err(Refusal::new(
+        let Ok(bytes) = tokio::time::timeout(BODY_WITHIN, self.bytes()).await else {
+            return Err(Refusal::new(
                 StatusCode::REQUEST_TIMEOUT,
                 ErrorKind::Unavailable,
                 format!("The body did not arrive within {} s. Send it again.", BODY_WITHIN.as_secs()),
-            )),
-        }
+            ));
+        };
+        let bytes = bytes?;
+        self.judge_again()?;
+        Ok(bytes)
     }
 
     async fn bytes(&mut self) -> Result<Vec<u8>, Refusal> {

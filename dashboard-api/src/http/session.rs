@@ -1,5 +1,7 @@
 //! Who is logged in, the ticket for the router, and whether all is well.
 
+use std::sync::LazyLock;
+
 use ecep_proto::api::{
     http::{Health, Membership, SessionView, TicketReply, TicketRequest},
     realm,
@@ -17,14 +19,14 @@ pub(super) async fn session(request: Request) -> Answer {
 /// Answers a [`TicketReply`] for a tenant.
 pub(super) async fn wamp_ticket(mut request: Request) -> Answer {
     let wanted: TicketRequest = request.json().await?;
-    let (LoggedIn { account, expires_at, .. }, control) = (request.person()?, &request.app.control);
+    let (LoggedIn { account, cookie, expires_at }, control) = (request.person()?, &request.app.control);
     let Some(role) = control.store.role_in(&account.id, &wanted.tenant)? else {
         return Err(Refusal::forbidden(format!(
             "You belong to no tenant {}. Check the slug, or ask its owner.",
             wanted.tenant
         )));
     };
-    let ticket = control.issue_browser_ticket(&account.id, &wanted.tenant, role, *expires_at)?;
+    let ticket = control.issue_browser_ticket(&account.id, &wanted.tenant, role, (*cookie, *expires_at))?;
     let wamp_url = control.config.wamp_url.as_str().to_owned();
     let (realm, authid) = (realm::of_tenant(&wanted.tenant), account.id.clone());
     Ok(warp::reply::json(&TicketReply { wamp_url, realm, authid, ticket }).into_response())
@@ -32,7 +34,9 @@ pub(super) async fn wamp_ticket(mut request: Request) -> Answer {
 
 /// This API, described.
 pub(super) async fn openapi(_: Request) -> Answer {
-    Ok(warp::reply::json(&crate::openapi::document()).into_response())
+    // It is the same for ever, and takes some milliseconds to make: anybody may ask for it.
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| crate::openapi::document().to_string());
+    Ok(warp::reply::with_header(DOCUMENT.as_str(), "content-type", "application/json").into_response())
 }
 
 /// It runs; `joined` once it serves the control realm and every tenant's; and whether the store takes changes. 503 if only

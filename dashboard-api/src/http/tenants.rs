@@ -81,6 +81,12 @@ pub(super) async fn delete_tenant(mut request: Request) -> Answer {
         app.end_in_tenant(&authid, &tenant, "This tenant was deleted.");
     }
     app.uplink.remove_tenant(&tenant);
+    if let Err(error) = app.control.artifacts.sweep().await {
+        tracing::error!(%error, "a deleted tenant's artifacts could not be removed; they are tried again within the hour");
+    }
+    if let Err(error) = app.control.stored.sweep(unix_ms()).await {
+        tracing::error!(%error, "a deleted tenant's stored files could not be removed; they are tried again within the hour");
+    }
     tracing::info!(%tenant, "tenant deleted");
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -56,7 +56,8 @@ pub(super) async fn make_join_token(mut request: Request) -> Answer {
         expires_at: ends(wanted.valid_seconds),
         device: wanted.device,
     };
-    request.app.control.store.add_join_token(&token).await?;
+    let made_by = &request.person()?.account.id;
+    request.app.control.store.add_join_token(&token, made_by).await?;
     tracing::info!(token = %token.id, tenant = %token.tenant, uses = token.uses_left, "join token made");
     created(CreatedToken { id: token.id, secret, expires_at: token.expires_at })
 }

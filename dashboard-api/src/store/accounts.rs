@@ -112,15 +112,19 @@ impl Store {
         Ok((rows.into_iter().map(|(_, account)| account).collect(), more))
     }
 
-    /// Lets an account in again, or keeps it out and ends its logins; whether there is one.
+    /// Lets an account in again, or keeps it out, ends its logins and withdraws its invitations; whether there is one.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn set_disabled(&self, id: &str, disabled: bool) -> Result<bool, StoreError> {
         let there = {
             let _alone = self.alone();
-            let ended = if disabled { self.sessions_but(id, None)? } else { vec![] };
-            self.change_account(id, &ended, |account| account.disabled = disabled)?
+            let (mut ended, mut withdrawn) = (vec![], vec![]);
+            if disabled {
+                ended = self.sessions_but(id, None)?;
+                withdrawn = self.invitations_made_by(id)?;
+            }
+            self.change_account(id, &ended, &withdrawn, |account| account.disabled = disabled)?
         };
         self.flush().await?;
         Ok(there)
@@ -142,7 +146,7 @@ impl Store {
             let is_same = self.is_as_judged(judged)?;
             if is_same {
                 let ended = self.sessions_but(&judged.id, keep)?;
-                self.change_account(&judged.id, &ended, |account| {
+                self.change_account(&judged.id, &ended, &[], |account| {
                     password_hash.clone_into(&mut account.password_hash);
                 })?;
             }
@@ -152,20 +156,25 @@ impl Store {
         Ok(done)
     }
 
-    /// Changes an account and ends these logins of it, all or nothing; whether there is one.
+    /// Changes an account, ends these logins of it and withdraws these invitations, all or nothing; whether there is one.
     fn change_account(
         &self,
         id: &str,
         ended: &[String],
+        withdrawn: &[String],
         change: impl Fn(&mut Account),
     ) -> Result<bool, StoreError> {
-        (&self.accounts.tree, &self.sessions.tree).transaction(|(accounts, sessions)| {
+        let trees = (&self.accounts.tree, &self.sessions.tree, &self.invitations.tree);
+        trees.transaction(|(accounts, sessions, invitations)| {
             let accounts = self.accounts.within(accounts);
             let Some(mut account) = accounts.get(id)? else { return Ok(false) };
             change(&mut account);
             accounts.put(id, &account)?;
             for key in ended {
                 self.sessions.within(sessions).remove(key)?;
+            }
+            for id in withdrawn {
+                self.invitations.within(invitations).remove(id)?;
             }
             Ok(true)
         })

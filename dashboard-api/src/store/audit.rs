@@ -1,5 +1,6 @@
-//! The audit log: entries that are only ever added, each with the hash of the one before. Every tenant has a log of its own,
-//! the installation has one, and strangers have one, so that no flood of refusals pushes anything else out.
+//! The audit log: entries that are only ever added, each with the hash of the one before. Every tenant has a log of its own and
+//! one of what its devices tell, the installation has one, people have one of what they do about their own logins, and strangers
+//! have one. So no flood of any of them pushes anything else out.
 //!
 //! What the hashes prove: whoever changes or takes out an entry must write all later ones anew, and then differs from
 //! any hash that was noted elsewhere, such as in an export. Against somebody who may write the store and no hash was taken from,
@@ -36,17 +37,33 @@ pub const DROPPED: &str = "audit.dropped";
 pub enum Log {
     /// A tenant's.
     Tenant(TenantSlug),
+    /// What devices told of calls in a tenant's realm: whoever has a device's key may make up as many as they like.
+    Told(TenantSlug),
     /// What concerns the whole installation.
     Installation,
+    /// What people do about their own accounts, as often as they like.
+    People,
     /// What people who are not known tried.
     Strangers,
 }
 
 impl Log {
+    /// All that concerns a tenant, to be read together.
+    pub fn of_tenant(tenant: &TenantSlug) -> Vec<Log> {
+        vec![Log::Tenant(tenant.clone()), Log::Told(tenant.clone())]
+    }
+
+    /// All that concerns no tenant, to be read together.
+    pub fn of_installation() -> Vec<Log> {
+        vec![Log::Installation, Log::People, Log::Strangers]
+    }
+
     fn prefix(&self) -> String {
         match self {
             Log::Tenant(tenant) => format!("tenant/{tenant}/"),
+            Log::Told(tenant) => format!("told/{tenant}/"),
             Log::Installation => "installation/".to_owned(),
+            Log::People => "people/".to_owned(),
             Log::Strangers => "strangers/".to_owned(),
         }
     }
@@ -55,7 +72,9 @@ impl Log {
     fn letter(&self) -> char {
         match self {
             Log::Tenant(_) => 't',
+            Log::Told(_) => 'd',
             Log::Installation => 'i',
+            Log::People => 'p',
             Log::Strangers => 's',
         }
     }
@@ -90,6 +109,8 @@ pub struct Draft {
     pub device_at: Option<u64>,
     /// Whether it was told only later.
     pub late: bool,
+    /// Whether it is about the actor's own account alone.
+    pub is_own: bool,
 }
 
 impl Draft {
@@ -113,6 +134,7 @@ impl Draft {
             count: 1,
             device_at: None,
             late: false,
+            is_own: false,
         }
     }
 
@@ -131,6 +153,7 @@ impl Draft {
             count,
             device_at,
             late,
+            is_own: _,
         } = self;
         AuditEntry {
             id,
@@ -310,8 +333,8 @@ impl Store {
                 let keys = keys.collect::<Result<Vec<_>, _>>()?;
                 let detail = BTreeMap::from([("entries".to_owned(), keys.len().to_string())]);
                 let tenant = match &of {
-                    Log::Tenant(tenant) => Some(tenant.clone()),
-                    Log::Installation | Log::Strangers => None,
+                    Log::Tenant(tenant) | Log::Told(tenant) => Some(tenant.clone()),
+                    Log::Installation | Log::People | Log::Strangers => None,
                 };
                 head.entries = head.entries.saturating_sub(keys.len());
                 removed.extend(keys);

@@ -14,19 +14,30 @@ use std::{
 use super::{
     Store, StoreError,
     archive::Archive,
-    check::{Finding, check},
+    check::{Finding, check, missing_bytes},
     folder::Folder,
     migrations::{SCHEMA_VERSION, migrate},
     tables::Tables,
 };
-use crate::clock::unix_ms;
+use crate::{artifacts, clock::unix_ms};
 
 /// Files of the data folder without which a restored control plane would shut out its devices.
 pub const SAVED_FILES: [&str; 2] = ["channel-ca.pem", "channel-ca.key"];
-/// What else lies in the data folder: it is made anew, or belongs to one run. `stats` are gigabytes of the past, which
-/// nothing needs to go on.
-pub const LEFT_OUT: [&str; 6] =
-    ["store", "store.before-migration", "lock", "admin.sock", "setup-code", "stats"];
+/// What else lies in the data folder: it is made anew, or belongs to one run. `stats` are gigabytes of the past, and
+/// `files` and `inbox` gigabytes of what devices brought, which nothing needs to go on. `uploads` go on by themselves; `artifacts`
+/// are gigabytes that are copied as files, since they never change.
+pub const LEFT_OUT: [&str; 10] = [
+    "store",
+    "store.before-migration",
+    "lock",
+    "admin.sock",
+    "setup-code",
+    "stats",
+    "files",
+    "inbox",
+    "uploads",
+    "artifacts",
+];
 /// The table of logins. They are not restored: one that was ended since would open the door again.
 const SESSIONS: &str = "sessions";
 
@@ -82,7 +93,10 @@ impl Stopped {
         if let Some(schema) = tables.schema()? {
             migrate(&mut tables, schema)?;
         }
-        Ok((tables.count(), check(&tables, unix_ms())))
+        let mut findings = check(&tables, unix_ms());
+        let folder = self.folder.path();
+        findings.extend(missing_bytes(&tables, |artifact| artifacts::is_there(folder, artifact)));
+        Ok((tables.count(), findings))
     }
 
     /// Removes one row; whether it was there.

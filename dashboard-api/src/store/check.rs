@@ -12,10 +12,14 @@ use ecep_proto::api::{name::TenantSlug, roles::Role};
 use serde::de::DeserializeOwned;
 
 use super::{
-    Account, ApiToken, Device, Gone, Invitation, JoinToken, LastReport, Placement, Session, StoredAlert,
-    StoredMigration, Tenant,
+    Account, ApiToken, Application, Artifact, Delivery, Device, Gone, Invitation, JoinToken, LastReport,
+    Placement, Session, StoredAlert, StoredDeployment, StoredMigration, StoredRow, StoredRun, Tenant, Upload,
+    Version,
+    applications::{application_key, deployment_key, version_key},
+    artifacts::{artifact_key, delivery_key, upload_key},
     audit::{self, Mark},
     orders::Order,
+    runs::run_key,
     tables::Tables,
 };
 
@@ -90,8 +94,16 @@ pub fn check(tables: &Tables, now: u64) -> Vec<Finding> {
     let migrations = found.read::<StoredMigration>(tables, "migrations");
     let invitations = found.read::<Invitation>(tables, "invitations");
     let alerts = found.read::<StoredAlert>(tables, "alerts");
+    let uploads = found.read::<Upload>(tables, "uploads");
+    let artifacts = found.read::<Artifact>(tables, "artifacts");
+    let deliveries = found.read::<Delivery>(tables, "deliveries");
+    let applications = found.read::<Application>(tables, "applications");
+    let versions = found.read::<Version>(tables, "versions");
+    let deployments = found.read::<StoredDeployment>(tables, "deployments");
+    let runs = found.read::<StoredRun>(tables, "runs");
     let entries = found.read::<audit::Row>(tables, "audit");
     let marks = found.read::<Mark>(tables, "audit_marks");
+    let stored_files = found.read::<StoredRow>(tables, "stored_files");
     found.read::<Order>(tables, "orders");
     found.read::<Gone>(tables, "gone");
     found.read::<String>(tables, "keys");
@@ -104,6 +116,14 @@ pub fn check(tables: &Tables, now: u64) -> Vec<Finding> {
     found.own_key("api_tokens", &api_tokens, |token| token.id.clone());
     found.own_key("invitations", &invitations, |invitation| invitation.id.clone());
     found.own_key("alerts", &alerts, |alert| format!("{}/{}", alert.tenant, alert.view.id));
+    found.own_key("stored_files", &stored_files, |row| format!("{}/{}", row.tenant, row.file.file));
+    found.own_key("uploads", &uploads, |upload| upload_key(&upload.tenant, &upload.id));
+    found.own_key("artifacts", &artifacts, |artifact| artifact_key(&artifact.tenant, &artifact.digest));
+    found.own_key("deliveries", &deliveries, |one| delivery_key(&one.device, &one.tenant, &one.digest));
+    found.own_key("applications", &applications, |one| application_key(&one.tenant, &one.name));
+    found.own_key("versions", &versions, |one| version_key(&one.tenant, &one.application, one.number));
+    found.own_key("deployments", &deployments, |one| deployment_key(&one.tenant, &one.operation));
+    found.own_key("runs", &runs, run_key);
     found.own_key("placements", &placements, |placement| placement.container.to_string());
     found.index(("accounts", &accounts), ("account_of_email", &emails), |account| &account.email);
     found.index(("devices", &devices), ("device_of_key", &keys), |device| &device.public_key);
@@ -155,6 +175,29 @@ pub fn check(tables: &Tables, now: u64) -> Vec<Finding> {
             found.remove("alerts", key, "its tenant is not there");
         }
     }
+    for (key, row) in &stored_files {
+        if tenants.get(row.tenant.as_str()).is_none_or(|tenant| tenant.deleted_at.is_some()) {
+            found.remove("stored_files", key, "its tenant is not there");
+        }
+    }
+    uploads.iter().for_each(|(key, row)| found.of_tenant("uploads", key, row.tenant.as_str(), &tenants));
+    artifacts.iter().for_each(|(key, row)| found.of_tenant("artifacts", key, row.tenant.as_str(), &tenants));
+    applications
+        .iter()
+        .for_each(|(key, row)| found.of_tenant("applications", key, row.tenant.as_str(), &tenants));
+    versions.iter().for_each(|(key, row)| found.of_tenant("versions", key, row.tenant.as_str(), &tenants));
+    deployments
+        .iter()
+        .for_each(|(key, row)| found.of_tenant("deployments", key, row.tenant.as_str(), &tenants));
+    runs.iter().for_each(|(key, row)| found.of_tenant("runs", key, row.tenant.as_str(), &tenants));
+    for (key, row) in &deliveries {
+        if !devices.contains_key(row.device.as_str()) {
+            found.remove("deliveries", key, "its device is not there");
+        } else if !tenants.contains_key(row.tenant.as_str()) {
+            found.remove("deliveries", key, "its tenant is not there");
+        }
+    }
+    found.versions(&applications, &versions, &artifacts);
     let mut numbers = BTreeSet::new();
     for (tenant, number) in &networks {
         if !numbers.insert(number) {
@@ -163,6 +206,23 @@ pub fn check(tables: &Tables, now: u64) -> Vec<Finding> {
     }
     found.placements(&placements, &tenants, &devices, now);
     findings.0
+}
+
+/// Artifacts whose bytes are not there, which a backup leaves out. Rows that cannot be read are for [`check`] to tell.
+pub fn missing_bytes(tables: &Tables, is_there: impl Fn(&Artifact) -> bool) -> Vec<Finding> {
+    let rows = tables.rows("artifacts").iter();
+    let read = rows.filter_map(|(key, row)| Some((key, serde_json::from_str::<Artifact>(row).ok()?)));
+    read.filter(|(_, artifact)| !is_there(artifact))
+        .map(|(key, artifact)| Finding {
+            table: "artifacts",
+            key: key.clone(),
+            what: format!(
+                "the {} bytes of {:?} are not in the folder artifacts: copy that folder from where the backup was taken, or upload the file again",
+                artifact.bytes, artifact.name
+            ),
+            remedy: Remedy::Look,
+        })
+        .collect()
 }
 
 /// The rows of a table that can be read.
@@ -256,6 +316,32 @@ impl Findings {
             }
             if row.address.is_some_and(|address| !addresses.insert((&row.tenant, address))) {
                 self.add("placements", key, "another container has the same address", Remedy::Look);
+            }
+        }
+    }
+
+    /// A version stays readable without its artifact; it cannot be deployed. Without its application nobody sees it.
+    fn versions(
+        &mut self,
+        applications: &Read<Application>,
+        versions: &Read<Version>,
+        artifacts: &Read<Artifact>,
+    ) {
+        for (key, row) in versions {
+            match applications.get(&application_key(&row.tenant, &row.application)) {
+                None => self.remove("versions", key, "its application is not there"),
+                Some(application) if row.number > application.last_version => self.refuse(
+                    "versions",
+                    key,
+                    &format!("its application counts {} versions", application.last_version),
+                ),
+                Some(_) => {}
+            }
+            let artifact = row.source.artifact();
+            if let Some(digest) =
+                artifact.filter(|digest| !artifacts.contains_key(&artifact_key(&row.tenant, digest)))
+            {
+                self.add("versions", key, &format!("its artifact {digest} is not there"), Remedy::Look);
             }
         }
     }

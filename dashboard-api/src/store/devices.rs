@@ -265,24 +265,30 @@ impl Store {
             &self.placements.tree,
             &self.gone.tree,
             &self.audit.marks.tree,
+            &self.deliveries.tree,
         );
-        let removed = trees.transaction(|(devices, keys, reports, placements, gone, marks)| {
-            let devices = self.devices.within(devices);
-            let Some(device) = devices.get(id.as_str())?.filter(|device| device.owner == *tenant) else {
-                return Ok(false);
-            };
-            devices.remove(id.as_str())?;
-            for key in std::iter::once(&device.public_key).chain(&device.old_key) {
-                self.device_of_key.within(keys).remove(key)?;
-            }
-            self.reports.within(reports).remove(id.as_str())?;
-            self.audit.marks.within(marks).remove(id.as_str())?;
-            let (placements, gone) = (self.placements.within(placements), self.gone.within(gone));
-            for placement in placed {
-                forget(&placements, &gone, placement, now)?;
-            }
-            Ok(true)
-        })?;
+        let delivered = self.deliveries.keys_under(&format!("{id}/"))?;
+        let removed =
+            trees.transaction(|(devices, keys, reports, placements, gone, marks, deliveries)| {
+                let devices = self.devices.within(devices);
+                let Some(device) = devices.get(id.as_str())?.filter(|device| device.owner == *tenant) else {
+                    return Ok(false);
+                };
+                devices.remove(id.as_str())?;
+                for key in std::iter::once(&device.public_key).chain(&device.old_key) {
+                    self.device_of_key.within(keys).remove(key)?;
+                }
+                self.reports.within(reports).remove(id.as_str())?;
+                self.audit.marks.within(marks).remove(id.as_str())?;
+                for key in &delivered {
+                    self.deliveries.within(deliveries).remove(key)?;
+                }
+                let (placements, gone) = (self.placements.within(placements), self.gone.within(gone));
+                for placement in placed {
+                    forget(&placements, &gone, placement, now)?;
+                }
+                Ok(true)
+            })?;
         self.flush().await?;
         Ok(removed)
     }

@@ -22,11 +22,13 @@ impl Store {
     /// Adds an invitation, instead of any earlier one of the tenant for the same address.
     ///
     /// # Errors
-    /// `Conflict` if a member has the address; `Limit` if the tenant has too many; else see [`StoreError`].
+    /// `Conflict` if a member has the address, or whoever makes it is no owner any more; `Limit` if the tenant has too many; else
+    /// see [`StoreError`].
     pub async fn add_invitation(&self, invitation: &Invitation) -> Result<(), StoreError> {
         {
             let _alone = self.alone();
             self.check_tenant(&invitation.tenant)?;
+            self.check_owner(&invitation.tenant, &invitation.made_by)?;
             if let Some(account) = self.account_of_email(&invitation.email)?
                 && self.role_in(&account.id, &invitation.tenant)?.is_some()
             {
@@ -53,6 +55,12 @@ impl Store {
             })?;
         }
         self.flush().await
+    }
+
+    /// The ids of the invitations that an account has made, to whatever tenants.
+    pub(super) fn invitations_made_by(&self, account: &str) -> Result<Vec<String>, StoreError> {
+        let all = self.invitations.rows()?.into_iter();
+        Ok(all.filter(|(_, invitation)| invitation.made_by == account).map(|(id, _)| id).collect())
     }
 
     /// The tenant's invitations, by id.

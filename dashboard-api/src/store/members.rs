@@ -110,6 +110,15 @@ impl Store {
             .collect())
     }
 
+    /// Refuses whoever is no owner, or not any more: access may have ended since somebody was judged.
+    pub(super) fn check_owner(&self, tenant: &TenantSlug, account: &str) -> Result<(), StoreError> {
+        let is_enabled = self.accounts.get(account)?.is_some_and(|account| !account.disabled);
+        if is_enabled && self.role_in(account, tenant)? == Some(Role::Owner) {
+            return Ok(());
+        }
+        Err(StoreError::Conflict(format!("You are no owner of {tenant} any more. Ask one.")))
+    }
+
     /// Refuses a member too many.
     pub(super) fn check_room_for_member(&self, tenant: &TenantSlug) -> Result<(), StoreError> {
         if self.roles_in(tenant)?.len() < MAX_MEMBERS_OF_A_TENANT {

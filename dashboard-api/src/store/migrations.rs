@@ -12,7 +12,7 @@ use super::{StoreError, tables::Tables};
 type Step = fn(&mut Tables) -> Result<(), StoreError>;
 
 /// The first leads from version 1 to version 2, and so on.
-const STEPS: [Step; 1] = [from_1];
+const STEPS: [Step; 2] = [from_1, from_2];
 
 /// The layout that this program reads and writes.
 pub const SCHEMA_VERSION: u64 = 1 + STEPS.len() as u64;
@@ -36,6 +36,18 @@ pub fn migrate(tables: &mut Tables, from: u64) -> Result<(), StoreError> {
 fn from_1(tables: &mut Tables) -> Result<(), StoreError> {
     each_row(tables, "placements", |row| {
         row.entry("came_by").or_insert(Value::Null);
+    })
+}
+
+/// Applications, artifacts and runs came. Rows of before are as they were, but what a device last told says of each container which version
+/// it is of and whether it runs once; and an older program, which would leave a deleted tenant's artifacts behind, is kept out.
+fn from_2(tables: &mut Tables) -> Result<(), StoreError> {
+    each_row(tables, "reports", |row| {
+        let containers = row.get_mut("containers").and_then(Value::as_array_mut).into_iter().flatten();
+        for container in containers.filter_map(|one| one.get_mut("container")?.as_object_mut()) {
+            container.entry("version").or_insert(Value::Null);
+            container.entry("run_once").or_insert(Value::Bool(false));
+        }
     })
 }
 
@@ -76,6 +88,21 @@ mod tests {
         let once = tables.clone();
         migrate(&mut tables, SCHEMA_VERSION).unwrap();
         assert_eq!(tables, once);
+    }
+
+    /// Containers that were reported before there were versions are of none, and go on for good.
+    #[test]
+    fn the_second_step_fills_in_what_containers_lacked() {
+        let mut tables = Tables::default();
+        tables.set_schema(2);
+        let report = r#"{"at":1,"containers":[{"tenant":"acme","container":{"id":"c1"}},{"tenant":"acme","container":{"id":"c2","run_once":true}}]}"#;
+        tables.rows_mut("reports").insert("edge".into(), report.into());
+        migrate(&mut tables, 2).unwrap();
+        let row: Value = serde_json::from_str(&tables.rows("reports")["edge"]).unwrap();
+        assert_eq!(row["containers"][0]["container"]["run_once"], false);
+        assert_eq!(row["containers"][0]["container"]["version"], Value::Null);
+        assert_eq!(row["containers"][1]["container"]["run_once"], true);
+        assert_eq!(tables.schema().unwrap(), Some(SCHEMA_VERSION));
     }
 
     /// A layout that nobody knows must not be taken for one that is known.

@@ -75,6 +75,12 @@ impl<T: Serialize + DeserializeOwned> Table<T> {
         self.decoded(self.tree.scan_prefix(prefix))
     }
 
+    /// The keys that begin so, in order.
+    pub(super) fn keys_under(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let keys = self.tree.scan_prefix(prefix).keys();
+        keys.map(|key| Ok(String::from_utf8_lossy(&key?).into_owned())).collect()
+    }
+
     /// How many rows have keys that begin so.
     pub(super) fn count_under(&self, prefix: &str) -> usize {
         self.tree.scan_prefix(prefix).keys().count()

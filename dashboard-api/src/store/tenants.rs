@@ -59,7 +59,7 @@ impl Store {
         Ok(renamed.is_some_and(|tenant| tenant.deleted_at.is_none()))
     }
 
-    /// Deletes a tenant with its memberships, invitations and tokens; whether there was one. Its slug is not given again.
+    /// Deletes a tenant with its memberships, invitations, tokens, applications and artifacts; whether there was one. Its slug is not given again.
     ///
     /// # Errors
     /// `Conflict` while it has devices, shares of others' devices, or containers; else see [`StoreError`].
@@ -115,20 +115,39 @@ impl Store {
         let invitations: Vec<String> = self.invitations(slug)?.into_iter().map(|one| one.id).collect();
         let join: Vec<String> = self.join_tokens(slug)?.into_iter().map(|one| one.id).collect();
         let api: Vec<String> = self.api_tokens(slug)?.into_iter().map(|one| one.id).collect();
+        let under = format!("{slug}/");
+        let uploads = self.uploads.keys_under(&under)?;
+        let artifacts = self.artifacts.keys_under(&under)?;
+        let applications = self.applications.keys_under(&under)?;
+        let versions = self.versions.keys_under(&under)?;
+        let deployments = self.deployments.keys_under(&under)?;
+        let runs = self.runs.keys_under(&under)?;
         let trees = (
             &self.tenants.tree,
             &self.memberships.tree,
             &self.invitations.tree,
             &self.join_tokens.tree,
             &self.api_tokens.tree,
+            &self.uploads.tree,
+            &self.artifacts.tree,
+            &self.applications.tree,
+            &self.versions.tree,
+            &self.deployments.tree,
+            &self.runs.tree,
         );
-        trees.transaction(|(tenant_rows, member_rows, invitation_rows, join_rows, api_rows)| {
-            self.tenants.within(tenant_rows).put(slug.as_str(), &tenant)?;
+        trees.transaction(|trees| {
+            self.tenants.within(&trees.0).put(slug.as_str(), &tenant)?;
             for (keys, rows) in [
-                (&members, member_rows),
-                (&invitations, invitation_rows),
-                (&join, join_rows),
-                (&api, api_rows),
+                (&members, &trees.1),
+                (&invitations, &trees.2),
+                (&join, &trees.3),
+                (&api, &trees.4),
+                (&uploads, &trees.5),
+                (&artifacts, &trees.6),
+                (&applications, &trees.7),
+                (&versions, &trees.8),
+                (&deployments, &trees.9),
+                (&runs, &trees.10),
             ] {
                 for key in keys {
                     rows.remove(key.as_str())?;

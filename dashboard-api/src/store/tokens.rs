@@ -9,14 +9,15 @@ use super::{ApiToken, JoinToken, Store, StoreError, sessions::to_the_minute};
 const MAX_TOKENS_OF_A_TENANT: usize = 200;
 
 impl Store {
-    /// Adds a join token.
+    /// Adds a join token that this account makes.
     ///
     /// # Errors
-    /// `Limit` if the tenant has too many; else see [`StoreError`].
-    pub async fn add_join_token(&self, token: &JoinToken) -> Result<(), StoreError> {
+    /// `Conflict` if whoever makes it is no owner any more; `Limit` if the tenant has too many; else see [`StoreError`].
+    pub async fn add_join_token(&self, token: &JoinToken, made_by: &str) -> Result<(), StoreError> {
         {
             let _alone = self.alone();
             self.check_tenant(&token.tenant)?;
+            self.check_owner(&token.tenant, made_by)?;
             check_room(self.join_tokens(&token.tenant)?.len(), "join")?;
             self.join_tokens.put(&token.id, token)?;
         }
@@ -26,11 +27,14 @@ impl Store {
     /// Adds an API token.
     ///
     /// # Errors
-    /// `Limit` if the tenant has too many; else see [`StoreError`].
+    /// `Conflict` if whoever makes it is no owner any more; `Limit` if the tenant has too many; else see [`StoreError`].
     pub async fn add_api_token(&self, token: &ApiToken) -> Result<(), StoreError> {
         {
             let _alone = self.alone();
             self.check_tenant(&token.tenant)?;
+            if let Some(made_by) = &token.made_by {
+                self.check_owner(&token.tenant, made_by)?;
+            }
             check_room(self.api_tokens(&token.tenant)?.len(), "API")?;
             self.api_tokens.put(&token.id, token)?;
         }

@@ -103,3 +103,4 @@ transactional!(0, 1, 2, 3, 4);
 transactional!(0, 1, 2, 3, 4, 5);
 transactional!(0, 1, 2, 3, 4, 5, 6);
 transactional!(0, 1, 2, 3, 4, 5, 6, 7);
+transactional!(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10);

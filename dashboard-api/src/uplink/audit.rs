@@ -74,7 +74,7 @@ impl Uplink {
             limit: usize::try_from(limit).unwrap_or_default(),
             newest_first: true,
         };
-        let (entries, next) = store.audit(&[Log::Tenant(tenant.clone())], &wanted)?;
+        let (entries, next) = store.audit(&Log::of_tenant(tenant), &wanted)?;
         Ok(AuditPage { entries, next })
     }
 }

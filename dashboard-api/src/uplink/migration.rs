@@ -418,7 +418,7 @@ pub(super) fn grant_ends() -> u64 {
     unix_ms() / 1000 + GRANT_VALID.as_secs()
 }
 
-fn no_container(container: &ContainerId) -> ApiError {
+pub(super) fn no_container(container: &ContainerId) -> ApiError {
     ApiError::new(
         ErrorKind::NotFound,
         format!("no container {container} of this tenant is known; list the containers for their ids"),

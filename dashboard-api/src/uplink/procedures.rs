@@ -6,13 +6,12 @@ use ecep_proto::api::{
     name::{DeviceId, TenantSlug},
     realm,
     reply::Caller,
-    roles::Role,
     share::GrantedTerms,
 };
 use sha2::{Digest, Sha256};
 
 use super::Uplink;
-use crate::{clock::unix_ms, tickets::DEVICE_TICKET_MS};
+use crate::clock::unix_ms;
 
 impl Uplink {
     /// Takes a device's facts and grants it its tenants' realms.
@@ -32,9 +31,8 @@ impl Uplink {
         let papers = Some(self.control.papers(&row)?);
         let mut grants = Grants { revision: revision_of(&granted), tenants: Vec::new(), papers };
         for (tenant, granted) in granted {
+            let ticket = self.control.issue_share_ticket(&device, &tenant)?;
             let realm = realm::of_tenant(&tenant);
-            let ticket =
-                self.control.issue_ticket(device.as_str(), realm.clone(), Role::Device, DEVICE_TICKET_MS)?;
             grants.tenants.push(TenantGrant { tenant, realm, ticket, granted });
         }
         Ok(grants)

@@ -5,7 +5,7 @@ use ecep_proto::api::audit::{ActorKind, AuditEntry, Outcome, ViaKind};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Device, EMAIL, PASSWORD, Person, Server, bearer, now, open_store};
+use crate::support::{Device, EMAIL, PASSWORD, Person, Server, answer, bearer, now, open_store};
 
 /// In every value that must never be written down.
 const MARK: &str = "marked-secret";
@@ -198,4 +198,35 @@ async fn the_export_as_csv_is_harmless() {
     assert_eq!(lines.len(), 1 + export(&maria, "/api/tenants/acme/audit").await.len());
     assert!(lines[0].starts_with("id,at,tenant,actor,"));
     assert!(lines.last().unwrap().contains("\"'=1+1\""), "{}", csv.text);
+}
+
+/// A header that is none of ours beside the cookie must not make a person nobody in the audit.
+#[tokio::test]
+async fn no_header_hides_who_it_was() {
+    let server = Server::start().await;
+    let maria = server.set_up().await;
+    let id = maria.account("acme").await;
+    for header in ["Basic eDp4", "Digest x", "\u{e9}"] {
+        let request = maria.client.post(format!("{}/api/tenants/acme/join-tokens", server.base));
+        let request = request.header("x-ecep-csrf", "1").header("cookie", maria.cookie.as_deref().unwrap());
+        let request = request.header("authorization", header.as_bytes());
+        let made = answer(request.json(&json!({ "uses": 1, "valid_seconds": 60 }))).await;
+        assert_eq!(made.status, 201, "{header}");
+    }
+    let entries = export(&maria, "/api/tenants/acme/audit").await;
+    let made = entries.iter().filter(|entry| entry.action == "POST /api/tenants/{slug}/join-tokens");
+    let by: Vec<_> = made.map(|entry| (entry.actor.authid.as_str(), entry.outcome)).collect();
+    assert_eq!(by, [(id.as_str(), Outcome::Done); 3]);
+}
+
+/// Nobody may fill the disk, or push out what strangers tried, by what does nothing: a logout without a login.
+#[tokio::test]
+async fn nothing_done_by_nobody_is_not_written_down() {
+    let server = Server::start().await;
+    let maria = server.set_up().await;
+    for _ in 0..3 {
+        assert_eq!(server.visitor().post("/api/logout", json!({})).await.status, 204);
+    }
+    let entries = export(&maria, "/api/audit").await;
+    assert!(entries.iter().all(|entry| entry.action != "POST /api/logout"), "{entries:#?}");
 }

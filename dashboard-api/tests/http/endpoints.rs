@@ -2,7 +2,7 @@
 
 use ecep_dashboard_api::{
     http::endpoints::{Access, ENDPOINTS, Endpoint},
-    openapi::{OBJECT, TEXT},
+    openapi::{BYTES, OBJECT, TEXT},
 };
 use ecep_proto::api::roles::Role;
 use reqwest::Method;
@@ -91,7 +91,11 @@ async fn every_endpoint_is_closed_to_all_others() {
                 }
                 for (role, token) in &programs {
                     if tokens.contains(role) {
-                        assert_eq!(by_token(token).await.status.as_u16(), endpoint.status, "{path}");
+                        let status = by_token(token).await.status.as_u16();
+                        // Let through, and told that this is no tus, or that there is nothing of this id.
+                        let is_let_through = (endpoint.is_tus && status == 412)
+                            || (endpoint.path.contains("{id}") && status == 404);
+                        assert!(is_let_through || status == endpoint.status, "{path}: {status}");
                     } else {
                         by_token(token).await.problem(403);
                     }
@@ -111,7 +115,7 @@ fn every_row_names_types_of_the_catalogue() {
         for name in [endpoint.request, endpoint.reply].into_iter().flatten() {
             let name = name.trim_end_matches("[]");
             assert!(
-                [OBJECT, TEXT].contains(&name) || types.contains_key(name),
+                [BYTES, OBJECT, TEXT].contains(&name) || types.contains_key(name),
                 "{} {}: {name}",
                 endpoint.method,
                 endpoint.path

@@ -22,3 +22,5 @@ mod shares;
 mod tenants;
 mod tls;
 mod tokens;
+mod uploads;
+mod withheld;

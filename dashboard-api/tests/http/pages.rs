@@ -17,6 +17,12 @@ async fn pages_are_the_apps_and_missing_files_are_missing() {
         assert_eq!(visitor.get("/devices/edge-1").await.text, first.text);
         let again = visitor.client.get(&server.base).header("if-none-match", first.header("etag"));
         assert_eq!(crate::support::answer(again).await.status, 304);
+        let zipped = visitor.client.get(&server.base).header("accept-encoding", "gzip").send().await.unwrap();
+        assert_eq!(zipped.headers()["content-encoding"], "gzip");
+        assert_eq!(zipped.headers()["content-type"], "text/html; charset=utf-8");
+        assert!(zipped.headers()["etag"] != first.header("etag"), "a cache must not take one for the other");
+        let bytes = zipped.bytes().await.unwrap();
+        assert!(bytes.starts_with(&[0x1f, 0x8b]) && bytes.len() < first.text.len());
     }
     assert!(visitor.get("/nothing.js").await.problem(404).contains("/nothing.js"));
     for path in ["/../Cargo.toml", "/..%2fCargo.toml", "/assets/../../Cargo.toml"] {

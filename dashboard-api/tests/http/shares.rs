@@ -145,3 +145,24 @@ async fn a_token_for_one_device_is_for_an_own_device() {
     // They are listed by their ids, which are random.
     assert!(tokens.as_array().unwrap().iter().any(|token| token["device"] == json!(device)), "{tokens}");
 }
+
+/// One tenant must not use up all offers that another may get: its people could be offered nothing by anybody else.
+#[tokio::test]
+async fn one_owner_leaves_room_for_the_offers_of_others() {
+    let (server, maria, gus, device) = scene().await;
+    let (_, token) = maria.join_token(20).await;
+    let visitor = server.visitor();
+    let mut devices = vec![device];
+    for seed in 2..=21 {
+        let enrolled = visitor.post("/api/device/enrol", Device::new(seed).enrolment(&token, "Edge")).await;
+        devices.push(enrolled.json()["device"].as_str().unwrap().to_owned());
+    }
+    let last = devices.pop().unwrap();
+    for device in &devices {
+        assert_eq!(maria.post(&shares_of(device), offer("globex")).await.status, 201);
+    }
+    let refused = maria.post(&shares_of(&last), offer("globex")).await;
+    assert!(refused.problem(429).contains("your offers wait"), "{refused:?}");
+    assert_eq!(gus.post(&format!("/api/tenants/globex/shares/{}", devices[0]), json!({})).await.status, 204);
+    assert_eq!(maria.post(&shares_of(&last), offer("globex")).await.status, 201);
+}

@@ -161,6 +161,8 @@ impl Scene {
                     started_at: Some(2),
                     ports: vec![],
                     address: None,
+                    version: None,
+                    run_once: false,
                 },
             }],
             facts: None,
@@ -290,6 +292,10 @@ async fn tokens(owner: &Person, tenant: &str) -> Vec<Somebody> {
     tokens
 }
 
+fn to_deploy(container: &str, device: &str) -> Value {
+    json!({ "application": container, "target": { "to": "devices", "devices": [device] } })
+}
+
 /// How requests name a container and a device.
 type Rows = fn(&str, &str) -> Vec<Value>;
 
@@ -316,4 +322,19 @@ pub const CONTROL_PLANE_ROWS: &[(&str, Rows)] = &[
     }),
     ("AlertListing", |_, _| vec![json!({})]),
     ("AlertAcknowledge", |container, _| vec![json!({ "alert": container })]),
+    ("ArtifactListing", |_, _| vec![json!({})]),
+    ("ArtifactDelete", |_, _| vec![json!({ "digest": "ab".repeat(32) })]),
+    ("ApplicationListing", |_, _| vec![json!({})]),
+    // A reference that names nothing of anybody's.
+    ("VersionAdd", |_, _| {
+        vec![
+            json!({ "application": "counter", "source": { "kind": "files", "artifact": "ab".repeat(32), "base": "debian:12" } }),
+        ]
+    }),
+    ("VersionDelete", |container, _| vec![json!({ "application": container, "version": 1 })]),
+    ("ApplicationDelete", |container, _| vec![json!({ "application": container })]),
+    ("ApplicationPlace", |container, device| vec![to_deploy(container, device)]),
+    ("ApplicationDeploy", |container, device| vec![to_deploy(container, device)]),
+    ("ContainerUpdate", |container, _| vec![json!({ "container": container })]),
+    ("RunListing", |_, _| vec![json!({})]),
 ];

@@ -1,10 +1,11 @@
 //! A device's way from enrolment to its tenants' lists.
 
-use ecep_link::{CallError, Credentials, Link, LinkState};
+use ecep_link::{CallError, Credentials, Link, LinkBuilder, LinkState};
 use ecep_proto::api::{
     DeviceList, DeviceStatusEvents, FleetContainerList, FleetHello, FleetReport, Notices, Procedure, Topic,
     container::{ContainerState, ContainerView},
     fleet::{Hello, Report, TenantContainer},
+    name::DeviceId,
     realm,
 };
 use serde_json::{Value, json};
@@ -30,13 +31,28 @@ pub(crate) struct Agent {
 impl Agent {
     /// Enrols, and joins the control realm.
     pub(crate) async fn enrol(router: &TestRouter, server: &Server, owner: &Person) -> Self {
+        Self::enrol_serving(router, server, owner, |link, _| link).await
+    }
+
+    /// The same, and serves what this adds.
+    pub(crate) async fn enrol_serving(
+        router: &TestRouter,
+        server: &Server,
+        owner: &Person,
+        serve: impl FnOnce(LinkBuilder, &DeviceId) -> LinkBuilder,
+    ) -> Self {
         let (_, token) = owner.join_token(1).await;
         let enrolment = Device::new(1).enrolment(&token, "Edge 1");
         let enrolled = server.visitor().post("/api/device/enrol", enrolment).await.json();
-        Self::connect(router, server, enrolled["device"].as_str().unwrap()).await
+        Self::connect_serving(router, server, enrolled["device"].as_str().unwrap(), serve).await
     }
 
-    async fn connect(router: &TestRouter, server: &Server, id: &str) -> Self {
+    async fn connect_serving(
+        router: &TestRouter,
+        server: &Server,
+        id: &str,
+        serve: impl FnOnce(LinkBuilder, &DeviceId) -> LinkBuilder,
+    ) -> Self {
         let (visitor, url, device) = (server.visitor(), router.url(), id.to_owned());
         let credentials = move || {
             let (visitor, url, device) = (visitor.clone(), url.clone(), device.clone());
@@ -51,14 +67,18 @@ impl Agent {
             }
         };
         let stop = CancellationToken::new();
-        let link = Link::builder("agent", credentials).spawn(stop.clone());
+        let link = serve(Link::builder("agent", credentials), &id.parse().unwrap()).spawn(stop.clone());
         let mut state = link.state();
         let joined = state.wait_for(|state| matches!(state, LinkState::Joined { .. }));
         tokio::time::timeout(PATIENCE, joined).await.expect("the device joins in time").unwrap();
         Self { id: id.to_owned(), link, _stop: stop.drop_guard() }
     }
 
-    async fn report(&self, problems: &[&str], containers: Vec<TenantContainer>) -> Result<u64, CallError> {
+    pub(crate) async fn report(
+        &self,
+        problems: &[&str],
+        containers: Vec<TenantContainer>,
+    ) -> Result<u64, CallError> {
         let problems = problems.iter().map(|problem| (*problem).to_owned()).collect();
         let report = Report {
             at: now(),
@@ -89,6 +109,8 @@ pub(crate) fn container(tenant: &str, id: &str) -> TenantContainer {
             started_at: Some(2),
             ports: vec![],
             address: None,
+            version: None,
+            run_once: false,
         },
     }
 }

@@ -33,11 +33,19 @@ fn summary(back: u64, percent: f64, containers: &[(&str, &str)]) -> StatsSummary
         id: id.parse().unwrap(),
         cpu: span(percent),
         memory_bytes: Some(1 << 20),
+        network: Some([1_024, 2_048]),
+        disk: None,
     };
     StatsSummary {
         at: CLOCK - back * SUMMARY_MS,
         late: back > 2,
-        host: HostSummary { cpu: span(percent), memory_used_bytes: 1 << 30, disk_free_bytes: 1 << 33 },
+        host: HostSummary {
+            cpu: span(percent),
+            memory_used_bytes: 1 << 30,
+            disk_free_bytes: 1 << 33,
+            network: Some([4_096, 512]),
+            disk: Some([64, 0]),
+        },
         containers: containers.iter().map(container).collect(),
     }
 }
@@ -93,6 +101,14 @@ async fn a_tenant_sees_its_own_history_and_nobody_elses() {
     let container = session.call(StatsHistoryQuery::URI, coarse("container", "c1")).await.unwrap();
     assert_eq!(known(&container), values);
     assert_eq!(container["points"].as_array().unwrap().last().unwrap()["disk_free_bytes"], Value::Null);
+    let rates = |history: &Value| {
+        let points = history["points"].as_array().unwrap();
+        let told = points.iter().find(|point| !point["cpu_percent"].is_null()).unwrap();
+        let names = ["network_received", "network_sent", "disk_read", "disk_written"];
+        names.map(|name| told[format!("{name}_bytes_per_s")].as_u64())
+    };
+    assert_eq!(rates(&device), [Some(4_096), Some(512), Some(64), Some(0)]);
+    assert_eq!(rates(&container), [Some(1_024), Some(2_048), None, None]);
 
     for (key, id) in [("device", "other"), ("container", "forged"), ("container", "other")] {
         let refused = session.call(StatsHistoryQuery::URI, ask(key, id)).await.unwrap_err();
@@ -237,6 +253,21 @@ async fn a_tenants_figures_are_its_own() {
     let container = [("device", agent.id.as_str()), ("container", "c1"), ("application", "counter")];
     assert_eq!(value(&families, "ecep_container_cpu_percent", &container), Some(42.0));
     assert_eq!(value(&families, "ecep_container_running", &container), Some(1.0));
+    for (family, of_device, of_container) in [
+        ("network_received", Some(4_096.0), Some(1_024.0)),
+        ("network_sent", Some(512.0), Some(2_048.0)),
+        ("disk_read", Some(64.0), None),
+        ("disk_written", Some(0.0), None),
+    ] {
+        let of = |what, labels: &[(&str, &str)]| {
+            value(&families, &format!("ecep_{what}_{family}_bytes_per_second"), labels)
+        };
+        assert_eq!(
+            (of("device", &device), of("container", &container)),
+            (of_device, of_container),
+            "{family}"
+        );
+    }
     assert_eq!(families["ecep_container_running"].len(), 1);
     assert!(!page.text.contains("forged") && !page.text.contains("globex"));
     assert_eq!(maria.get("/api/tenants/globex/metrics").await.text.matches("device=").count(), 0);

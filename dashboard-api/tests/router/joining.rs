@@ -192,7 +192,8 @@ async fn expired_tokens_are_refused_with_their_end() {
         expires_at: hour_ago,
         device: None,
     };
-    store.add_join_token(&join_token).await.unwrap();
+    let maria = store.accounts("", 1).unwrap().0.remove(0);
+    store.add_join_token(&join_token, &maria.id).await.unwrap();
     drop(store);
     let server = Server::start_in(folder, &router.url(), None).await;
     joined(&server).await;

@@ -37,6 +37,25 @@ fn what_does_not_fit_is_found() {
         .to_string()
     };
     let [alert_acme, alert_globex, alert_nobody] = ["acme", "globex", "nobody"].map(alert);
+    let digest = "ab".repeat(32);
+    let artifact = |tenant: &str| {
+        json!({ "tenant": tenant, "digest": digest, "name": "app.tar", "kind": "files", "bytes": 1, "unpacked_bytes": 1,
+            "architectures": [], "uploaded_at": 0 })
+        .to_string()
+    };
+    let [artifact_acme, artifact_nobody] = ["acme", "nobody"].map(artifact);
+    let (of_acme, of_nobody) = (format!("acme/{digest}"), format!("nobody/{digest}"));
+    let version = json!({ "tenant": "acme", "application": "app", "number": 1, "source": { "kind": "image", "image": "nginx" },
+        "settings": {}, "note": null, "bytes": null, "unpacked_bytes": null, "architectures": [], "added_at": 0 })
+    .to_string();
+    let delivered = format!("gone/acme/{digest}");
+    let delivery = json!({ "device": "gone", "tenant": "acme", "digest": digest, "at": 0 }).to_string();
+    let stored = |tenant: &str| {
+        json!({ "tenant": tenant, "file": { "file": "f1", "kind": "log", "name": "web.log", "device": DEVICE,
+            "container": "c1", "application": "web", "bytes": 1, "stored_at": 1, "deleted_at": null } })
+        .to_string()
+    };
+    let [stored_acme, stored_nobody] = ["acme", "nobody"].map(stored);
     let deleted = json!({ "slug": "globex", "name": "Globex", "created_at": 0, "deleted_at": 1 }).to_string();
     // Table and key of a row that is changed, or removed; where that is found, and what becomes of it.
     let cases: Vec<(&str, &str, Option<&str>, &str, &str)> = vec![
@@ -71,6 +90,28 @@ fn what_does_not_fit_is_found() {
         ("alerts", "acme/a1", Some(&alert_acme), "", ""),
         ("alerts", "acme/a1", Some(&alert_globex), "the row is that of globex/a1", refuse),
         ("alerts", "nobody/a1", Some(&alert_nobody), "alerts/nobody/a1", mend),
+        ("artifacts", &of_acme, Some(&artifact_acme), "", ""),
+        ("artifacts", &of_acme, Some(&artifact_nobody), "the row is that of nobody/", refuse),
+        ("artifacts", &of_nobody, Some(&artifact_nobody), "tenant nobody is not there", refuse),
+        (
+            "uploads",
+            "acme/u1",
+            Some(r#"{"id":"u2","tenant":"acme","name":"a","bytes":1,"digest":null,"begun_at":0,"end":null}"#),
+            "the row is that of acme/u2",
+            refuse,
+        ),
+        (
+            "applications",
+            "acme/app",
+            Some(r#"{"tenant":"acme","name":"app","created_at":0,"last_version":1}"#),
+            "",
+            "",
+        ),
+        ("versions", "acme/app/0000000001", Some(&version), "its application is not there", mend),
+        ("deliveries", &delivered, Some(&delivery), "its device is not there", mend),
+        ("stored_files", "acme/f1", Some(&stored_acme), "", ""),
+        ("stored_files", "acme/f2", Some(&stored_acme), "the row is that of acme/f1", refuse),
+        ("stored_files", "nobody/f1", Some(&stored_nobody), "stored_files/nobody/f1", mend),
         ("audit", "tenant/acme/1", Some(FORGED), "audit was changed", look),
         ("audit_marks", "gone", Some(r#"{"journal":"j","sequence":1}"#), "audit_marks/gone", mend),
         ("tenants", "globex", Some(&deleted), "memberships/maria-2b3c4d/globex", mend),

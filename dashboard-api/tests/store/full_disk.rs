@@ -14,11 +14,11 @@ use crate::{
 };
 
 /// A disk of this size, unmounted when the test ends.
-struct Disk<'a>(&'a Path);
+pub struct Disk<'a>(&'a Path);
 
 impl<'a> Disk<'a> {
     /// None where this user may not mount one.
-    fn mount(folder: &'a Path, megabytes: u32) -> Option<Self> {
+    pub fn mount(folder: &'a Path, megabytes: u32) -> Option<Self> {
         std::fs::create_dir_all(folder).unwrap();
         let size = format!("size={megabytes}m");
         let mounted =
@@ -27,13 +27,13 @@ impl<'a> Disk<'a> {
     }
 
     /// Leaves this much room.
-    fn fill(&self, left: u64) {
+    pub fn fill(&self, left: u64) {
         let disk = rustix::fs::statvfs(self.0).unwrap();
         let take = disk.f_bavail * disk.f_frsize - left;
         std::fs::write(self.0.join("filler"), vec![0; take as usize]).unwrap();
     }
 
-    fn make_room(&self) {
+    pub fn make_room(&self) {
         std::fs::remove_file(self.0.join("filler")).unwrap();
     }
 }

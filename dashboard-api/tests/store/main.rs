@@ -11,6 +11,7 @@ mod check;
 mod full_disk;
 mod killed;
 mod migration;
+mod uploads;
 
 use std::{fs::File, io::BufReader, path::Path};
 

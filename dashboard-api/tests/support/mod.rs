@@ -2,9 +2,12 @@
 
 #![allow(dead_code, reason = "each test program uses its own part of it")]
 
+pub mod device;
 pub mod exposition;
+pub mod platform;
 pub mod program;
 pub mod router;
+pub mod tus;
 pub mod wamp;
 
 use std::{
@@ -39,6 +42,8 @@ pub const ROUTER_TICKET: &str = "the-router-knows-this-ticket";
 
 /// The address of a proxy that the control plane believes.
 pub const TRUSTED_PROXY: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 99));
+/// Bytes of artifacts that a tenant may have.
+pub const ARTIFACT_QUOTA: u64 = 40 << 20;
 /// Where no router listens.
 pub const NO_ROUTER: &str = "ws://127.0.0.1:9/";
 
@@ -61,6 +66,40 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("router-ticket"), ROUTER_TICKET).unwrap();
         Self::start_in(folder, router, public_url).await
+    }
+
+    /// Starts one with this router, to which devices' channels come.
+    pub async fn start_with_channels(router: &str) -> Self {
+        Self::start_with_room(router, 8 << 20).await
+    }
+
+    /// The same, where devices reach the channels by another address than the one they are given.
+    pub async fn start_behind(
+        router: &str,
+        front: impl FnOnce(std::net::SocketAddr) -> std::net::SocketAddr,
+    ) -> Self {
+        Self::start_channels(router, 8 << 20, front).await
+    }
+
+    /// The same, with so many bytes for each tenant's stored files.
+    pub async fn start_with_room(router: &str, stored_bytes: u64) -> Self {
+        Self::start_channels(router, stored_bytes, |address| address).await
+    }
+
+    async fn start_channels(
+        router: &str,
+        stored_bytes: u64,
+        front: impl FnOnce(std::net::SocketAddr) -> std::net::SocketAddr,
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("router-ticket"), ROUTER_TICKET).unwrap();
+        let mut config = config(&folder, router, None);
+        // The port is free: nobody else takes one that was just given out.
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        config.stored_bytes = stored_bytes;
+        config.channel_listen = vec![address];
+        config.device_channel = Some(front(address).to_string());
+        Self::start_as(folder, config).await
     }
 
     /// Starts one that listens with `api.pem` and `api.key` of this folder.
@@ -160,7 +199,10 @@ fn config(folder: &TempDir, router: &str, public_url: Option<&str>) -> Config {
         trusted_proxy: vec![TRUSTED_PROXY],
         address_pool: "10.192.0.0/10".parse().unwrap(),
         channel_listen: vec![],
+        artifact_quota: ARTIFACT_QUOTA,
+        keep_free: 0,
         device_channel: None,
+        stored_bytes: 8 << 20,
         metrics_listen: Some("127.0.0.1:0".parse().unwrap()),
     }
 }

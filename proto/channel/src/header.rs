@@ -1,7 +1,12 @@
 //! What a stream is for: the first message on it, and the answer. A new kind is a new variant; an older end answers
 //! it with [`RefusalCode::Unsupported`].
 
-use ecep_proto::api::name::DeviceId;
+use ecep_proto::api::{
+    artifact::ArtifactDigest,
+    file::{LogWish, StoreFile},
+    name::{ContainerId, DeviceId, TenantSlug},
+    terminal::TerminalId,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::grant::SignedGrant;
@@ -26,6 +31,40 @@ pub enum Header {
         /// What allows it.
         grant: SignedGrant,
     },
+    /// To the cloud: send this artifact, which this device was told to deploy. A transfer of one file follows, towards the device.
+    Artifact {
+        /// Whose.
+        tenant: TenantSlug,
+        /// Which.
+        digest: ArtifactDigest,
+    },
+    /// To the cloud: keep this file. A transfer of one file follows, towards the cloud.
+    Store {
+        /// Whose.
+        tenant: TenantSlug,
+        /// What it is.
+        file: StoreFile,
+        /// How many bytes it has, so that there is room for it before the first one comes.
+        bytes: u64,
+    },
+    /// From the cloud: a container's output. Frames of lines follow, towards the cloud.
+    Log {
+        /// Whose.
+        tenant: TenantSlug,
+        /// Which.
+        container: ContainerId,
+        /// Which lines.
+        wish: LogWish,
+    },
+    /// From the cloud: somebody attaches this terminal. Frames follow both ways.
+    Terminal {
+        /// Whose.
+        tenant: TenantSlug,
+        /// Which.
+        terminal: TerminalId,
+        /// The account or token of whoever attaches it: the device lets in who opened it.
+        authid: String,
+    },
     /// From the cloud: `from` wants to speak to you here, by TLS of its own.
     Relayed {
         /// The device that asked.
@@ -43,8 +82,12 @@ pub enum RefusalCode {
     NotConnected,
     /// Not allowed.
     Forbidden,
+    /// There is no such container or terminal.
+    NotFound,
     /// Too much at once; later is fine.
     Busy,
+    /// It was done before: the file that was to be stored is stored.
+    AlreadyDone,
     /// The header is of a newer version.
     Unsupported,
     /// Everything else.

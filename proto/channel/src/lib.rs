@@ -5,7 +5,8 @@
 //! - [`authority`]: the private CA, held by the control plane. [`identity`]: one end's certificate and key.
 //! - [`tls`]: who may speak to whom. [`channel`]: streams and their headers. [`dialer`]: keeps a channel up.
 //! - [`grant`], [`ledger`]: what a migration is allowed to do, once. [`relay`]: the cloud joins two agents.
-//! - [`transfer`]: files and directory trees over a stream, resumable.
+//! - [`transfer`]: files and directory trees over a stream, resumable. [`output`]: a container's lines. [`terminal`]: bytes to and
+//!   fro.
 //!
 //! It must not know containers, engines, HTTP or WAMP: who may do what is decided by its users.
 
@@ -20,9 +21,12 @@ pub mod identity;
 pub mod keep_alive;
 pub mod ledger;
 mod mux;
+pub mod output;
+pub mod packet;
 pub mod peer;
 pub mod relay;
 pub mod spent;
+pub mod terminal;
 pub mod tls;
 
 pub mod transfer;

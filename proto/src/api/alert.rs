@@ -67,7 +67,7 @@ pub enum AlertFilter {
 /// Asks for alerts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct AlertQuery {
     /// Which; the active ones if left out.
     #[serde(default)]
@@ -92,7 +92,7 @@ pub struct AlertList {
 /// Names an alert.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct AlertRef {
     /// Its id.
     pub alert: String,

@@ -30,6 +30,7 @@ const NAMED: &[&str] = &[
     "application",
     "container",
     "destination",
+    "digest",
     "directory",
     "disabled",
     "email",
@@ -43,6 +44,7 @@ const NAMED: &[&str] = &[
     "mode",
     "name",
     "operation",
+    "path",
     "place",
     "role",
     "slug",
@@ -51,10 +53,12 @@ const NAMED: &[&str] = &[
     "tenant_name",
     "uses",
     "valid_seconds",
+    "version",
 ];
 
 /// The fields that say what a request is about, the first that is there.
-const TARGETS: &[&str] = &["container", "migration", "alert", "image", "slug", "tenant", "name", "email"];
+const TARGETS: &[&str] =
+    &["container", "migration", "alert", "application", "digest", "image", "slug", "tenant", "name", "email"];
 
 /// What kind of actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, TS)]
@@ -221,7 +225,7 @@ pub struct AuditEntry {
 /// Which entries.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct AuditQuery {
     /// Written down at this time or later, in milliseconds since 1970.
     #[serde(default)]

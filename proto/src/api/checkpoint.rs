@@ -10,7 +10,7 @@ use super::name::{CheckpointName, ContainerId, DeviceId, OperationId};
 /// Saves a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct CheckpointContainer {
     /// Which.
     pub container: ContainerId,
@@ -30,7 +30,7 @@ pub struct CheckpointContainer {
 /// Names a checkpoint that is to be deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct DeleteCheckpoint {
     /// The container that was saved. It need not be there any more.
     pub container: ContainerId,
@@ -44,7 +44,7 @@ pub struct DeleteCheckpoint {
 /// Brings a container back as it was saved. Its open connections are closed: their other ends have gone on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct RestoreContainer {
     /// The container that was saved.
     pub container: ContainerId,
@@ -64,7 +64,7 @@ pub struct RestoreContainer {
 /// Copies a checkpoint to another device, to be restored there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct CopyCheckpoint {
     /// The container that was saved.
     pub container: ContainerId,
@@ -111,7 +111,7 @@ pub struct SendCheckpoint {
 /// Which checkpoints to list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct CheckpointQuery {
     /// Only those of this container.
     #[serde(default)]

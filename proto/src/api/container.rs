@@ -11,7 +11,7 @@ use super::name::{ApplicationName, ContainerId, ContainerName, DeviceId, Operati
 /// Which container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct ContainerRef {
     /// Its ECEP id.
     pub container: ContainerId,
@@ -20,7 +20,7 @@ pub struct ContainerRef {
 /// An order about a container that needs nothing more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct ContainerOrder {
     /// Its ECEP id.
     pub container: ContainerId,
@@ -32,7 +32,7 @@ pub struct ContainerOrder {
 /// Stop or restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct StopContainer {
     /// Its ECEP id.
     pub container: ContainerId,
@@ -47,7 +47,7 @@ pub struct StopContainer {
 /// Delete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct DeleteContainer {
     /// Its ECEP id.
     pub container: ContainerId,
@@ -62,7 +62,7 @@ pub struct DeleteContainer {
 /// A port of the container that the device publishes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct PortMapping {
     /// The port inside.
     pub container: u16,
@@ -90,7 +90,7 @@ pub enum Protocol {
 /// A named volume of the tenant, mounted into the container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct VolumeMount {
     /// The volume's name; it belongs to the tenant, and is made where it does not exist.
     pub volume: ContainerName,
@@ -104,7 +104,7 @@ pub struct VolumeMount {
 /// What the container may use at most. What is left out has no limit beyond the device's own.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields, default)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct Limits {
     /// Bytes of memory, at least 6 MiB (the engine's own lower bound).
     pub memory_bytes: Option<u64>,
@@ -133,7 +133,7 @@ pub enum RestartPolicy {
 /// device's policy: creating such a container is root on the device.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields, default)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct Privileges {
     /// All of them.
     pub privileged: bool,
@@ -156,7 +156,7 @@ pub struct Privileges {
 /// Create.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct CreateContainer {
     /// A name that is free on this device within the tenant.
     pub name: ContainerName,
@@ -267,6 +267,13 @@ pub struct ContainerView {
     #[serde(default)]
     #[ts(optional, type = "string | null")]
     pub address: Option<Ipv4Addr>,
+    /// The number of the application's version; none where it was created from an image reference alone.
+    #[serde(default)]
+    #[ts(optional, type = "number | null")]
+    pub version: Option<u32>,
+    /// It runs once: what it leaves is stored, then it is deleted.
+    #[serde(default)]
+    pub run_once: bool,
 }
 
 /// The tenant's containers on a device.
@@ -308,7 +315,7 @@ pub struct ContainerDetail {
 /// Which lines of output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct LogQuery {
     /// Its ECEP id.
     pub container: ContainerId,
@@ -338,6 +345,10 @@ pub struct LogLine {
     pub stream: LogStream,
     /// The text, without its line end; bytes that are not UTF-8 are replaced.
     pub text: String,
+    /// The line was longer, and its rest was left off.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[ts(optional, as = "Option<bool>")]
+    pub cut: bool,
 }
 
 /// Where a line was written.

@@ -179,7 +179,7 @@ pub struct OwnedDevice {
 /// `PATCH /api/tenants/{slug}/devices/{id}` (owner): what is left out stays. Answered with the [`OwnedDevice`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields, default)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct ChangeDevice {
     /// Another name.
     pub name: Option<String>,

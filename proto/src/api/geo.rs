@@ -29,7 +29,7 @@ impl Location {
 /// What is looked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct GeoQuery {
     /// The beginning of a place's name, whatever its case and accents; a country or region may follow after a comma, as in
     /// `springfield, us`. Or a point, as `lat,lon`.

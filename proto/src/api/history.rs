@@ -4,7 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use super::name::{ContainerId, DeviceId, TenantSlug};
+use super::{
+    name::{ContainerId, DeviceId, TenantSlug},
+    stats::Rates,
+};
 
 /// What one summary covers, in milliseconds, and the finest step of a history.
 pub const SUMMARY_MS: u64 = 10_000;
@@ -65,6 +68,12 @@ pub struct HostSummary {
     pub memory_used_bytes: u64,
     /// Free bytes on the containers' disk, mean.
     pub disk_free_bytes: u64,
+    /// Bytes per second received and sent, means; none where nothing was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<[u64; 2]>,
+    /// Bytes per second read and written, means; none where nothing was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<[u64; 2]>,
 }
 
 /// Ten seconds of a container.
@@ -78,13 +87,19 @@ pub struct ContainerSummary {
     pub cpu: Option<Span>,
     /// Bytes of memory in use, mean; none where the kernel does not account it.
     pub memory_bytes: Option<u64>,
+    /// Bytes per second received and sent, means; none where nothing was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<[u64; 2]>,
+    /// Bytes per second read and written, means; none where nothing was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<[u64; 2]>,
 }
 
 /// Asks for the history of a device or of a container: exactly one of them. Times are in milliseconds since 1970
 /// by the control plane's clock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct StatsQuery {
     /// A device.
     #[serde(default)]
@@ -122,4 +137,42 @@ pub struct HistoryPoint {
     pub memory_bytes: Option<u64>,
     /// Free bytes on the containers' disk, mean; only of a device.
     pub disk_free_bytes: Option<u64>,
+    /// What moved through it, means.
+    #[serde(flatten)]
+    pub rates: Rates,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::stats::HostStats;
+
+    /// An older agent's figures and an older control plane's history have no rates: they must be read as unknown.
+    #[test]
+    fn what_is_older_than_the_rates_is_read() {
+        let host = r#"{"cpu_percent":1.5,"cores":2,"memory_used_bytes":3,"memory_total_bytes":4,"disk_free_bytes":5}"#;
+        let host: HostStats = serde_json::from_str(host).unwrap();
+        assert_eq!((host.cores, host.rates), (2, Rates::default()));
+        let summary = r#"{"cpu":null,"memory_used_bytes":3,"disk_free_bytes":5}"#;
+        let summary: HostSummary = serde_json::from_str(summary).unwrap();
+        assert_eq!((summary.network, summary.disk), (None, None));
+        let point = r#"{"at":1,"cpu_percent":null,"memory_bytes":3,"disk_free_bytes":5}"#;
+        let point: HistoryPoint = serde_json::from_str(point).unwrap();
+        assert_eq!(point.rates, Rates::default());
+    }
+
+    /// The four stand beside the other figures under the names that clients read, and survive the way.
+    #[test]
+    fn rates_stand_beside_the_other_figures() {
+        let rates = Rates::of(Some([1, 2]), Some([u64::MAX, 0]));
+        let point =
+            HistoryPoint { at: 1, cpu_percent: None, memory_bytes: None, disk_free_bytes: None, rates };
+        let json = serde_json::to_value(point).unwrap();
+        assert_eq!(json["network_received_bytes_per_s"], 1);
+        assert_eq!(json["network_sent_bytes_per_s"], 2);
+        assert_eq!(json["disk_read_bytes_per_s"], u64::MAX);
+        assert_eq!(json["disk_written_bytes_per_s"], 0);
+        assert_eq!(serde_json::from_value::<HistoryPoint>(json).unwrap(), point);
+        assert_eq!((rates.network(), rates.disk()), (Some([1, 2]), Some([u64::MAX, 0])));
+    }
 }

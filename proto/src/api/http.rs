@@ -16,6 +16,9 @@ pub const CSRF_HEADER: &str = "x-ecep-csrf";
 /// answer; another order with it is refused.
 pub const IDEMPOTENCY_HEADER: &str = "idempotency-key";
 
+/// The header by which an upload's answer names the artifact that it has become.
+pub const ARTIFACT_HEADER: &str = "ecep-artifact";
+
 /// An error body (`application/problem+json`, RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Problem {
@@ -51,7 +54,7 @@ pub struct SetupState {
 /// `POST /api/setup`: the first account and the first tenant. Answered with 201, without a body; log in then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct SetupRequest {
     /// The code that the control plane wrote into its data folder at its first start; its log names the file.
     pub code: String,
@@ -68,7 +71,7 @@ pub struct SetupRequest {
 /// `POST /api/login`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct LoginRequest {
     /// The account.
     pub email: String,
@@ -103,7 +106,7 @@ pub struct Membership {
 /// `POST /api/wamp-ticket`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct TicketRequest {
     /// The tenant whose realm is to be joined.
     pub tenant: TenantSlug,
@@ -125,7 +128,7 @@ pub struct TicketReply {
 /// `POST /api/accounts` (admin): a new account. Answered with 201, without a body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct NewAccount {
     /// The account.
     pub email: String,
@@ -138,7 +141,7 @@ pub struct NewAccount {
 /// A role in a tenant that exists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct NewMembership {
     /// The tenant.
     pub tenant: TenantSlug,
@@ -150,7 +153,7 @@ pub struct NewMembership {
 /// [`Membership`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct NewTenant {
     /// Its slug.
     pub slug: TenantSlug,
@@ -162,7 +165,7 @@ pub struct NewTenant {
 /// `DELETE …/{id}` deletes the token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct NewJoinToken {
     /// How many devices may use it, 1 to 1000.
     pub uses: u32,
@@ -179,7 +182,7 @@ pub struct NewJoinToken {
 /// `Authorization: Bearer <id>.<secret>`. (`DELETE /api/tenants/{slug}/devices/{id}` removes a device.)
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct NewApiToken {
     /// What it is for.
     pub name: String,
@@ -253,6 +256,8 @@ macro_rules! http_types {
             http::CreatedToken,
             http::TokenView,
             http::TokenUse,
+            artifact::UploadView,
+            file::StoredFilePage,
             people::TenantView,
             people::TenantPage,
             people::TenantSummary,

@@ -9,7 +9,7 @@ use super::name::OperationId;
 /// Pull.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct PullImage {
     /// An image reference.
     pub image: String,
@@ -21,7 +21,7 @@ pub struct PullImage {
 /// Delete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct DeleteImage {
     /// An image reference or id.
     pub image: String,

@@ -10,7 +10,7 @@ use super::name::{ContainerId, ContainerName, OperationId};
 /// Which kept copies to list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct KeptQuery {
     /// Only those of this container.
     #[serde(default)]
@@ -44,7 +44,7 @@ pub struct KeptList {
 /// Names a kept copy that is to be deleted, with its volumes that nobody else uses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct DeleteKept {
     /// The container that moved away.
     pub container: ContainerId,

@@ -13,3 +13,10 @@ pub const APPLICATION: &str = "ecep.application";
 pub const OPERATION: &str = "ecep.operation";
 /// On a volume: the tenant's name for it.
 pub const VOLUME: &str = "ecep.volume";
+/// The number of the application's version.
+pub const VERSION: &str = "ecep.version";
+/// The container runs once: what it leaves is stored, then it is deleted.
+pub const RUN_ONCE: &str = "ecep.run-once";
+/// After an update, for how many seconds a container without a health check must have run to count as healthy: whoever ends an
+/// update that was cut off knows it from here.
+pub const HEALTHY_AFTER: &str = "ecep.healthy-after";

@@ -64,7 +64,7 @@ pub struct MigrationOptions {
 /// Moves a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct MigrateContainer {
     /// Which.
     pub container: ContainerId,
@@ -117,7 +117,7 @@ impl MigrateContainer {
 /// Asks whether a container could be moved. Nothing is touched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct PreflightMigration {
     /// Which.
     pub container: ContainerId,
@@ -314,7 +314,7 @@ pub struct MigrationView {
 /// Names a move.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct MigrationRef {
     /// Its operation.
     pub operation: OperationId,
@@ -323,7 +323,7 @@ pub struct MigrationRef {
 /// Which moves to list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct MigrationQuery {
     /// Only those of this container.
     #[serde(default)]

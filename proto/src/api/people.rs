@@ -42,7 +42,7 @@ pub struct TenantSummary {
 /// `PATCH /api/tenants/{slug}` (administrator). Answered with 204.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct ChangeTenant {
     /// Its new name for people.
     pub name: String,
@@ -51,7 +51,7 @@ pub struct ChangeTenant {
 /// `DELETE /api/tenants/{slug}` (administrator). Answered with 204; refused while it has devices or containers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct DeleteTenant {
     /// The slug once more, so that no slip deletes a tenant.
     pub confirm: String,
@@ -83,7 +83,7 @@ pub struct MemberView {
 /// (`DELETE` removes a member; `POST /api/tenants/{slug}/leave` oneself. The last owner can do neither.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct ChangeMember {
     /// `owner`, `operator` or `viewer`.
     pub role: Role,
@@ -93,7 +93,7 @@ pub struct ChangeMember {
 /// one for the same address. `DELETE …/{id}` withdraws one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct NewInvitation {
     /// Who is invited.
     pub email: String,
@@ -136,7 +136,7 @@ pub struct InvitationView {
 /// `POST /api/invitations/show`. Answered with an [`InvitationOffer`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct ShowInvitation {
     /// The invitation's secret.
     pub secret: String,
@@ -160,7 +160,7 @@ pub struct InvitationOffer {
 /// `POST /api/invitations/accept`. Answered with the [`super::http::Membership`]; log in then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct AcceptInvitation {
     /// The invitation's secret.
     pub secret: String,
@@ -197,7 +197,7 @@ pub struct AccountView {
 /// `PATCH /api/accounts/{id}` (administrator). Answered with 204. Disabling ends its logins and sessions at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct ChangeAccount {
     /// Whether it is kept out.
     pub disabled: bool,
@@ -206,7 +206,7 @@ pub struct ChangeAccount {
 /// `POST /api/account/password`. Answered with 204; all other logins and all WAMP sessions of the account end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct ChangePassword {
     /// The present password.
     pub current: String,

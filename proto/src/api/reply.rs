@@ -10,7 +10,7 @@ use super::error::ApiError;
 /// No arguments.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct Nothing {}
 
 /// The keyword arguments of a YIELD from a `wamp_async` callee: exactly one key.

@@ -6,7 +6,8 @@ use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::Value;
 
 use super::{
-    audit, describe_procedures, describe_topics, device, enrol, error, http, http::http_types, people, share,
+    artifact, audit, describe_procedures, describe_topics, device, enrol, error, file, http,
+    http::http_types, people, share,
 };
 
 /// Where one schema names another: what stands in front of the name.

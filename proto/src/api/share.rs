@@ -10,7 +10,7 @@ use super::name::{ContainerId, ContainerName, DeviceId, TenantSlug};
 /// How much of a device a tenant may have. What is left out has no bound beyond the device's own.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields, default)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct Quota {
     /// Cores, such as 1.5: the limits of all its containers together. Each of them needs a limit then.
     pub cpus: Option<f64>,
@@ -38,12 +38,14 @@ pub enum Allowance {
     MoveAway,
     /// Whatever the device's policy file allows its owner.
     DevicePolicy,
+    /// Open terminals in its containers, where the device's policy file does not forbid them.
+    Terminal,
 }
 
 /// On what terms a tenant uses a device.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields, default)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct Terms {
     /// How much of it.
     pub quota: Quota,
@@ -75,7 +77,7 @@ pub enum ShareState {
 /// `POST /api/tenants/{slug}/devices/{id}/shares` (owner): offers a device. Answered with 201 and the [`ShareView`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct NewShare {
     /// To which tenant.
     pub tenant: TenantSlug,
@@ -87,7 +89,7 @@ pub struct NewShare {
 /// `PUT /api/tenants/{slug}/devices/{id}/shares/{tenant}` (owner): other terms. They hold for what is begun from now on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct ChangeShare {
     /// The new terms, whole.
     pub terms: Terms,
@@ -96,7 +98,7 @@ pub struct ChangeShare {
 /// `POST /api/tenants/{slug}/devices/{id}/shares/{tenant}/end` (owner): withdraws an offer, or ends a share.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields, default)]
-#[ts(optional_fields)]
+#[ts(optional_fields = nullable)]
 pub struct EndShare {
     /// Stops and deletes these containers: the names of all that the tenant has on the device. Left empty, they go on.
     pub delete: Vec<ContainerName>,

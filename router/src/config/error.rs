@@ -8,12 +8,12 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// A file can't be read.
-    #[error("can't read {path}: {source}")]
+    #[error("can't read {path}: {error}")]
     Read {
         /// Which.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// The file is no TOML.
     #[error("{path} is no TOML: {reason}")]

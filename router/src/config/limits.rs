@@ -24,8 +24,9 @@ pub struct Limits {
     /// somebody is counts as well. Changed by a reload for new connections.
     #[schemars(range(min = 10, max = 600000))]
     pub handshake_timeout_ms: u64,
-    /// How many connections are open at once. Further ones are told so and closed. 20,000 is twice the fleet that the
-    /// router is built for; the operating system's limit of open files must be above it.
+    /// How many connections are open at once. Further ones are told so and closed, and so are those of an address that has
+    /// as many which have not joined as are left. 20,000 is twice the fleet that the router is built for; the operating
+    /// system's limit of open files must be above it.
     #[schemars(range(min = 1, max = 1048576))]
     pub max_connections: usize,
     /// How often a client is pinged. Common NAT gateways and proxies forget a silent connection after 30 to 60 s.

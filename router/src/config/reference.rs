@@ -14,7 +14,8 @@ pub fn reference() -> String {
          `ecep-router run --config FILE` reads one TOML file. Unknown keys, wrong types and numbers out of range are \
          refused with their place and the nearest key that there is. With `--print-config` the router prints all that \
          it would run with, every default included, and ends; the output is a configuration itself. Secrets stand in \
-         files of their own and are never printed.\n\n\
+         files of their own and are never printed. A path that does not begin with `/` starts at the folder that the \
+         router was started in.\n\n\
          The environment goes before the file: `{PREFIX}LIMITS__MAX_CONNECTIONS=50` is `limits.max_connections = 50`, \
          `{PREFIX}LISTEN__0__ADDRESS=0.0.0.0:80` the address of the first listener. Text is taken as it stands, \
          anything else is written as in the file. Variables that begin with `{PREFIX}` and name no key are refused.\n\n\

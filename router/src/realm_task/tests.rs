@@ -7,6 +7,8 @@ use ecep_proto::value::Dict;
 use ecep_router_core::MAX_RETAINED_EVENTS;
 use tokio_util::task::TaskTracker;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake};
 use std::time::Duration;
 
 use super::*;
@@ -14,6 +16,7 @@ use crate::config::{Config, Limits};
 use crate::hub::{Hub, Seat};
 use crate::live_limits::LiveLimits;
 use crate::metrics::Gauges;
+use crate::outbound::Taken;
 use crate::realm_configs::RealmConfigs;
 
 const REALM: &str = "realm1";
@@ -138,4 +141,81 @@ async fn slow_readers_are_not_killed() {
     counted(&world, "\"slow_reader\"} 1");
     counted(&world, "\"killed\"} 1");
     let _ = killed;
+}
+
+/// Counts how often a writer is woken.
+#[derive(Default)]
+struct Alarm(AtomicUsize);
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Alarm {
+    /// Takes what waits, and sleeps then.
+    fn sleep(self: &Arc<Self>, queue: &Outbound) {
+        let waker = self.clone().into();
+        let mut cx = Context::from_waker(&waker);
+        while let Poll::Ready(taken) = queue.poll_take(&mut cx, drop) {
+            let Taken::Frames(weight) = taken else { panic!("the session is over: {taken:?}") };
+            queue.written(weight);
+        }
+    }
+
+    fn rung(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A thousand subscribers each woken for every second event cost sixteen times as much as the events themselves; but nobody may
+/// sleep longer than was said, nor through a reply, nor when the realm has nothing else to do.
+#[tokio::test]
+async fn writers_of_events_sleep_while_the_realm_is_busy() {
+    let mut world = World::new(Limits { max_queue_messages: usize::MAX, ..Limits::default() });
+    let ((subscriber, queue), (publisher, _)) = (world.join().await, world.join().await);
+    let mut others = Vec::new();
+    for _ in 0..TURN_UNITS / 8 {
+        let (other, queue) = world.join().await;
+        world.send(other, vec![subscribe("com.topic", Dict::new())]).await;
+        others.push(queue);
+    }
+    world.send(subscriber, vec![subscribe("com.topic", Dict::new())]).await;
+    world.finish();
+    let (alarm, others_alarm) = (Arc::new(Alarm::default()), Arc::new(Alarm::default()));
+    let all_sleep = || {
+        alarm.sleep(&queue);
+        others.iter().for_each(|queue| others_alarm.sleep(queue));
+    };
+    all_sleep();
+
+    let events = |number| vec![publish("com.topic".to_owned(), &[]); number];
+    world.send(publisher, events(100)).await;
+    world.turn();
+    world.task.wake(world.now);
+    assert!(queue.waiting_bytes() > 0 && !world.task.turns.is_empty(), "or the realm is not busy");
+    assert_eq!(alarm.rung(), 0, "the realm has more to do");
+    world.turn();
+    world.task.wake(world.now + EVENTS_WAIT);
+    assert_eq!(alarm.rung(), 1, "it has slept for as long as it may");
+
+    all_sleep();
+    world.turn();
+    world.task.wake(world.now);
+    assert_eq!(alarm.rung(), 1);
+    world.send(subscriber, vec![call("wamp.session.count", Payload::default())]).await;
+    while alarm.rung() == 1 {
+        assert!(!world.task.turns.is_empty(), "the reply did not wake it");
+        world.turn();
+        for writer in world.task.writers.drain(..) {
+            writer.wake();
+        }
+    }
+
+    all_sleep();
+    world.finish();
+    assert_eq!(alarm.rung(), 2);
+    world.task.wake(world.now);
+    assert_eq!(alarm.rung(), 3, "nothing is left to do");
 }

@@ -90,6 +90,19 @@ fn dev_refuses_other_addresses() {
     assert!(text.contains("0.0.0.0 is not a loopback address"), "{text}");
 }
 
+/// Two routers on one port, as when a demo runs already: the second one says what to do, once.
+#[test]
+fn a_taken_address_is_told_with_what_to_do() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = router(&["dev", "--ws", &address, "--raw", "127.0.0.1:0"]).output().unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains(&format!("can't listen on {address}: ")), "{said}");
+    assert!(said.contains("or choose another one"), "{said}");
+    assert_eq!(said.matches("Address already in use").count(), 1, "{said}");
+}
+
 /// A mistake in the configuration is found at the start, and said in words.
 #[test]
 fn run_names_what_is_wrong() {

@@ -94,7 +94,7 @@ container: ContainerId,
 /**
  * The operation's id, if the caller chooses it.
  */
-operation?: OperationId, };
+operation?: OperationId | null, };
 export type StopContainer = { 
 /**
  * Its ECEP id.
@@ -103,11 +103,11 @@ container: ContainerId,
 /**
  * Seconds between SIGTERM and SIGKILL, 0 to 300; 10 if left out.
  */
-grace_seconds?: number, 
+grace_seconds?: number | null, 
 /**
  * The operation's id, if the caller chooses it.
  */
-operation?: OperationId, };
+operation?: OperationId | null, };
 export type DeleteContainer = { 
 /**
  * Its ECEP id.
@@ -120,7 +120,7 @@ force: boolean,
 /**
  * The operation's id, if the caller chooses it.
  */
-operation?: OperationId, };
+operation?: OperationId | null, };
 export type PortMapping = { 
 /**
  * The port inside.
@@ -129,7 +129,7 @@ container: number,
 /**
  * The device's port; any free one if left out.
  */
-host?: number, 
+host?: number | null, 
 /**
  * `tcp` if left out.
  */
@@ -152,15 +152,15 @@ export type Limits = {
 /**
  * Bytes of memory, at least 6 MiB (the engine's own lower bound).
  */
-memory_bytes?: number, 
+memory_bytes?: number | null, 
 /**
  * Cores, such as 0.5.
  */
-cpus?: number, 
+cpus?: number | null, 
 /**
  * Processes and threads.
  */
-pids?: number, };
+pids?: number | null, };
 export type RestartPolicy = "no" | "on-failure" | "unless-stopped" | "always";
 export type Privileges = { 
 /**
@@ -186,15 +186,15 @@ security_opt: Array<string>,
 /**
  * A network mode, such as `host`.
  */
-network_mode?: string, 
+network_mode?: string | null, 
 /**
  * A PID mode, such as `host`.
  */
-pid_mode?: string, 
+pid_mode?: string | null, 
 /**
  * An IPC mode, such as `host`.
  */
-ipc_mode?: string, };
+ipc_mode?: string | null, };
 export type CreateContainer = { 
 /**
  * A name that is free on this device within the tenant.
@@ -203,7 +203,7 @@ name: ContainerName,
 /**
  * The application it runs; the container's name if left out.
  */
-application?: ApplicationName, 
+application?: ApplicationName | null, 
 /**
  * An image reference; pulled where the device lacks it.
  */
@@ -211,7 +211,7 @@ image: string,
 /**
  * Replaces the image's command.
  */
-command?: Array<string>, 
+command?: Array<string> | null, 
 /**
  * Environment variables.
  */
@@ -247,7 +247,7 @@ start: boolean,
 /**
  * The operation's id, if the caller chooses it.
  */
-operation?: OperationId, };
+operation?: OperationId | null, };
 export type ContainerState = "created" | "running" | "paused" | "restarting" | "exited" | "dead" | "removing";
 export type ContainerView = { 
 /**
@@ -289,7 +289,15 @@ ports: Array<PortMapping>,
 /**
  * Its address in the tenant's network, the same for life; none where it is not in it.
  */
-address?: string | null, };
+address?: string | null, 
+/**
+ * The number of the application's version; none where it was created from an image reference alone.
+ */
+version?: number | null, 
+/**
+ * It runs once: what it leaves is stored, then it is deleted.
+ */
+run_once: boolean, };
 export type ContainerList = { 
 /**
  * In the order of creation.
@@ -352,11 +360,11 @@ container: ContainerId,
 /**
  * How many of the last lines, 1 to 1000; 200 if left out.
  */
-tail?: number, 
+tail?: number | null, 
 /**
  * Only lines at or after this time, in milliseconds since 1970.
  */
-since?: number, };
+since?: number | null, };
 export type LogLines = { 
 /**
  * The oldest first.
@@ -378,7 +386,11 @@ stream: LogStream,
 /**
  * The text, without its line end; bytes that are not UTF-8 are replaced.
  */
-text: string, };
+text: string, 
+/**
+ * The line was longer, and its rest was left off.
+ */
+cut?: boolean, };
 export type LogStream = "stdout" | "stderr";
 export type ContainerChange = "created" | "started" | "exited" | "paused" | "unpaused" | "deleted";
 export type ContainerEvent = { 
@@ -414,11 +426,11 @@ leave_running: boolean,
 /**
  * A folder of its own among the device's checkpoints; the common one if left out.
  */
-directory?: CheckpointName, 
+directory?: CheckpointName | null, 
 /**
  * The operation's id, if the caller chooses it.
  */
-operation?: OperationId, };
+operation?: OperationId | null, };
 export type RestoreContainer = { 
 /**
  * The container that was saved.
@@ -431,15 +443,15 @@ name: CheckpointName,
 /**
  * The folder it was put into, if it was.
  */
-directory?: CheckpointName, 
+directory?: CheckpointName | null, 
 /**
  * The container that it is restored into, of the same image and stopped; the one that was saved if left out.
  */
-into?: ContainerId, 
+into?: ContainerId | null, 
 /**
  * The operation's id, if the caller chooses it.
  */
-operation?: OperationId, };
+operation?: OperationId | null, };
 export type DeleteCheckpoint = { 
 /**
  * The container that was saved. It need not be there any more.
@@ -452,7 +464,7 @@ name: CheckpointName,
 /**
  * The folder it was put into, if it was.
  */
-directory?: CheckpointName, };
+directory?: CheckpointName | null, };
 export type CopyCheckpoint = { 
 /**
  * The container that was saved.
@@ -465,7 +477,7 @@ name: CheckpointName,
 /**
  * The folder it was put into, if it was; the copy goes into the one of that name.
  */
-directory?: CheckpointName, 
+directory?: CheckpointName | null, 
 /**
  * The device that has it.
  */
@@ -477,12 +489,12 @@ destination: DeviceId,
 /**
  * The operation's id, if the caller chooses it.
  */
-operation?: OperationId, };
+operation?: OperationId | null, };
 export type CheckpointQuery = { 
 /**
  * Only those of this container.
  */
-container?: ContainerId, };
+container?: ContainerId | null, };
 export type CheckpointView = { 
 /**
  * The container that was saved.
@@ -517,7 +529,7 @@ export type KeptQuery = {
 /**
  * Only those of this container.
  */
-container?: ContainerId, };
+container?: ContainerId | null, };
 export type KeptView = { 
 /**
  * The container that moved away.
@@ -557,6 +569,580 @@ container: ContainerId,
  * The move that left the copy.
  */
 migration: OperationId, };
+export type ArtifactDigest = string;
+export type ArtifactKind = "image_archive" | "source_bundle" | "files";
+export type ArtifactView = { 
+/**
+ * Its id.
+ */
+digest: ArtifactDigest, 
+/**
+ * The name of the file that was uploaded.
+ */
+name: string, 
+/**
+ * What it was found to be.
+ */
+kind: ArtifactKind, 
+/**
+ * Bytes, as they were uploaded.
+ */
+bytes: number, 
+/**
+ * Bytes of all that is in it.
+ */
+unpacked_bytes: number, 
+/**
+ * For which architectures its image is, as `docker` calls them (`amd64`, `arm64`, `arm/v7`); empty for other kinds.
+ */
+architectures: Array<string>, 
+/**
+ * When it was uploaded, in milliseconds since 1970.
+ */
+uploaded_at: number, 
+/**
+ * The applications that have a version of it.
+ */
+applications: Array<ApplicationName>, };
+export type ArtifactList = { 
+/**
+ * The newest first.
+ */
+artifacts: Array<ArtifactView>, 
+/**
+ * Bytes of all of them, and of what is being uploaded.
+ */
+used_bytes: number, 
+/**
+ * Bytes that the tenant may have.
+ */
+quota_bytes: number, 
+/**
+ * Bytes of one upload at most.
+ */
+max_upload_bytes: number, };
+export type ArtifactRef = { 
+/**
+ * Its id.
+ */
+digest: ArtifactDigest, };
+export type Target = { "to": "devices", 
+/**
+ * Their ids, 1 to 100.
+ */
+devices: Array<DeviceId>, } | { "to": "place", 
+/**
+ * The place.
+ */
+location: Location, 
+/**
+ * On how many, 1 to 100; 1 if left out.
+ */
+count?: number | null, 
+/**
+ * No farther away than this many kilometres.
+ */
+within_km?: number | null, } | { "to": "anywhere", 
+/**
+ * On how many, 1 to 100; 1 if left out.
+ */
+count?: number | null, };
+export type Candidate = { 
+/**
+ * The device.
+ */
+device: DeviceId, 
+/**
+ * Whether it was chosen.
+ */
+chosen: boolean, 
+/**
+ * Why, or why not: each a sentence, such as `12 km away, the nearest with room` or `is arm64, the image is for amd64`.
+ */
+reasons: Array<string>, 
+/**
+ * How far away it is from the place, in kilometres, where both are known.
+ */
+distance_km: number | null, };
+export type Source = { "kind": "image", 
+/**
+ * An image reference; pulled where the device lacks it.
+ */
+image: string, } | { "kind": "image_archive", 
+/**
+ * The artifact.
+ */
+artifact: ArtifactDigest, } | { "kind": "source_bundle", 
+/**
+ * The artifact.
+ */
+artifact: ArtifactDigest, 
+/**
+ * The Dockerfile's path in it; `Dockerfile` if left out.
+ */
+dockerfile?: string | null, } | { "kind": "files", 
+/**
+ * The artifact.
+ */
+artifact: ArtifactDigest, 
+/**
+ * The base image's reference.
+ */
+base: string, 
+/**
+ * Where the files go; `/app` if left out. The application starts there.
+ */
+directory?: string | null, 
+/**
+ * A command of the shell that installs what the application depends on, run once in that folder before the application
+ * starts for the first time.
+ */
+install?: string | null, };
+export type Settings = { 
+/**
+ * Replaces the image's command.
+ */
+command?: Array<string> | null, 
+/**
+ * Environment variables.
+ */
+env: { [key in string]: string }, 
+/**
+ * Published ports.
+ */
+ports: Array<PortMapping>, 
+/**
+ * Named volumes.
+ */
+volumes: Array<VolumeMount>, 
+/**
+ * Limits.
+ */
+limits: Limits, 
+/**
+ * Restart policy; `no` for an application that runs once.
+ */
+restart: RestartPolicy, 
+/**
+ * A terminal is attached.
+ */
+tty: boolean, 
+/**
+ * More rights, as far as the device's policy allows.
+ */
+privileges: Privileges, 
+/**
+ * It runs once: when it has ended, its exit code, its output and what it wrote to `/results` are stored in the cloud, and then the
+ * container is deleted.
+ */
+run_once: boolean, 
+/**
+ * After an update, for how many seconds the new container must have run to count as healthy, where its image has no health check: 1 to
+ * 600; 10 if left out.
+ */
+healthy_after_seconds?: number | null, };
+export type AddVersion = { 
+/**
+ * The application.
+ */
+application: ApplicationName, 
+/**
+ * Where its image comes from.
+ */
+source: Source, 
+/**
+ * How it runs.
+ */
+settings: Settings, 
+/**
+ * A line for people about what is new, up to 500 characters.
+ */
+note?: string | null, };
+export type VersionView = { 
+/**
+ * Its number, from 1.
+ */
+number: number, 
+/**
+ * Where its image comes from.
+ */
+source: Source, 
+/**
+ * How it runs; the values of its environment variables are left out, for they may be secrets.
+ */
+settings: Settings, 
+/**
+ * A line for people about what is new.
+ */
+note: string | null, 
+/**
+ * Bytes to bring to a device; none for an image of a registry.
+ */
+bytes: number | null, 
+/**
+ * For which architectures it is, where that is known.
+ */
+architectures: Array<string>, 
+/**
+ * When it was added, in milliseconds since 1970.
+ */
+added_at: number, };
+export type ApplicationView = { 
+/**
+ * Its name.
+ */
+name: ApplicationName, 
+/**
+ * Its versions, the newest first.
+ */
+versions: Array<VersionView>, 
+/**
+ * When it was made, in milliseconds since 1970.
+ */
+created_at: number, };
+export type ApplicationList = { 
+/**
+ * By name.
+ */
+applications: Array<ApplicationView>, };
+export type ApplicationRef = { 
+/**
+ * Its name.
+ */
+application: ApplicationName, };
+export type VersionRef = { 
+/**
+ * The application.
+ */
+application: ApplicationName, 
+/**
+ * The version's number.
+ */
+version: number, };
+export type DeployApplication = { 
+/**
+ * The application.
+ */
+application: ApplicationName, 
+/**
+ * The version's number; the newest if left out.
+ */
+version?: number | null, 
+/**
+ * Where to.
+ */
+target: Target, 
+/**
+ * The container's name; the application's if left out. On several devices all have the same.
+ */
+name?: ContainerName | null, 
+/**
+ * Other settings than the version's, whole.
+ */
+settings?: Settings | null, 
+/**
+ * The operation's id, if the caller chooses it; on several devices the ids are this one with `-1`, `-2`, … after it.
+ */
+operation?: OperationId | null, };
+export type Deployed = { 
+/**
+ * The device.
+ */
+device: DeviceId, 
+/**
+ * The operation whose events tell how it goes on there.
+ */
+operation: OperationId, 
+/**
+ * Why it could not begin there, a sentence; the others go on.
+ */
+error: string | null, 
+/**
+ * The container's id, as soon as there is one.
+ */
+container_id: ContainerId | null, };
+export type Deployment = { 
+/**
+ * The version.
+ */
+version: number, 
+/**
+ * On which devices.
+ */
+devices: Array<Deployed>, 
+/**
+ * Every device that was looked at, the chosen ones first, and why it was chosen or not.
+ */
+candidates: Array<Candidate>, };
+export type PlaceApplication = { 
+/**
+ * The application.
+ */
+application: ApplicationName, 
+/**
+ * The version's number; the newest if left out.
+ */
+version?: number | null, 
+/**
+ * Where to.
+ */
+target: Target, 
+/**
+ * Other settings than the version's, whole.
+ */
+settings?: Settings | null, };
+export type Placement = { 
+/**
+ * Every device that was looked at, the chosen ones first, and why it was chosen or not.
+ */
+candidates: Array<Candidate>, };
+export type UpdateContainer = { 
+/**
+ * Its ECEP id.
+ */
+container: ContainerId, 
+/**
+ * The version's number; the newest if left out.
+ */
+version?: number | null, 
+/**
+ * Other settings than the version's, whole.
+ */
+settings?: Settings | null, 
+/**
+ * The operation's id, if the caller chooses it.
+ */
+operation?: OperationId | null, };
+export type RunView = { 
+/**
+ * The device it ran on.
+ */
+device: DeviceId, 
+/**
+ * The container as it ended; it is deleted.
+ */
+container: ContainerView, 
+/**
+ * The kernel killed it for lack of memory.
+ */
+oom_killed: boolean, 
+/**
+ * Its output, among the stored files.
+ */
+log: OperationId | null, 
+/**
+ * What it wrote to `/results`, among the stored files.
+ */
+results: OperationId | null, 
+/**
+ * What of it could not be stored: a sentence.
+ */
+lost: string | null, 
+/**
+ * When that was told, in milliseconds since 1970 by the control plane's clock.
+ */
+ended_at: number, };
+export type RunQuery = { 
+/**
+ * Only those of this application.
+ */
+application?: ApplicationName | null, 
+/**
+ * Only those that ended before this time, in milliseconds since 1970: for the next page.
+ */
+before?: number | null, };
+export type RunList = { 
+/**
+ * The newest first, 100 at most.
+ */
+runs: Array<RunView>, };
+export type ListFiles = { 
+/**
+ * Its ECEP id.
+ */
+container: ContainerId, 
+/**
+ * An absolute path inside the container. Links are followed inside the container only.
+ */
+path: string, };
+export type EntryKind = "file" | "directory" | "symlink" | "other";
+export type EntryView = { 
+/**
+ * Its name; bytes that are not UTF-8 are replaced.
+ */
+name: string, 
+/**
+ * What it is.
+ */
+kind: EntryKind, 
+/**
+ * Bytes of a file.
+ */
+bytes: number, 
+/**
+ * When it was changed, in milliseconds since 1970.
+ */
+modified_at: number, 
+/**
+ * The permission bits.
+ */
+mode: number, 
+/**
+ * Where a link points to.
+ */
+link: string | null, };
+export type EntryList = { 
+/**
+ * Folders first, by name.
+ */
+entries: Array<EntryView>, 
+/**
+ * There are more than are told.
+ */
+truncated: boolean, };
+export type FetchFile = { 
+/**
+ * Its ECEP id.
+ */
+container: ContainerId, 
+/**
+ * An absolute path inside the container.
+ */
+path: string, 
+/**
+ * The operation's id, if the caller chooses it: it becomes the stored file's.
+ */
+operation?: OperationId | null, };
+export type FetchLog = { 
+/**
+ * Its ECEP id.
+ */
+container: ContainerId, 
+/**
+ * Only lines at or after this time, in milliseconds since 1970.
+ */
+since?: number | null, 
+/**
+ * Only lines of this stream.
+ */
+stream?: LogStream | null, 
+/**
+ * The operation's id, if the caller chooses it: it becomes the stored file's.
+ */
+operation?: OperationId | null, };
+export type StoredKind = "file" | "folder" | "log" | "results";
+export type StoredFile = { 
+/**
+ * Its id.
+ */
+file: OperationId, 
+/**
+ * From where it is.
+ */
+kind: StoredKind, 
+/**
+ * The name that a download of it has.
+ */
+name: string, 
+/**
+ * The device that brought it.
+ */
+device: DeviceId, 
+/**
+ * The container that it is of.
+ */
+container: ContainerId, 
+/**
+ * The application that the container ran.
+ */
+application: ApplicationName, 
+/**
+ * Bytes.
+ */
+bytes: number, 
+/**
+ * When it was stored, in milliseconds since 1970.
+ */
+stored_at: number, 
+/**
+ * When it is deleted by itself; a run's log and results are kept.
+ */
+deleted_at: number | null, };
+export type LogWish = { 
+/**
+ * How many of the last lines to begin with, 0 to 10,000; 200 if left out. A search looks through all of them.
+ */
+tail?: number | null, 
+/**
+ * Only lines at or after this time, in milliseconds since 1970.
+ */
+since?: number | null, 
+/**
+ * Only lines of this stream.
+ */
+stream?: LogStream | null, 
+/**
+ * Only lines that contain this text, whatever its case.
+ */
+search?: string | null, 
+/**
+ * Go on with new lines as they are written.
+ */
+follow: boolean, 
+/**
+ * Begin with the first line instead of the last ones.
+ */
+all: boolean, };
+export type LogEnd = { 
+/**
+ * How.
+ */
+end: LogEnding, 
+/**
+ * A sentence for people.
+ */
+message: string, };
+export type LogEnding = "complete" | "stopped" | "gone" | "device_lost" | "access_ended" | "failed";
+export type OpenTerminal = { 
+/**
+ * Its ECEP id.
+ */
+container: ContainerId, 
+/**
+ * What runs in it; the first of `bash` and `sh` that the container has if left out.
+ */
+command?: Array<string> | null, 
+/**
+ * Its size; 80 × 24 if left out.
+ */
+size?: TerminalSize | null, };
+export type TerminalSize = { 
+/**
+ * 1 to 1,000.
+ */
+columns: number, 
+/**
+ * 1 to 1,000.
+ */
+rows: number, };
+export type OpenedTerminal = { 
+/**
+ * Its id.
+ */
+terminal: OperationId, 
+/**
+ * For how many seconds it waits.
+ */
+waits_seconds: number, };
+export type TerminalEnd = { 
+/**
+ * The command's exit code, where it ended by itself.
+ */
+exit_code: number | null, 
+/**
+ * Why it ended otherwise, a sentence.
+ */
+reason: string | null, };
 export type PullImage = { 
 /**
  * An image reference.
@@ -565,7 +1151,7 @@ image: string,
 /**
  * The operation's id, if the caller chooses it.
  */
-operation?: OperationId, };
+operation?: OperationId | null, };
 export type DeleteImage = { 
 /**
  * An image reference or id.
@@ -574,7 +1160,7 @@ image: string,
 /**
  * The operation's id, if the caller chooses it.
  */
-operation?: OperationId, };
+operation?: OperationId | null, };
 export type ImageView = { 
 /**
  * The engine's id of it, `sha256:…`.
@@ -638,7 +1224,26 @@ memory_total_bytes: number,
 /**
  * Free bytes on the disk that holds the containers.
  */
-disk_free_bytes: number, };
+disk_free_bytes: number, 
+/**
+ * Bytes per second that come in over the network; `null` in the first tick, where the kernel does not account it, and of
+ * a container that has the device's network, which is not its alone, or none.
+ */
+network_received_bytes_per_s?: number | null, 
+/**
+ * Bytes per second that go out over the network; `null` in the first tick, where the kernel does not account it, and of
+ * a container that has the device's network, which is not its alone, or none.
+ */
+network_sent_bytes_per_s?: number | null, 
+/**
+ * Bytes per second read from disks, not from the cache; `null` in the first tick and where the kernel does not
+ * account it.
+ */
+disk_read_bytes_per_s?: number | null, 
+/**
+ * Bytes per second written to disks; `null` in the first tick and where the kernel does not account it.
+ */
+disk_written_bytes_per_s?: number | null, };
 export type ContainerStats = { 
 /**
  * Its ECEP id.
@@ -659,7 +1264,46 @@ cpu_percent: number | null,
 /**
  * Bytes of memory in use, less inactive file cache; `null` where the kernel does not account it.
  */
-memory_bytes: number | null, };
+memory_bytes: number | null, 
+/**
+ * Bytes per second that come in over the network; `null` in the first tick, where the kernel does not account it, and of
+ * a container that has the device's network, which is not its alone, or none.
+ */
+network_received_bytes_per_s?: number | null, 
+/**
+ * Bytes per second that go out over the network; `null` in the first tick, where the kernel does not account it, and of
+ * a container that has the device's network, which is not its alone, or none.
+ */
+network_sent_bytes_per_s?: number | null, 
+/**
+ * Bytes per second read from disks, not from the cache; `null` in the first tick and where the kernel does not
+ * account it.
+ */
+disk_read_bytes_per_s?: number | null, 
+/**
+ * Bytes per second written to disks; `null` in the first tick and where the kernel does not account it.
+ */
+disk_written_bytes_per_s?: number | null, };
+export type Rates = { 
+/**
+ * Bytes per second that come in over the network; `null` in the first tick, where the kernel does not account it, and of
+ * a container that has the device's network, which is not its alone, or none.
+ */
+network_received_bytes_per_s?: number | null, 
+/**
+ * Bytes per second that go out over the network; `null` in the first tick, where the kernel does not account it, and of
+ * a container that has the device's network, which is not its alone, or none.
+ */
+network_sent_bytes_per_s?: number | null, 
+/**
+ * Bytes per second read from disks, not from the cache; `null` in the first tick and where the kernel does not
+ * account it.
+ */
+disk_read_bytes_per_s?: number | null, 
+/**
+ * Bytes per second written to disks; `null` in the first tick and where the kernel does not account it.
+ */
+disk_written_bytes_per_s?: number | null, };
 export type DeviceFacts = { 
 /**
  * The agent's version.
@@ -841,15 +1485,15 @@ export type ChangeDevice = {
 /**
  * Another name.
  */
-name?: string, 
+name?: string | null, 
 /**
  * Another place, by name or as `lat,lon`; an empty one takes it away.
  */
-place?: string, 
+place?: string | null, 
 /**
  * Where exactly that is. Without it a place that is found on the map is put there.
  */
-location?: Location, };
+location?: Location | null, };
 export type Location = { 
 /**
  * Degrees north, -90 to 90.
@@ -868,7 +1512,7 @@ text: string,
 /**
  * Most places wanted, 1 to 20; 10 unless given.
  */
-limit?: number, };
+limit?: number | null, };
 export type GeoPlace = { 
 /**
  * Its name; of a point, that of the nearest place.
@@ -903,20 +1547,20 @@ export type Quota = {
 /**
  * Cores, such as 1.5: the limits of all its containers together. Each of them needs a limit then.
  */
-cpus?: number, 
+cpus?: number | null, 
 /**
  * Bytes of memory: the limits of all its containers together. Each of them needs a limit then.
  */
-memory_bytes?: number, 
+memory_bytes?: number | null, 
 /**
  * Bytes on the disk: writable layers, volumes and checkpoints together, as the device measures them.
  */
-disk_bytes?: number, 
+disk_bytes?: number | null, 
 /**
  * Containers, running or not.
  */
-containers?: number, };
-export type Allowance = "publish_ports" | "checkpoints" | "move_in" | "move_away" | "device_policy";
+containers?: number | null, };
+export type Allowance = "publish_ports" | "checkpoints" | "move_in" | "move_away" | "device_policy" | "terminal";
 export type Terms = { 
 /**
  * How much of it.
@@ -1064,21 +1708,21 @@ mode: MigrationMode,
  * out. It holds from the first byte to the last: the container, which does not run while its memory and files travel,
  * stands still for longer.
  */
-bytes_per_second?: number, 
+bytes_per_second?: number | null, 
 /**
  * Rounds of memory at most while the container runs, from 1 to [`MAX_ROUNDS`], which is also what it is if left out. Only for
  * a live move.
  */
-max_rounds?: number, 
+max_rounds?: number | null, 
 /**
  * The longest time that the container may stand still, in milliseconds, up to [`MAX_DOWNTIME_MS`]; any if left out. While the
  * estimate is over it, further rounds go as long as they shrink. Only for a live move.
  */
-max_downtime_ms?: number, 
+max_downtime_ms?: number | null, 
 /**
  * What to do if the estimate stays over `max_downtime_ms`; `refuse` if left out.
  */
-over_downtime?: OverDowntime, 
+over_downtime?: OverDowntime | null, 
 /**
  * Whether the copy at the source stays there, stopped, with its volumes: see `ecep.device.<id>.container.kept.list`.
  */
@@ -1086,7 +1730,7 @@ keep_source: boolean,
 /**
  * The operation's id, if the caller chooses it. The same id again is the same order.
  */
-operation?: OperationId, };
+operation?: OperationId | null, };
 export type PreflightMigration = { 
 /**
  * Which.
@@ -1280,7 +1924,7 @@ export type MigrationQuery = {
 /**
  * Only those of this container.
  */
-container?: ContainerId, };
+container?: ContainerId | null, };
 export type MigrationList = { 
 /**
  * The moves.
@@ -1391,31 +2035,31 @@ export type AuditQuery = {
 /**
  * Written down at this time or later, in milliseconds since 1970.
  */
-from?: number, 
+from?: number | null, 
 /**
  * Written down before this time.
  */
-to?: number, 
+to?: number | null, 
 /**
  * Of this authid.
  */
-actor?: string, 
+actor?: string | null, 
 /**
  * Of this action.
  */
-action?: string, 
+action?: string | null, 
 /**
  * About this target.
  */
-target?: string, 
+target?: string | null, 
 /**
  * At most so many, 1 to 500; 100 if left out.
  */
-limit?: number, 
+limit?: number | null, 
 /**
  * Goes on behind the entry of this id: `next` of the page before.
  */
-after?: string, };
+after?: string | null, };
 export type AuditPage = { 
 /**
  * The newest first. May be fewer than asked for, even none, while `next` goes on.
@@ -1442,11 +2086,11 @@ export type StatsQuery = {
 /**
  * A device.
  */
-device?: DeviceId, 
+device?: DeviceId | null, 
 /**
  * A container, wherever it was.
  */
-container?: ContainerId, 
+container?: ContainerId | null, 
 /**
  * From when.
  */
@@ -1459,7 +2103,7 @@ to: number,
  * Milliseconds for each point; if left out, the finest that is kept and gives 1000 points at most. The answer says
  * what it is: a step that is finer than what is kept, or no multiple of it, is made longer.
  */
-step_ms?: number, };
+step_ms?: number | null, };
 export type StatsHistory = { 
 /**
  * Milliseconds for each point.
@@ -1485,7 +2129,26 @@ memory_bytes: number | null,
 /**
  * Free bytes on the containers' disk, mean; only of a device.
  */
-disk_free_bytes: number | null, };
+disk_free_bytes: number | null, 
+/**
+ * Bytes per second that come in over the network; `null` in the first tick, where the kernel does not account it, and of
+ * a container that has the device's network, which is not its alone, or none.
+ */
+network_received_bytes_per_s?: number | null, 
+/**
+ * Bytes per second that go out over the network; `null` in the first tick, where the kernel does not account it, and of
+ * a container that has the device's network, which is not its alone, or none.
+ */
+network_sent_bytes_per_s?: number | null, 
+/**
+ * Bytes per second read from disks, not from the cache; `null` in the first tick and where the kernel does not
+ * account it.
+ */
+disk_read_bytes_per_s?: number | null, 
+/**
+ * Bytes per second written to disks; `null` in the first tick and where the kernel does not account it.
+ */
+disk_written_bytes_per_s?: number | null, };
 export type AlertKind = "device_offline" | "disk_low" | "overload" | "migration_failed" | "restart_loop";
 export type AlertView = { 
 /**
@@ -1533,11 +2196,11 @@ which: AlertFilter,
 /**
  * How many, 1 to 500; 100 if left out.
  */
-limit?: number, 
+limit?: number | null, 
 /**
  * Goes on where another answer's `next` says.
  */
-after?: string, };
+after?: string | null, };
 export type AlertList = { 
 /**
  * The newest first.
@@ -1731,7 +2394,7 @@ valid_seconds: number,
  * For this device of the tenant, which was wiped or lost its key: it comes back as itself, with its name, place and
  * shares, and its old key is dead. Such a token has one use.
  */
-device?: DeviceId, };
+device?: DeviceId | null, };
 export type NewApiToken = { 
 /**
  * What it is for.
@@ -1800,6 +2463,52 @@ at: number,
  * From which address.
  */
 address: string, };
+export type UploadView = { 
+/**
+ * Its id, the last part of its URL.
+ */
+id: string, 
+/**
+ * The name of the file.
+ */
+name: string, 
+/**
+ * Bytes of the file.
+ */
+bytes: number, 
+/**
+ * Bytes that are here.
+ */
+received: number, 
+/**
+ * When it is forgotten, in milliseconds since 1970: what came of it, too.
+ */
+expires_at: number, 
+/**
+ * What it has become.
+ */
+artifact: ArtifactDigest | null, 
+/**
+ * Why it was refused, a sentence.
+ */
+error: string | null, };
+export type StoredFilePage = { 
+/**
+ * The files.
+ */
+items: Array<StoredFile>, 
+/**
+ * Where the next page begins; none at the end.
+ */
+next: string | null, 
+/**
+ * Bytes of all of them, and of what is on its way.
+ */
+used_bytes: number, 
+/**
+ * Bytes that the tenant may have.
+ */
+quota_bytes: number, };
 export type TenantView = { 
 /**
  * Its slug.
@@ -1888,7 +2597,7 @@ role: Role,
 /**
  * For how many seconds, 60 to 30 days; 7 days if it is left out.
  */
-valid_seconds?: number, };
+valid_seconds?: number | null, };
 export type CreatedInvitation = { 
 /**
  * Its id.
@@ -1963,7 +2672,7 @@ secret: string,
  * The password of the invited address's account; where there is none yet, the one that it will have. Left out by
  * whoever is logged in as that address.
  */
-password?: string, };
+password?: string | null, };
 export type AccountPage = { 
 /**
  * The accounts.
@@ -2058,6 +2767,10 @@ export interface Procedures {
   CheckpointDelete: { request: DeleteCheckpoint; reply: Nothing };
   KeptListing: { request: KeptQuery; reply: KeptList };
   KeptDelete: { request: DeleteKept; reply: Nothing };
+  LogFetch: { request: FetchLog; reply: OperationReply };
+  FileListing: { request: ListFiles; reply: EntryList };
+  FileFetch: { request: FetchFile; reply: OperationReply };
+  TerminalOpen: { request: OpenTerminal; reply: OpenedTerminal };
   ImageList: { request: Nothing; reply: ImageList };
   ImagePull: { request: PullImage; reply: OperationReply };
   ImageDelete: { request: DeleteImage; reply: OperationReply };
@@ -2069,6 +2782,16 @@ export interface Procedures {
   CheckpointCopy: { request: CopyCheckpoint; reply: OperationReply };
   MigrationCancel: { request: MigrationRef; reply: MigrationView };
   MigrationHistory: { request: MigrationQuery; reply: MigrationList };
+  ArtifactListing: { request: Nothing; reply: ArtifactList };
+  ArtifactDelete: { request: ArtifactRef; reply: Nothing };
+  ApplicationListing: { request: Nothing; reply: ApplicationList };
+  VersionAdd: { request: AddVersion; reply: VersionView };
+  VersionDelete: { request: VersionRef; reply: Nothing };
+  ApplicationDelete: { request: ApplicationRef; reply: Nothing };
+  ApplicationPlace: { request: PlaceApplication; reply: Placement };
+  ApplicationDeploy: { request: DeployApplication; reply: Deployment };
+  ContainerUpdate: { request: UpdateContainer; reply: OperationReply };
+  RunListing: { request: RunQuery; reply: RunList };
   StatsHistoryQuery: { request: StatsQuery; reply: StatsHistory };
   AlertListing: { request: AlertQuery; reply: AlertList };
   AlertAcknowledge: { request: AlertRef; reply: AlertView };
@@ -2090,6 +2813,10 @@ export const PROCEDURES: { [name in keyof Procedures]: string } = {
   CheckpointDelete: "ecep.device.{device}.container.checkpoint.delete",
   KeptListing: "ecep.device.{device}.container.kept.list",
   KeptDelete: "ecep.device.{device}.container.kept.delete",
+  LogFetch: "ecep.device.{device}.container.logs.fetch",
+  FileListing: "ecep.device.{device}.file.list",
+  FileFetch: "ecep.device.{device}.file.fetch",
+  TerminalOpen: "ecep.device.{device}.terminal.open",
   ImageList: "ecep.device.{device}.image.list",
   ImagePull: "ecep.device.{device}.image.pull",
   ImageDelete: "ecep.device.{device}.image.delete",
@@ -2101,6 +2828,16 @@ export const PROCEDURES: { [name in keyof Procedures]: string } = {
   CheckpointCopy: "ecep.container.checkpoint.copy",
   MigrationCancel: "ecep.migration.cancel",
   MigrationHistory: "ecep.migration.list",
+  ArtifactListing: "ecep.artifact.list",
+  ArtifactDelete: "ecep.artifact.delete",
+  ApplicationListing: "ecep.app.list",
+  VersionAdd: "ecep.app.version.add",
+  VersionDelete: "ecep.app.version.delete",
+  ApplicationDelete: "ecep.app.delete",
+  ApplicationPlace: "ecep.app.place",
+  ApplicationDeploy: "ecep.app.deploy",
+  ContainerUpdate: "ecep.app.update",
+  RunListing: "ecep.app.run.list",
   StatsHistoryQuery: "ecep.stats.query",
   AlertListing: "ecep.alert.list",
   AlertAcknowledge: "ecep.alert.acknowledge",

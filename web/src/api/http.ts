@@ -30,11 +30,21 @@ async function request<T>(method: string, path: string, body?: unknown): Promise
     throw new HttpError(0, "The control plane does not answer. Check your connection, then try again.");
   }
   if (!response.ok) throw new HttpError(response.status, await sentence(response));
-  const text = await response.text();
-  return (text === "" ? undefined : JSON.parse(text)) as T;
+  let text: string;
+  try {
+    text = await response.text();
+  } catch {
+    throw new HttpError(0, "The connection broke in the middle of the control plane's answer. Try again.");
+  }
+  try {
+    return (text === "" ? undefined : JSON.parse(text)) as T;
+  } catch {
+    throw new HttpError(0, "Something else than the control plane has answered, perhaps the login page of a network. Look at your connection, then try again.");
+  }
 }
 
-async function sentence(response: Response): Promise<string> {
+/** What a refusal says, as a sentence for a person. */
+export async function sentence(response: Response): Promise<string> {
   try {
     const problem = (await response.json()) as Partial<Problem>;
     if (problem.detail) return problem.detail;
@@ -47,5 +57,7 @@ async function sentence(response: Response): Promise<string> {
 export const http = {
   get: <T>(path: string) => request<T>("GET", path),
   post: <T = void>(path: string, body: unknown = {}) => request<T>("POST", path, body),
-  delete: <T = void>(path: string) => request<T>("DELETE", path),
+  put: <T = void>(path: string, body: unknown) => request<T>("PUT", path, body),
+  patch: <T = void>(path: string, body: unknown) => request<T>("PATCH", path, body),
+  delete: <T = void>(path: string, body?: unknown) => request<T>("DELETE", path, body),
 };

@@ -1,6 +1,8 @@
 // Who is logged in, and in which tenant they are looking.
 import type { Membership, SessionView } from "../api/generated";
 import { http, HttpError } from "../api/http";
+import { notices } from "./notices.svelte";
+import { route } from "./route.svelte";
 
 export type Stage = "loading" | "unreachable" | "setup" | "login" | "in";
 
@@ -22,6 +24,10 @@ class Account {
 
   get isOwner(): boolean {
     return this.membership?.role === "owner";
+  }
+
+  get isAdministrator(): boolean {
+    return this.session?.admin === true;
   }
 
   /** Finds out where we stand. */
@@ -47,6 +53,11 @@ class Account {
     this.expired = false;
   }
 
+  /** Reads anew what one may: a membership, a role or a tenant's name has changed. */
+  async refresh() {
+    this.#enter(await this.asMember(http.get<SessionView>("/api/session")));
+  }
+
   /** Asks again for the login, in place, where a request is refused because it has ended. */
   async asMember<T>(request: Promise<T>): Promise<T> {
     try {
@@ -61,12 +72,36 @@ class Account {
     await http.post("/api/logout");
     this.session = null;
     this.stage = "login";
+    // Whoever logs in next may be somebody else.
+    notices.forget();
+    route.name("");
+  }
+
+  /** Looks into a tenant to which one belongs. */
+  look(tenant: string | null) {
+    this.tenant = tenant;
+    route.name((this.session?.memberships.length ?? 0) > 1 ? (tenant ?? "") : "");
+  }
+
+  /** Goes into the tenant that the address names, or else stays where one is, or else takes the first. */
+  enter() {
+    const memberships = this.session?.memberships ?? [];
+    const named = route.tenant;
+    const of = (wanted: string | null) => memberships.find(({ tenant }) => tenant === wanted);
+    const chosen = of(named) ?? of(this.tenant) ?? memberships[0];
+    // What one tenant told is nothing for the next.
+    if (this.tenant !== null && this.tenant !== chosen?.tenant) notices.forget();
+    this.look(chosen?.tenant ?? null);
+    if (named === "" || named === chosen?.tenant) return;
+    const instead = chosen ? `This is ${chosen.tenant_name}. ` : "";
+    notices.add("warning", `You do not belong to the tenant ${named}. ${instead}An owner of ${named} can invite you.`);
   }
 
   #enter(session: SessionView) {
+    // In another tab somebody else has logged in: nothing of what is here is theirs.
+    if (this.session !== null && this.session.email !== session.email) location.reload();
     this.session = session;
-    const still = session.memberships.some((membership) => membership.tenant === this.tenant);
-    if (!still) this.tenant = session.memberships[0]?.tenant ?? null;
+    this.enter();
     this.stage = "in";
   }
 }

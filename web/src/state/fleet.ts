@@ -10,13 +10,14 @@ import type {
   PlacedContainer,
   StatsEvent,
 } from "../api/generated";
-import { add, type Series } from "./history";
+import { add, Track } from "./history";
+import { ofContainer, ofHost } from "./load";
 import { holder, type Moves, whereTo } from "./moves";
 
 /** Numbers older than this are not shown as current, in milliseconds. */
 export const FRESH = 4_000;
-/** Ended operations that are kept for a look. */
-const MAX_ENDED = 20;
+/** Ended operations that are kept for a look: more than one deployment has devices. */
+const MAX_ENDED = 200;
 /**
  * How old the control plane's list of containers may be, in milliseconds: devices report every 2 s. What a device
  * itself told within this time is newer than the list.
@@ -42,7 +43,10 @@ export interface Fleet {
   moves: Moves;
   /** When a device last told of a container, by both; kept for as long as a list may be older. */
   told: Map<string, number>;
-  history: Map<string, Series>;
+  /** What each device has used in the last minutes. */
+  history: Map<string, Track>;
+  /** The one container that is looked at, and what it has used: a thousand would be too much. */
+  watched: { container: string; track: Track } | null;
   /** The control plane's clock less the browser's, in milliseconds. */
   clockAhead: number;
 }
@@ -56,6 +60,7 @@ export function emptyFleet(): Fleet {
     moves: new Map(),
     told: new Map(),
     history: new Map(),
+    watched: null,
     clockAhead: 0,
   };
 }
@@ -116,15 +121,31 @@ export function containerChanged(fleet: Fleet, event: ContainerEvent, now: numbe
 
 export function statsArrived(fleet: Fleet, event: StatsEvent, now: number): void {
   fleet.hosts.set(event.device, { ...event.host, arrived: now });
-  if (event.host.cpu_percent !== null) {
-    const series = fleet.history.get(event.device) ?? new Map();
-    add(series, Math.floor(now / 1000), event.host.cpu_percent);
-    fleet.history.set(event.device, series);
-  }
+  const second = secondOf(fleet, now);
+  add(trackOf(fleet, event.device), second, ofHost(event.host));
   for (const stats of event.containers) {
+    if (stats.id === fleet.watched?.container) add(fleet.watched.track, second, ofContainer(stats));
     const placed = fleet.containers.get(key(event.device, stats.id));
     if (placed) placed.stats = { ...stats, arrived: now };
   }
+}
+
+/** The second by the control plane's clock. */
+export function secondOf(fleet: Fleet, now: number): number {
+  return Math.floor((now + fleet.clockAhead) / 1000);
+}
+
+/** What a device has used, which grows. */
+export function trackOf(fleet: Fleet, device: string): Track {
+  const track = fleet.history.get(device) ?? new Track();
+  fleet.history.set(device, track);
+  return track;
+}
+
+/** From now on this container's numbers are kept, and no other's. */
+export function watch(fleet: Fleet, container: string): Track {
+  if (fleet.watched?.container !== container) fleet.watched = { container, track: new Track() };
+  return fleet.watched.track;
 }
 
 export function operationChanged(fleet: Fleet, event: OperationEvent, now: number): void {
@@ -143,22 +164,33 @@ export function currentCpu(placed: Placed, now: number): number | null {
   return stats && placed.view.state === "running" && now - stats.arrived < FRESH ? stats.cpu_percent : null;
 }
 
-/** CPU by application, largest first; `null` where no container of it has a current number. */
-export function cpuByApplication(
-  fleet: Fleet,
-  now: number,
-): { application: string; cpu: number | null; containers: number }[] {
-  const sums = new Map<string, { cpu: number | null; containers: number }>();
-  for (const placed of everyPlaced(fleet)) {
-    const sum = sums.get(placed.view.application) ?? { cpu: null, containers: 0 };
-    const cpu = currentCpu(placed, now);
+export interface ApplicationLoad {
+  application: string;
+  /** Of one core, all its containers together; `null` where none has a current number. */
+  cpu: number | null;
+  containers: number;
+}
+
+/** CPU by application, largest first. */
+export function cpuByApplication(fleet: Fleet, now: number): ApplicationLoad[] {
+  const sums = new Map<string, ApplicationLoad>();
+  for (const one of everyPlaced(fleet)) {
+    const { application } = one.view;
+    const sum = sums.get(application) ?? { application, cpu: null, containers: 0 };
+    const cpu = currentCpu(one, now);
     if (cpu !== null) sum.cpu = (sum.cpu ?? 0) + cpu;
     sum.containers += 1;
-    sums.set(placed.view.application, sum);
+    sums.set(application, sum);
   }
-  return [...sums]
-    .map(([application, sum]) => ({ application, ...sum }))
-    .sort((a, b) => (b.cpu ?? -1) - (a.cpu ?? -1) || a.application.localeCompare(b.application));
+  return [...sums.values()].sort((a, b) => (b.cpu ?? -1) - (a.cpu ?? -1) || (a.application < b.application ? -1 : 1));
+}
+
+/** Those that are named, in this order, and all others together. */
+export function namedAndRest(all: ApplicationLoad[], named: string[]): { named: ApplicationLoad[]; rest: ApplicationLoad[] } {
+  const byName = new Map(all.map((load) => [load.application, load]));
+  const found = named.map((name) => byName.get(name)).filter((load) => load !== undefined);
+  const taken = new Set(named);
+  return { named: found, rest: all.filter(({ application }) => !taken.has(application)) };
 }
 
 /** How many devices are in each state. */

@@ -41,6 +41,19 @@ export function clock(milliseconds: number): string {
   return new Date(milliseconds).toLocaleTimeString();
 }
 
+/** When something was last heard of: the time of day, with the day where that was not within the last one. */
+export function lastSeen(milliseconds: number, now: number): string {
+  return now - milliseconds < 86_400_000 ? clock(milliseconds) : moment(milliseconds);
+}
+
+/** A moment with milliseconds, in the browser's own zone or in UTC. */
+export function stamp(milliseconds: number, utc: boolean): string {
+  const date = new Date(milliseconds);
+  const shifted = utc ? date : new Date(milliseconds - date.getTimezoneOffset() * 60_000);
+  const text = shifted.toISOString().replace("T", " ");
+  return utc ? text : text.slice(0, -1);
+}
+
 /** What was read from a field, or what is wrong with it. */
 export type Parsed<T> = { ok: true; value: T } | { ok: false; error: string };
 
@@ -97,6 +110,11 @@ export function parsePorts(text: string): Parsed<PortMapping[]> {
     ports.push(mapping);
   }
   return { ok: true, value: ports };
+}
+
+/** A number as it is typed, in such units; what is not set is told as `null` or left out, and is an empty field. */
+export function numberText(value: number | null | undefined, unit = 1): string {
+  return value == null ? "" : String(value / unit);
 }
 
 /** A number, or nothing where the field is empty. */

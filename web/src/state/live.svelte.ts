@@ -1,5 +1,6 @@
 // The live connection: keeps a WAMP session to the tenant's realm, folds what arrives into the fleet, and
-// repairs everything by listing anew after each join. Views read `live.fleet` after touching `live.version`.
+// repairs everything by listing anew after each join. Views read `live.fleet` after touching `live.version`, or after
+// `live.shape` where numbers do not matter to them.
 import type { NoticeLevel, Procedures, TicketReply } from "../api/generated";
 import { http, HttpError } from "../api/http";
 import { backoff } from "../wamp/backoff";
@@ -11,21 +12,32 @@ import {
   deviceChanged,
   devicesListed,
   emptyFleet,
+  everyPlaced,
   type Fleet,
   operationChanged,
+  type Placed,
   statsArrived,
 } from "./fleet";
 import { movesListed, moveTold, underWay } from "./moves";
 import { notices } from "./notices.svelte";
 
-/** Changes are drawn at most this often, in milliseconds: a fleet sends more than an eye can follow. */
-const DRAW_EVERY = 200;
+/** Changes are drawn after this long at the latest, in milliseconds: those that come together are drawn together. */
+const DRAW_WITHIN = 200;
+/** Numbers alone are drawn at most this often, in milliseconds: each device sends them once a second, each at its own moment. */
+const NUMBERS_EVERY = 1_000;
+/** How long the end of an operation is waited for, in milliseconds: longer than a container may take to stop. */
+const END_LIMIT = 360_000;
 /** A missed event is made good, and a link that went silent is found, after about this long. */
 const RELIST_EVERY = 10_000;
 
+/** How an operation ended; it is `left` where its tenant was left before. */
+type End = { state: "done" } | { state: "failed"; reason: string } | { state: "left" };
+
 class Live {
-  /** Counts what is to be drawn. */
+  /** Counts what is to be drawn, numbers or more. */
   version = $state(0);
+  /** Counts changes of what there is: devices, containers, operations, moves. Numbers alone leave it as it is. */
+  shape = $state(0);
   now = $state(Date.now());
   connected = $state(false);
   /** Since when the connection is broken; `null` while it stands or was never made. */
@@ -34,16 +46,24 @@ class Live {
   unlistedSince = $state<number | null>(null);
   /** The lists have arrived at least once. */
   loaded = $state(false);
+  /** Counts what the control plane has told people that may be about an alert. */
+  alarms = $state(0);
   fleet: Fleet = emptyFleet();
+  /** Each container once, where it is; worked out once for all who look. */
+  placed: Placed[] = $derived((this.shape, everyPlaced(this.fleet)));
 
   #session: Session | null = null;
   #end: () => void = () => undefined;
-  /** Operations ordered here that take longer, and the sentence for when they are done. */
-  #awaited = new Map<string, string>();
+  /** Operations ordered here that take longer, and who wants to know how they end. */
+  #awaited = new Map<string, (end: End) => void>();
   #attempt = 0;
   #run = 0;
   #wake: (() => void) | null = null;
-  #drawing = false;
+  #drawing: ReturnType<typeof setTimeout> | null = null;
+  /** When what is under way will be drawn, and whether more than numbers have changed. */
+  #drawAt = 0;
+  #reshaped = false;
+  #drawnAt = 0;
   #timers: ReturnType<typeof setInterval>[] = [];
 
   /** Connects to a tenant, and stays connected until `stop`. */
@@ -51,11 +71,12 @@ class Live {
     this.stop();
     this.fleet = emptyFleet();
     this.loaded = false;
-    this.version += 1;
+    this.changed();
     this.#timers = [
       setInterval(() => {
-        this.now = Date.now();
-      }, 1_000),
+        // What was drawn a moment ago has set the clock.
+        if (Date.now() - this.now >= NUMBERS_EVERY / 2) this.now = Date.now();
+      }, NUMBERS_EVERY),
       setInterval(() => {
         if (this.connected) void this.#check();
       }, RELIST_EVERY),
@@ -71,6 +92,7 @@ class Live {
     this.connected = false;
     this.brokenSince = this.unlistedSince = null;
     this.#attempt = 0;
+    for (const tell of this.#awaited.values()) tell({ state: "left" });
     this.#awaited.clear();
     this.#wake?.();
   }
@@ -90,34 +112,66 @@ class Live {
     return this.#session.call(procedure, device, request);
   }
 
+  /** Draws what was changed here, before the lists tell it. */
+  changed() {
+    this.version += 1;
+    this.shape += 1;
+  }
+
   /** Tells with a notice how an operation ends that was ordered here. */
   tellEnd(operation: string, done: string) {
-    this.#awaited.set(operation, done);
+    this.#awaited.set(operation, (end) => {
+      if (end.state === "done") notices.add("success", done);
+      else if (end.state === "failed") notices.add("error", end.reason);
+    });
     this.#tellEnded(operation);
   }
 
+  /** Waits until an operation is done that was ordered here; an error where it fails, or nothing is heard of its end. */
+  ended(operation: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const unknown = () => reject(new CallError("", "Its end was not told; look at its state before you try again."));
+      const timer = setTimeout(() => {
+        this.#awaited.delete(operation);
+        unknown();
+      }, END_LIMIT);
+      this.#awaited.set(operation, (end) => {
+        clearTimeout(timer);
+        if (end.state === "done") resolve();
+        else if (end.state === "failed") reject(new CallError("", end.reason));
+        else unknown();
+      });
+      this.#tellEnded(operation);
+    });
+  }
+
   #tellEnded(id: string) {
-    const done = this.#awaited.get(id);
+    const tell = this.#awaited.get(id);
     const operation = this.fleet.operations.get(id);
-    if (done === undefined || !operation || operation.state === "running") return;
+    if (!tell || !operation || operation.state === "running") return;
     this.#awaited.delete(id);
-    if (operation.state === "done") notices.add("success", done);
-    else notices.add("error", operation.error?.message ?? `${operation.kind} failed.`);
+    if (operation.state === "done") tell({ state: "done" });
+    else tell({ state: "failed", reason: operation.error?.message ?? `${operation.kind} failed.` });
   }
 
   async #keep(tenant: string, run: number) {
     let refused = false;
     while (run === this.#run) {
       try {
-        const ended = await this.#connect(tenant, run);
+        const again = this.brokenSince !== null;
+        const { ended } = await this.#connect(tenant, run);
         refused = false;
+        // The control plane ends a connection where a role has changed, and nobody tells what changed while it was broken.
+        if (again) account.refresh().catch(() => undefined);
         await ended;
       } catch (error) {
         if (error instanceof HttpError && error.status === 401) account.expired = true;
-        else if (error instanceof HttpError && error.status === 403 && !refused) {
-          // Told once; a membership may be given back, so it is tried on.
+        else if (error instanceof HttpError && error.status === 403) {
+          await account.refresh().catch(() => undefined);
+          if (account.tenant !== tenant) return;
+          // Told once; what is refused may be allowed again, so it is tried on.
+          if (!refused) notices.add("error", error.message);
           refused = true;
-          notices.add("error", error.message);
         }
       }
       if (run !== this.#run) return;
@@ -134,8 +188,8 @@ class Live {
     }
   }
 
-  /** Joins, watches, lists. Answers a promise of the session's end. */
-  async #connect(tenant: string, run: number): Promise<Promise<void>> {
+  /** Joins, watches, lists. The session's end is not waited for. */
+  async #connect(tenant: string, run: number): Promise<{ ended: Promise<void> }> {
     const ticket = await http.post<TicketReply>("/api/wamp-ticket", { tenant });
     let end: () => void = () => undefined;
     const ended = new Promise<void>((resolve) => {
@@ -144,15 +198,15 @@ class Live {
     const session = await join(ticket, end);
     if (run !== this.#run) {
       session.close();
-      return ended;
+      return { ended };
     }
     this.#session = session;
     this.#end = end;
     try {
-      const fold = (change: () => void) => {
+      const fold = (change: () => void, onlyNumbers = false) => {
         if (run !== this.#run) return;
         change();
-        this.#draw();
+        this.#draw(onlyNumbers);
       };
       await session.watch("DeviceStatusEvents", (event) => fold(() => deviceChanged(this.fleet, event)));
       await session.watch("ContainerEvents", (event) => fold(() => containerChanged(this.fleet, event, Date.now())));
@@ -163,8 +217,12 @@ class Live {
         }),
       );
       await session.watch("MigrationEvents", (event) => fold(() => moveTold(this.fleet.moves, event, Date.now())));
-      await session.watch("DeviceStats", (event) => fold(() => statsArrived(this.fleet, event, Date.now())));
-      await session.watch("Notices", ({ level, text }) => notices.add(level as NoticeLevel, text));
+      await session.watch("DeviceStats", (event) => fold(() => statsArrived(this.fleet, event, Date.now()), true));
+      await session.watch("Notices", ({ level, text }) => {
+        notices.add(level as NoticeLevel, text);
+        // An alert comes as a warning or an error and goes as a success.
+        if (level !== "info") this.alarms += 1;
+      });
       await this.#list(true);
     } catch (error) {
       session.close();
@@ -177,7 +235,7 @@ class Live {
     void ended.then(() => {
       if (this.#session === session) this.#session = null;
     });
-    return ended;
+    return { ended };
   }
 
   /** Lists anew. No answer at all means that the link is dead, though nobody closed it. */
@@ -188,7 +246,7 @@ class Live {
       await this.#list(underWay(this.fleet.moves).length > 0);
     } catch (error) {
       if (session === null || session !== this.#session) return;
-      if (error instanceof CallError && error.uri === "") {
+      if (error instanceof CallError && error.isUnanswered) {
         session.close();
         this.#end();
       } else this.unlistedSince ??= Date.now();
@@ -213,14 +271,21 @@ class Live {
     this.#draw();
   }
 
-  #draw() {
-    if (this.#drawing) return;
-    this.#drawing = true;
-    setTimeout(() => {
-      this.#drawing = false;
-      this.now = Date.now();
+  /** Draws soon: numbers alone at most once a second. */
+  #draw(onlyNumbers = false) {
+    const soon = Date.now() + DRAW_WITHIN;
+    const at = onlyNumbers ? Math.max(soon, this.#drawnAt + NUMBERS_EVERY) : soon;
+    this.#reshaped ||= !onlyNumbers;
+    if (this.#drawing !== null && this.#drawAt <= at) return;
+    if (this.#drawing !== null) clearTimeout(this.#drawing);
+    this.#drawAt = at;
+    this.#drawing = setTimeout(() => {
+      this.#drawing = null;
+      this.#drawnAt = this.now = Date.now();
       this.version += 1;
-    }, DRAW_EVERY);
+      if (this.#reshaped) this.shape += 1;
+      this.#reshaped = false;
+    }, at - Date.now());
   }
 }
 

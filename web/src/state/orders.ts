@@ -28,6 +28,16 @@ export async function order<P extends Order>(
   }
 }
 
+/** Sends an order and waits for its end, without a word: who sends many tells of all together. */
+export async function orderToEnd<P extends Order>(
+  procedure: P,
+  device: string,
+  request: Procedures[P]["request"],
+): Promise<void> {
+  const { state, operation } = (await live.call(procedure, device, request)) as OperationReply;
+  if (state === "running") await live.ended(operation);
+}
+
 /** Orders a move. How it goes is told by its events, and its end by a notice of the control plane. */
 export async function orderMove(request: MigrateContainer, name: string): Promise<void> {
   try {

@@ -1,18 +1,48 @@
 // Where the user is, in the URL's fragment: `#/containers?panel=create&filter=web`. Back and forward work, and
-// a copied address shows the same.
+// a copied address shows the same. For who belongs to several tenants it names the tenant too, whatever a link says.
 
-export const VIEWS = ["overview", "containers", "devices", "tokens"] as const;
+import { invitationSecret } from "./people";
+
+export const VIEWS = [
+  "overview",
+  "applications",
+  "containers",
+  "container",
+  "devices",
+  "device",
+  "alerts",
+  "members",
+  "tokens",
+  "audit",
+  "platform",
+  "account",
+] as const;
 export type View = (typeof VIEWS)[number];
 
-export function parse(hash: string): { view: View; query: URLSearchParams } {
-  const [path = "", query = ""] = hash.replace(/^#\/?/, "").split("?");
+const TENANT = "tenant";
+
+export function parse(hash: string): { view: View; query: URLSearchParams; tenant: string } {
+  const [path = "", text = ""] = hash.replace(/^#\/?/, "").split("?");
   const view = VIEWS.find((known) => known === path) ?? "overview";
-  return { view, query: new URLSearchParams(query) };
+  const query = new URLSearchParams(text);
+  const tenant = query.get(TENANT) ?? "";
+  query.delete(TENANT);
+  return { view, query, tenant };
+}
+
+/** The address of a page, in a tenant where one is named. */
+export function address(view: View, query: URLSearchParams, tenant: string): string {
+  const whole = new URLSearchParams(query);
+  if (tenant !== "") whole.set(TENANT, tenant);
+  const text = whole.toString();
+  return `#/${view}${text === "" ? "" : `?${text}`}`;
 }
 
 class Route {
   view = $state<View>("overview");
   query = $state.raw(new URLSearchParams());
+  /** The tenant that the address names; empty where it names none. */
+  tenant = $state("");
 
   constructor() {
     this.#read();
@@ -20,7 +50,29 @@ class Route {
   }
 
   #read() {
-    ({ view: this.view, query: this.query } = parse(location.hash));
+    const { view, query, tenant } = parse(location.hash);
+    this.view = view;
+    this.query = query;
+    if (tenant !== "") this.tenant = tenant;
+    // A link to a page leads there in the tenant where one is.
+    else if (this.tenant !== "" && invitationSecret(location.hash) === null) this.#write();
+  }
+
+  #write() {
+    history.replaceState(history.state, "", address(this.view, this.query, this.tenant));
+  }
+
+  /** From now on the address names this tenant, or none. */
+  name(tenant: string) {
+    if (tenant === this.tenant) return;
+    this.tenant = tenant;
+    this.#write();
+  }
+
+  /** What a link says, with the tenant: for where it is opened that is not here, as in a new tab. */
+  whole(link: string): string {
+    const { view, query } = parse(link);
+    return address(view, query, this.tenant);
   }
 
   get(key: string): string {
@@ -32,9 +84,14 @@ class Route {
     const query = new URLSearchParams(this.query);
     if (value === "") query.delete(key);
     else query.set(key, value);
-    const text = query.toString();
-    history.replaceState(null, "", `#/${this.view}${text === "" ? "" : `?${text}`}`);
     this.query = query;
+    this.#write();
+  }
+
+  /** Goes to an address as a link does, but is there at once. */
+  go(address: string) {
+    location.hash = address;
+    this.#read();
   }
 
   /** As `set`, but nothing leaves what is there: who picks forgets what is not found for a moment, the address does not. */

@@ -26,6 +26,11 @@ export class CallError extends Error {
   ) {
     super(message);
   }
+
+  /** Nobody has answered: whether it was done is not known. */
+  get isUnanswered(): boolean {
+    return this.uri === "";
+  }
 }
 
 export interface Session {

@@ -88,7 +88,7 @@ pub fn slopes(figures: &Figures) -> Vec<Slope> {
 }
 
 /// Of the line that fits best, by least squares; none where it is no line.
-fn slope(points: &[(f64, f64)]) -> Option<f64> {
+pub(super) fn slope(points: &[(f64, f64)]) -> Option<f64> {
     let count = f64::from(u32::try_from(points.len()).ok()?);
     let mean_x = points.iter().map(|(x, _)| x).sum::<f64>() / count;
     let mean_y = points.iter().map(|(_, y)| y).sum::<f64>() / count;

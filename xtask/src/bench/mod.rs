@@ -4,11 +4,14 @@
 
 mod carry;
 mod cells;
+mod chart;
 pub mod control_plane;
 mod cpu;
 mod goals;
+mod kept;
 mod link;
 mod ours;
+pub mod paper;
 mod plain;
 mod plot;
 mod podman;
@@ -17,6 +20,7 @@ pub mod router;
 mod rows;
 mod serving;
 mod subject;
+pub mod web;
 mod wire;
 
 use std::net::Ipv4Addr;

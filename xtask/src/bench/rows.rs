@@ -1,14 +1,14 @@
 //! The figures: rows as they are printed, written to a file that is kept, and read from there again.
 
-use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::cells::{Cell, Way};
 use super::goals::{self, Goal, Slope};
+use super::kept;
 use super::serving::Serving;
 
 /// One kind of container, moved over one link in one way; a figure for each round.
@@ -96,10 +96,7 @@ impl Figures {
     /// # Errors
     /// It is damaged.
     pub fn read(file: &Path) -> Result<Self> {
-        match fs::read(file) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            text => serde_json::from_slice(&text?).with_context(|| format!("{} is damaged", file.display())),
-        }
+        kept::read(file)
     }
 
     /// Writes a file to keep.
@@ -107,11 +104,7 @@ impl Figures {
     /// # Errors
     /// The disk refuses.
     pub fn write(&self, file: &Path) -> Result<()> {
-        if let Some(folder) = file.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let written = fs::write(file, format!("{}\n", self.json()?));
-        written.with_context(|| format!("cannot write {}", file.display()))
+        kept::write(file, &self.json()?)
     }
 
     /// Takes newer figures in: a row replaces the one of its kind, unless all its rounds failed.
@@ -207,6 +200,12 @@ pub(super) fn median(values: &[u64]) -> u64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();
     sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+}
+
+/// The same of fractions; none of none.
+pub(super) fn median_of(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
 }
 
 /// As a fraction, of figures that all fit.

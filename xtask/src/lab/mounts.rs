@@ -26,21 +26,31 @@ const READY_LIMIT: Duration = Duration::from_secs(20);
 /// What runc hands to CRIU. `tcp-established` lets open connections be dumped.
 const CRIU_OPTIONS: &str = "tcp-established\nlog-file criu.log\n";
 
+/// A device's /etc/resolv.conf: at the cloud's address nobody answers for names, and says so at once. The machine's own name
+/// servers cannot be reached from a lab; whatever asks for a name there would wait for them.
+fn names(plan: &Plan) -> String {
+    // The kernel does not say of every datagram that it was refused.
+    format!("nameserver {}\noptions timeout:1 attempts:1\n", plan.cloud_address())
+}
+
 /// What a release brings along; /bin, /lib and so on are links into /usr since Debian 12.
 const OF_A_RELEASE: [&str; 2] = ["/usr", "/etc"];
 
-/// Its arguments: the file with CRIU's options, the file to write when all is done, and for a device of another release its
-/// root file system and the folders to take from there.
+/// Its arguments: the file with CRIU's options, the one with name servers, the file to write when all is done, and for a device of
+/// another release its root file system and the folders to take from there.
 const HOLD: &str = r#"
 set -eu
-options=$1 ready=$2
-shift 2
+options=$1 names=$2 ready=$3
+shift 3
 if [ $# -gt 0 ]; then
     root=$1
     shift
     for folder in "$@"; do
         mount --bind "$root$folder" "$folder"
     done
+fi
+if [ -e /etc/resolv.conf ]; then
+    mount --bind "$names" /etc/resolv.conf
 fi
 for folder in /etc/docker /etc/criu; do
     mkdir -p "$folder"
@@ -71,9 +81,13 @@ pub(super) fn hold(plan: &Plan, number: u8, system: &System) -> Result<Process> 
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let (options, ready) = (folder.join("runc.conf"), folder.join("mounts-ready"));
     fs::write(&options, CRIU_OPTIONS)?;
+    let resolver = folder.join("resolv.conf");
+    fs::write(&resolver, names(plan))?;
     let mut command = Command::new("unshare");
     // "slave": the host can go on unmounting its disks, and hears nothing of ours.
-    command.args(["--mount", "--propagation", "slave", "sh", "-c", HOLD, "hold"]).args([&options, &ready]);
+    command
+        .args(["--mount", "--propagation", "slave", "sh", "-c", HOLD, "hold"])
+        .args([&options, &resolver, &ready]);
     if let System::Release(root) = system {
         for hidden in OF_A_RELEASE {
             for needed in [plan.data_dir.as_path(), crate::workspace()] {

@@ -43,6 +43,19 @@ impl std::fmt::Display for WampError {
 
 impl std::error::Error for WampError {}
 
+/// An order that ended well, and when what happened, in milliseconds since 1970.
+#[derive(Debug, Clone)]
+pub struct Timed<R> {
+    /// When the client sent it.
+    pub asked_at: u64,
+    /// When the client heard of its end.
+    pub ended_at: u64,
+    /// What the device told on the way, the end as the last.
+    pub events: Vec<OperationEvent>,
+    /// The answer.
+    pub answer: R,
+}
+
 /// Everything that is needed to join: what a person copies from the dashboard.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -90,6 +103,38 @@ impl Client {
         let answer = lines.pop().context("the client printed nothing")?;
         let events = lines.into_iter().map(|mut line| typed(line["event"].take()));
         Ok((typed(answer)?, events.collect::<Result<_>>()?))
+    }
+
+    /// Gives an order to a device and follows it to its end, within `limit`, and tells when what happened. The errors are those of
+    /// [`Client::call`].
+    pub fn order_timed<P: Procedure>(
+        &self,
+        device: &DeviceId,
+        request: &P::Request,
+        limit: Duration,
+    ) -> Result<Timed<P::Reply>> {
+        self.follow_timed(&P::on(device), &keywords(request)?, limit)
+    }
+
+    /// Gives an order to the control plane that one device carries out (a deployment, an update), and follows that as
+    /// [`Client::order_timed`] does.
+    pub fn ask_timed<P: Procedure>(&self, request: &P::Request, limit: Duration) -> Result<Timed<P::Reply>> {
+        self.follow_timed(P::URI, &keywords(request)?, limit)
+    }
+
+    fn follow_timed<R: DeserializeOwned>(
+        &self,
+        uri: &str,
+        arguments: &Map<String, Value>,
+        limit: Duration,
+    ) -> Result<Timed<R>> {
+        let mut lines = self.run(limit, &["--follow", "--times"], uri, arguments)?;
+        let answer = typed(lines.pop().context("the client printed nothing")?)?;
+        let mut lines = lines.into_iter();
+        let times = lines.next().context("the client printed no times")?;
+        let time = |name: &str| times[name].as_u64().with_context(|| format!("the client printed no {name}"));
+        let events = lines.map(|mut line| typed(line["event"].take())).collect::<Result<_>>()?;
+        Ok(Timed { asked_at: time("asked_at")?, ended_at: time("ended_at")?, events, answer })
     }
 
     /// Orders a move and follows it to its end, within `limit`: how it stood then. The errors are those of [`Client::call`].

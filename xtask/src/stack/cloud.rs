@@ -52,6 +52,16 @@ impl Cloud {
         Self { url: url.into(), http: http_client(LIMIT), cookie: None }
     }
 
+    /// The same login at another address of the control plane, for requests that take up to `limit`.
+    pub fn reached_at(&self, url: &str, limit: Duration) -> Self {
+        Self { url: url.into(), http: http_client(limit), cookie: self.cookie.clone() }
+    }
+
+    /// Its client.
+    pub(super) fn http(&self) -> &ureq::Agent {
+        &self.http
+    }
+
     /// Its address.
     pub fn url(&self) -> &str {
         &self.url
@@ -125,6 +135,19 @@ impl Cloud {
         self.post("/api/wamp-ticket", &TicketRequest { tenant: tenant.clone() })
     }
 
+    /// Writes what is at a path to `to`, as it comes; answers how many bytes that were.
+    ///
+    /// # Errors
+    /// Also if `to` takes no more.
+    pub fn download(&self, path: &str, to: &mut impl std::io::Write) -> Result<u64> {
+        let cookie = self.cookie.as_ref().context("nobody is logged in")?;
+        let mut response = self.http.get(format!("{}{path}", self.url)).header("cookie", cookie).call()?;
+        if !response.status().is_success() {
+            return answer::<Value>(response).map(|_| 0);
+        }
+        Ok(std::io::copy(&mut response.body_mut().as_reader(), to)?)
+    }
+
     fn get<R: DeserializeOwned>(&self, path: &str) -> Result<R> {
         let mut request = self.http.get(format!("{}{path}", self.url));
         if let Some(cookie) = &self.cookie {
@@ -143,7 +166,7 @@ impl Cloud {
 }
 
 /// The body of a good answer (`null` where there is none), or the refusal.
-fn answer<R: DeserializeOwned>(mut response: ureq::http::Response<ureq::Body>) -> Result<R> {
+pub(super) fn answer<R: DeserializeOwned>(mut response: ureq::http::Response<ureq::Body>) -> Result<R> {
     let status = response.status();
     let body = response.body_mut().read_to_string().context("the answer broke off")?;
     if !status.is_success() {

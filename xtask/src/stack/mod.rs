@@ -9,7 +9,9 @@ mod moves;
 mod ports;
 mod programs;
 mod supervisor;
+mod uploads;
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -26,7 +28,7 @@ use ecep_proto::api::reply::Nothing;
 use ecep_proto::api::roles::Role;
 use ecep_proto::api::{DeviceList, realm};
 
-pub use client::{Client, Language, WampError, Watch};
+pub use client::{Client, Language, Timed, WampError, Watch};
 pub use cloud::http_client;
 pub use cloud::{Cloud, Refused};
 pub use containers::ask_counter;
@@ -34,6 +36,7 @@ pub use moves::{Counting, Route, read_answer};
 pub use programs::Programs;
 pub(crate) use programs::build_rust;
 pub use supervisor::Supervisor;
+pub use uploads::Upload;
 
 use crate::lab::{self, Device, Lab, Registry, System};
 use crate::report::Report;
@@ -180,6 +183,11 @@ impl Stack {
         &self.lab
     }
 
+    /// What stands in for a public hub.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// The built programs.
     pub fn programs(&self) -> &Programs {
         &self.programs
@@ -236,6 +244,17 @@ impl Stack {
     /// The name under which every device can pull the sample application.
     pub fn pulled_image(&self) -> &str {
         &self.pulled_image
+    }
+
+    /// What the browser's programs in `web/e2e` want to know of it, as environment variables.
+    pub fn browsers_surroundings(&self) -> [(&'static str, OsString); 5] {
+        [
+            ("ECEP_URL", self.cloud.url().into()),
+            ("ECEP_EMAIL", self.login.email.clone().into()),
+            ("ECEP_PASSWORD", self.login.password.clone().into()),
+            ("ECEP_IMAGE", self.pulled_image.clone().into()),
+            ("ECEP_AGENT", self.programs.agent.clone().into()),
+        ]
     }
 
     /// The router's address for clients on this machine.
@@ -365,7 +384,8 @@ impl Stack {
         self.lab.data_dir().join("secrets")
     }
 
-    fn device_api_url(&self) -> String {
+    /// The control plane's address for devices, and for whoever else is on the lab's network.
+    pub fn device_api_url(&self) -> String {
         let port = self.cloud.url().rsplit(':').next().unwrap_or_default();
         format!("http://{}:{port}", self.lab.cloud_address())
     }

@@ -21,8 +21,10 @@ struct Package {
     runs: &'static str,
 }
 
-const PACKAGES: [Package; 2] = [
+const PACKAGES: [Package; 3] = [
     Package { name: "ecep-proto-fuzz", folder: "proto/fuzz", runs: "-runs=500000" },
+    // Each run reads two archives through all doors.
+    Package { name: "ecep-archive-fuzz", folder: "proto/archive/fuzz", runs: "-runs=50000" },
     // Each run is a whole history of a realm.
     Package { name: "ecep-router-core-fuzz", folder: "router/core/fuzz", runs: "-runs=50000" },
 ];

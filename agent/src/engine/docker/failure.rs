@@ -1,6 +1,7 @@
 //! What the Docker engine's errors mean, in sentences for the person who gave the order. No I/O.
 
 use bollard::errors::Error;
+use ecep_fleet::image_reference::registry_of;
 
 use crate::engine::EngineError;
 
@@ -18,6 +19,10 @@ pub(super) enum Doing<'a> {
     Image(&'a str),
     /// A pull of this image.
     Pull(&'a str),
+    /// An image's archive is being loaded.
+    Load,
+    /// An image is being built.
+    Build,
     /// Something with this volume.
     Volume(&'a str),
     /// Something with this network.
@@ -44,7 +49,8 @@ pub(super) fn read(doing: &Doing<'_>, error: Error) -> EngineError {
     }
 }
 
-fn of_status(doing: &Doing<'_>, status: u16, message: &str) -> EngineError {
+/// What a refusal of the engine means, by its status and its text.
+pub(super) fn of_status(doing: &Doing<'_>, status: u16, message: &str) -> EngineError {
     if let Some(port) = taken_port(message) {
         return EngineError::Conflict(format!(
             "the device's port {port} is taken by another container or program; choose another port, or leave `host` \
@@ -54,6 +60,8 @@ fn of_status(doing: &Doing<'_>, status: u16, message: &str) -> EngineError {
     let told: String = message.trim().chars().take(MAX_ENGINE_TEXT).collect();
     match doing {
         Doing::Pull(image) => pull_failure(image, &told),
+        Doing::Load => EngineError::Failed(format!("the engine cannot load the image's archive: {told}")),
+        Doing::Build => EngineError::Failed(format!("the build failed: {told}")),
         Doing::Image(image) => match status {
             404 => EngineError::NotFound(format!("there is no image {image} on this device")),
             409 => EngineError::Conflict(format!(
@@ -78,7 +86,8 @@ fn of_status(doing: &Doing<'_>, status: u16, message: &str) -> EngineError {
         }
         Doing::Asking => EngineError::Failed(format!("the engine refused to answer: {told}")),
         Doing::Container(verb) => {
-            let text = format!("the engine could not {verb} the container: {told}");
+            let way_out = command_advice(&told).map(|advice| format!("; {advice}")).unwrap_or_default();
+            let text = format!("the engine could not {verb} the container: {told}{way_out}");
             match status {
                 404 => EngineError::NotFound(text),
                 409 => EngineError::Conflict(text),
@@ -86,6 +95,27 @@ fn of_status(doing: &Doing<'_>, status: u16, message: &str) -> EngineError {
                 _ => EngineError::Failed(text),
             }
         }
+    }
+}
+
+/// What to do where the command of a container cannot be run.
+fn command_advice(told: &str) -> Option<&'static str> {
+    let of_command = told.contains("exec: ") || told.contains("exec /");
+    if !of_command {
+        return None;
+    }
+    if told.contains("permission denied") {
+        Some(
+            "the command's file is not executable: name what runs it, as in `sh ./run.sh`, or pack it as a tar that keeps its mode",
+        )
+    } else if told.contains("not found") || told.contains("no such file or directory") {
+        Some("the image has no such command: check its name and path, and that the image has what runs it")
+    } else if told.contains("exec format error") {
+        Some(
+            "the command's file is for another architecture, or is a script whose first line does not name what runs it",
+        )
+    } else {
+        None
     }
 }
 
@@ -100,7 +130,9 @@ fn pull_failure(image: &str, told: &str) -> EngineError {
     }
     if says(&["dial tcp", "no such host", "timeout", "connection", "tls", "http response", "eof", "lookup"]) {
         return EngineError::RegistryUnreachable(format!(
-            "the image {image} is not on this device, and its registry cannot be reached from here ({told})"
+            "the image {image} is not on this device, and the registry {} cannot be reached; is the device on the internet, and may \
+             it reach that registry? ({told})",
+            registry_of(image)
         ));
     }
     if says(&["invalid reference"]) {
@@ -171,6 +203,29 @@ mod tests {
     }
 
     /// The engine's status decides the kind, and its text stays within bounds.
+    /// The engine says what it could not run, not what to do; a script without its mode is the commonest.
+    #[test]
+    fn a_command_that_cannot_be_run_has_a_way_out() {
+        let before = "OCI runtime create failed: unable to start container process: ";
+        for (text, advice) in [
+            (r#"exec: "./run.sh": permission denied: unknown"#, "sh ./run.sh"),
+            (r#"exec: "nope": executable file not found in $PATH: unknown"#, "no such command"),
+            (r#"exec: "/a/b": stat /a/b: no such file or directory: unknown"#, "no such command"),
+            ("exec /run.sh: exec format error", "architecture"),
+        ] {
+            let error = refused(Doing::Container("start"), 400, &format!("{before}{text}"));
+            assert!(
+                matches!(&error, EngineError::Invalid(told) if told.contains(text) && told.contains(advice)),
+                "{error:?}"
+            );
+        }
+        let other = refused(Doing::Container("start"), 500, "mkdir /sys/fs/cgroup/x: permission denied");
+        assert!(
+            matches!(&other, EngineError::Failed(told) if told.ends_with("permission denied")),
+            "{other:?}"
+        );
+    }
+
     #[test]
     fn statuses_become_kinds() {
         assert!(matches!(refused(Doing::Container("start"), 404, "x"), EngineError::NotFound(_)));

@@ -74,10 +74,11 @@ impl LineCollector {
         }
         let text = text.strip_suffix(b"\n").unwrap_or(text);
         let text = text.strip_suffix(b"\r").unwrap_or(text);
-        self.truncated |= text.len() > MAX_LINE_BYTES;
+        let cut = text.len() > MAX_LINE_BYTES;
+        self.truncated |= cut;
         let text = String::from_utf8_lossy(&text[..text.len().min(MAX_LINE_BYTES)]).into_owned();
         self.bytes += text.len() + LINE_OVERHEAD;
-        self.lines.push_back(LogLine { at, stream, text });
+        self.lines.push_back(LogLine { at, stream, text, cut });
         let most = usize::try_from(self.window.tail).unwrap_or(usize::MAX);
         while self.bytes > self.window.max_bytes || self.lines.len() > most {
             self.truncated |= self.bytes > self.window.max_bytes;

@@ -19,6 +19,13 @@ impl LayerBytes {
         let layer = step.id?;
         let status = step.status.unwrap_or_default();
         match status.as_str() {
+            // Of a layer that came at once the engine may tell first that it is unpacked, with the bytes that came.
+            "Extracting" if !self.0.contains_key(&layer) => {
+                let total = u64::try_from(step.progress_detail?.total?).ok()?;
+                if self.0.len() < MAX_LAYERS {
+                    self.0.insert(layer, PullProgress { done: total, total });
+                }
+            }
             "Downloading" => {
                 let detail = step.progress_detail?;
                 let bytes = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok());
@@ -75,5 +82,15 @@ mod tests {
             Some(PullProgress { done: 105, total: 150 })
         );
         assert_eq!(layers.step(step("b", "Extracting", Some((1, 50)))), None);
+    }
+
+    /// The engine leaves out steps that come close after each other: a small layer may have been loaded before it tells of it.
+    #[test]
+    fn a_layer_that_came_at_once_is_counted() {
+        let mut layers = LayerBytes::default();
+        assert_eq!(layers.step(step("a", "Download complete", None)), None);
+        let whole = Some(PullProgress { done: 50, total: 50 });
+        assert_eq!(layers.step(step("a", "Extracting", Some((1, 50)))), whole);
+        assert_eq!(layers.step(step("a", "Pull complete", None)), whole);
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, path::PathBuf};
 
 use bollard::models::{
     ContainerConfig, ContainerInspectResponse, ContainerState as EngineState, ContainerStateStatusEnum,
-    HostConfig, ImageSummary, MountPoint, PortMap, RestartPolicyNameEnum,
+    HealthStatusEnum, HostConfig, ImageInspect, ImageSummary, MountPoint, PortMap, RestartPolicyNameEnum,
 };
 use ecep_proto::api::{
     container::{
@@ -18,16 +18,18 @@ use ecep_proto::api::{
 use crate::{
     clock::parse_rfc3339,
     creation::volume_prefix,
-    engine::{EngineContainer, kept_of_name},
+    engine::{EngineContainer, Health, ImageFacts, kept_of_name, replaced_of_name},
     network::network_name,
 };
 
 /// The container, if its labels say that it is one of the platform's, and not a copy that a move has left.
 pub(super) fn container(inspection: ContainerInspectResponse) -> Option<EngineContainer> {
     let name = inspection.name.as_deref().unwrap_or_default();
-    if kept_of_name(name.trim_start_matches('/')).is_some() {
+    let name = name.trim_start_matches('/');
+    if kept_of_name(name).is_some() {
         return None;
     }
+    let replacing = replaced_of_name(name);
     let config = inspection.config.unwrap_or_default();
     let host = inspection.host_config.unwrap_or_default();
     let state = inspection.state.unwrap_or_default();
@@ -56,6 +58,8 @@ pub(super) fn container(inspection: ContainerInspectResponse) -> Option<EngineCo
         started_at: state.started_at.as_deref().and_then(parse_rfc3339),
         ports: published(ports.unwrap_or_default()),
         address,
+        version: labels.get(label::VERSION).and_then(|number| number.parse().ok()),
+        run_once: labels.contains_key(label::RUN_ONCE),
     };
     let prefix = volume_prefix(&tenant);
     let detail = ContainerDetail {
@@ -77,7 +81,41 @@ pub(super) fn container(inspection: ContainerInspectResponse) -> Option<EngineCo
             .unwrap_or_default(),
         oom_killed: state.oom_killed.unwrap_or_default(),
     };
-    Some(EngineContainer { tenant, operation: parsed(&labels, label::OPERATION), detail, hosts_file })
+    Some(EngineContainer {
+        tenant,
+        operation: parsed(&labels, label::OPERATION),
+        detail,
+        hosts_file,
+        health: state.health.and_then(|health| health.status).and_then(health),
+        healthy_after_seconds: parsed(&labels, label::HEALTHY_AFTER),
+        replacing,
+    })
+}
+
+fn health(status: HealthStatusEnum) -> Option<Health> {
+    match status {
+        HealthStatusEnum::STARTING => Some(Health::Starting),
+        HealthStatusEnum::HEALTHY => Some(Health::Healthy),
+        HealthStatusEnum::UNHEALTHY => Some(Health::Unhealthy),
+        HealthStatusEnum::NONE | HealthStatusEnum::EMPTY => None,
+    }
+}
+
+/// What an inspection says of an image.
+pub(super) fn image_facts(image: ImageInspect) -> ImageFacts {
+    let architecture = image.architecture.unwrap_or_default();
+    let variant = image.variant.filter(|variant| architecture == "arm" && !variant.is_empty());
+    ImageFacts {
+        id: image.id.unwrap_or_default(),
+        tags: image
+            .repo_tags
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|tag| !tag.starts_with("<none>"))
+            .collect(),
+        architecture: variant.map_or(architecture.clone(), |variant| format!("{architecture}/{variant}")),
+        on_build: image.config.and_then(|config| config.on_build).unwrap_or_default(),
+    }
 }
 
 /// An image of the engine's list.

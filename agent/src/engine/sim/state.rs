@@ -6,17 +6,18 @@ use std::{
 };
 
 use bollard::models::{ContainerCreateBody, HostConfig, RestartPolicyNameEnum};
+use bytes::Bytes;
 use ecep_proto::api::{
     container::{
-        ContainerDetail, ContainerState, ContainerView, Limits, PortMapping, Protocol, RestartPolicy,
-        VolumeMount,
+        ContainerDetail, ContainerState, ContainerView, Limits, LogStream, PortMapping, Protocol,
+        RestartPolicy, VolumeMount,
     },
     label,
     name::TenantSlug,
 };
 
-use super::{is_live, now};
-use crate::engine::{EngineContainer, EngineError};
+use super::{is_live, now, terminal::Terminal};
+use crate::engine::{EngineContainer, EngineError, Health, engine_name, replaced_of_name};
 
 /// The first port handed out where none was asked for, as Linux does.
 const FIRST_FREE_PORT: u16 = 32_768;
@@ -28,17 +29,37 @@ const TERMINATED: i64 = 143;
 #[derive(Default)]
 pub(super) struct World {
     pub(super) containers: BTreeMap<String, Container>,
-    pub(super) images: BTreeSet<String>,
+    pub(super) images: BTreeMap<String, Image>,
     pub(super) volumes: BTreeSet<String>,
     pub(super) disk_used: BTreeMap<TenantSlug, u64>,
+    pub(super) terminals: HashMap<String, Terminal>,
     names: HashMap<String, String>,
     created: u64,
 }
 
+#[derive(Clone, Default)]
+pub(super) struct Image {
+    /// Containers of it have a check of their own.
+    pub(super) has_check: bool,
+    pub(super) on_build: Vec<String>,
+}
+
 pub(super) struct Container {
     pub(super) seen: EngineContainer,
-    pub(super) output: VecDeque<(u64, String)>,
+    pub(super) output: VecDeque<Written>,
+    /// Files by their absolute paths.
+    pub(super) files: BTreeMap<String, Bytes>,
     wanted_ports: Vec<PortMapping>,
+    has_check: bool,
+}
+
+/// A line of output.
+#[derive(Clone)]
+pub(super) struct Written {
+    /// In nanoseconds since 1970; rises.
+    pub(super) at: u64,
+    pub(super) stream: LogStream,
+    pub(super) text: String,
 }
 
 impl World {
@@ -61,16 +82,33 @@ impl World {
             return Err(EngineError::Conflict(format!("the name {name} is in use")));
         }
         let image = body.image.clone().unwrap_or_default();
-        if !self.images.contains(&image) {
+        let Some(has_check) = self.images.get(&image).map(|image| image.has_check) else {
             return Err(EngineError::NotFound(format!("there is no image {image} on this device")));
-        }
+        };
         self.created += 1;
         let id = format!("{:064x}", self.created);
-        let container = Container::new(&id, body)
+        let mut container = Container::new(&id, body)
             .ok_or_else(|| EngineError::Invalid("the labels do not say whose container it is".to_owned()))?;
+        container.has_check = has_check;
         self.containers.insert(id.clone(), container);
         self.names.insert(name.to_owned(), id.clone());
         Ok(id)
+    }
+
+    pub(super) fn rename(&mut self, engine_id: &str, name: &str) -> Result<(), EngineError> {
+        if self.names.contains_key(name) {
+            return Err(EngineError::Conflict(format!("the name {name} is in use")));
+        }
+        self.container(engine_id)?.seen.replacing = replaced_of_name(name);
+        let id = self.names.get(engine_id).cloned().unwrap_or_else(|| engine_id.to_owned());
+        self.names.retain(|_, other| *other != id);
+        self.names.insert(name.to_owned(), id);
+        Ok(())
+    }
+
+    /// Whether it is being replaced, and the new one is there.
+    pub(super) fn has_successor(&self, seen: &EngineContainer) -> bool {
+        seen.replacing.is_some() && self.names.contains_key(&engine_name(&seen.view().id))
     }
 
     pub(super) fn remove(&mut self, engine_id: &str, force: bool) -> Result<(), EngineError> {
@@ -91,7 +129,7 @@ impl World {
                 "the image {reference} is in use; delete its containers first"
             )));
         }
-        if !self.images.remove(reference) {
+        if self.images.remove(reference).is_none() {
             return Err(EngineError::NotFound(format!("there is no image {reference} on this device")));
         }
         Ok(())
@@ -116,6 +154,8 @@ impl Container {
             started_at: None,
             ports: ports.clone(),
             address: None,
+            version: labels.get(label::VERSION).and_then(|number| number.parse().ok()),
+            run_once: labels.contains_key(label::RUN_ONCE),
         };
         let tenant: TenantSlug = parsed(&labels, label::TENANT)?;
         let detail = ContainerDetail {
@@ -147,8 +187,17 @@ impl Container {
             operation: parsed(&labels, label::OPERATION),
             detail,
             hosts_file: None,
+            health: None,
+            healthy_after_seconds: parsed(&labels, label::HEALTHY_AFTER),
+            replacing: None,
         };
-        Some(Self { seen, output: VecDeque::new(), wanted_ports: ports })
+        Some(Self {
+            seen,
+            output: VecDeque::new(),
+            files: BTreeMap::new(),
+            wanted_ports: ports,
+            has_check: false,
+        })
     }
 
     fn view(&mut self) -> &mut ContainerView {
@@ -178,17 +227,24 @@ impl Container {
             }
         }
         let at = now();
+        self.seen.health = self.has_check.then_some(Health::Starting);
         let image = self.view().image.clone();
         let view = self.view();
         view.ports = ports;
         view.state = ContainerState::Running;
         view.exit_code = None;
         view.started_at = Some(at);
+        self.write(LogStream::Stdout, format!("{image} runs"));
+        Ok(true)
+    }
+
+    /// Writes a line.
+    pub(super) fn write(&mut self, stream: LogStream, text: String) {
         if self.output.len() == MAX_OUTPUT {
             self.output.pop_front();
         }
-        self.output.push_back((at, format!("{image} runs")));
-        Ok(true)
+        let after = self.output.back().map_or(0, |last| last.at + 1);
+        self.output.push_back(Written { at: (now() * 1_000_000).max(after), stream, text });
     }
 
     /// Answers whether it ran before.

@@ -29,6 +29,7 @@ use super::{
     Move, Streams, prove,
 };
 use crate::{
+    applications::names,
     creation,
     engine::{Engine, NamedVolume, engine_name},
     policy::AllowedBody,
@@ -178,8 +179,15 @@ impl<E: Engine> Move<'_, E> {
     async fn make_ready(&mut self, plan: &Plan) -> Result<AllowedBody, Why> {
         let tenant = self.grant().tenant.clone();
         let mobility = self.shared.mobility.clone();
-        mobility.tag_image(&plan.needs.image_id, &plan.image).await.map_err(say)?;
-        let named = mobility.image(&plan.image).await.map_err(say)?;
+        // A name that a guest brings must not stand for its image in what others create here; nor may the name of an application's be
+        // given by a device, which could lie: what is deployed later would take it for that.
+        if !self.shared.orders.quotas.is_guest(&tenant) && !names::is_of_application(&plan.image) {
+            mobility.tag_image(&plan.needs.image_id, &plan.image).await.map_err(say)?;
+        }
+        let named = match names::is_own_or_shared(&tenant, &plan.image) {
+            true => mobility.image(&plan.image).await.map_err(say)?,
+            false => None,
+        };
         // The name may be another image's here.
         let is_named = named.is_some_and(|image| image.id == plan.needs.image_id);
         let image = (!is_named).then(|| plan.needs.image_id.clone());

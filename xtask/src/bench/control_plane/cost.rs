@@ -53,7 +53,7 @@ pub(super) fn processor_time(pid: u32) -> Result<Duration> {
 ///
 /// # Errors
 /// The system does not say.
-pub(super) fn load_of_machine() -> Result<f64> {
+pub(in crate::bench) fn load_of_machine() -> Result<f64> {
     let text = fs::read_to_string("/proc/loadavg")?;
     Ok(text.split(' ').next().context("no load")?.parse()?)
 }

@@ -1,14 +1,14 @@
 //! The figures of one run, and what they should be.
 
-use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::cost::Memory;
 use super::storm::Storm;
+use crate::bench::kept;
 
 /// How times are spread, in milliseconds; see the generator.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
@@ -197,11 +197,7 @@ impl Figures {
     /// # Errors
     /// The disk refuses.
     pub fn write(&self, file: &Path) -> Result<()> {
-        if let Some(folder) = file.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let written = fs::write(file, format!("{}\n", self.json()?));
-        written.with_context(|| format!("cannot write {}", file.display()))
+        kept::write(file, &self.json()?)
     }
 
     fn json(&self) -> Result<String> {

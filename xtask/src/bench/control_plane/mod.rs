@@ -14,6 +14,7 @@ use anyhow::{Result, ensure};
 use serde::Deserialize;
 
 pub use cost::Memory;
+pub(super) use cost::load_of_machine;
 pub use figures::Figures;
 pub use platform::{Metrics, Platform, Programs};
 pub use storm::Storm;
@@ -102,7 +103,7 @@ pub fn measure(wanted: &Wanted) -> Result<Figures> {
     } else {
         Effort { idle: Duration::from_secs(60), calls: 3_000, orders: 500 }
     };
-    let load_before = cost::load_of_machine()?;
+    let load_before = load_of_machine()?;
     let folder = workspace().join("target/bench-control-plane");
     let begun = Instant::now();
     let mut platform = step("platform", || Platform::start(&folder, programs, &wanted.size))?;
@@ -190,7 +191,7 @@ impl Bench {
             control_plane: cost::memory(processes[1])?,
             router_cores: shares[0],
             control_plane_cores: shares[1],
-            load_of_machine: cost::load_of_machine()?,
+            load_of_machine: load_of_machine()?,
         })
     }
 

@@ -1,11 +1,13 @@
 //! The figures: a row for each case and router, with every run of it; printed as a table of medians, and kept as JSON.
 
-use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
+
+use crate::bench::kept;
+use crate::bench::rows::median_of;
 
 use super::OURS;
 use super::cases::Case;
@@ -29,9 +31,7 @@ pub struct Row {
 impl Row {
     /// The middle of what the runs say.
     pub fn median(&self, figure: impl Fn(&Run) -> Option<f64>) -> Option<f64> {
-        let mut values: Vec<f64> = self.runs.iter().filter_map(figure).collect();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied()
+        median_of(self.runs.iter().filter_map(figure).collect())
     }
 }
 
@@ -65,11 +65,7 @@ impl Figures {
     /// # Errors
     /// The disk refuses.
     pub fn write(&self, file: &Path) -> Result<()> {
-        if let Some(folder) = file.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let written = fs::write(file, format!("{}\n", self.json()?));
-        written.with_context(|| format!("cannot write {}", file.display()))
+        kept::write(file, &self.json()?)
     }
 
     /// Prints everything on stdout.

@@ -24,6 +24,14 @@ impl ImageReference {
     }
 }
 
+/// The registry that a reference names; the engine's own where it names none.
+pub fn registry_of(reference: &str) -> &str {
+    match reference.split_once('/') {
+        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => first,
+        _ => "docker.io",
+    }
+}
+
 impl fmt::Display for ImageReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -70,6 +78,20 @@ mod tests {
         }
         assert!("sha256:abc123".parse::<ImageReference>().unwrap().is_id());
         assert!(!"nginx:1".parse::<ImageReference>().unwrap().is_id());
+    }
+
+    /// Whoever looks for a registry that does not answer must be told the right one.
+    #[test]
+    fn a_registry_is_what_the_engine_asks() {
+        for (reference, registry) in [
+            ("nginx:1", "docker.io"),
+            ("team/app:1", "docker.io"),
+            ("localhost/app:1", "localhost"),
+            ("r.example/team/app:1", "r.example"),
+            ("r:5000/app@sha256:00", "r:5000"),
+        ] {
+            assert_eq!(registry_of(reference), registry, "{reference}");
+        }
     }
 
     /// The reference becomes part of a URL path at the engine: nothing may break out of it.
