@@ -49,7 +49,10 @@ struct State {
     tenants: Mutex<Vec<TenantSlug>>,
     terms: Mutex<HashMap<TenantSlug, GrantedTerms>>,
     revision: AtomicU64,
-    reports: watch::Sender<Option<Report>>,
+    /// The sessions that have said hello, in their order.
+    hellos: Mutex<Vec<u64>>,
+    /// The newest, and the session that it is of.
+    reports: watch::Sender<Option<(u64, Report)>>,
     /// Told by the device's journal, each once.
     audit: watch::Sender<Vec<DeviceCall>>,
     /// Whether reports of the journal are taken.
@@ -142,6 +145,7 @@ impl Cloud {
             tenants: Mutex::new(tenants.iter().map(|tenant| tenant.parse().expect("as expected")).collect()),
             terms: Mutex::default(),
             revision: AtomicU64::new(1),
+            hellos: Mutex::default(),
             reports: watch::Sender::new(None),
             audit: watch::Sender::new(Vec::new()),
             takes_audit: AtomicBool::new(true),
@@ -192,13 +196,28 @@ impl Cloud {
 
     /// The next report that is wanted, from now on.
     pub async fn report(&self, what: &str, wanted: impl Fn(&Report) -> bool) -> Report {
+        self.report_of(what, |_, report| wanted(report)).await
+    }
+
+    /// The next complete report of an agent that is started from now on. What one that was killed has still had on its way is none.
+    pub async fn first_report(&self) -> Report {
+        let hellos = || self.state.hellos.lock().expect("nobody panicked with it");
+        let known = hellos().len();
+        let of_new = |session, report: &Report| report.is_complete && hellos()[known..].contains(&session);
+        self.report_of("the first report", of_new).await
+    }
+
+    /// The next report that is wanted, from now on; asked with its session.
+    async fn report_of(&self, what: &str, wanted: impl Fn(u64, &Report) -> bool) -> Report {
         let mut reports = self.state.reports.subscribe();
         reports.mark_unchanged();
         let waiting = async {
             loop {
                 reports.changed().await.expect("the control plane lives");
                 let report = reports.borrow_and_update().clone();
-                if let Some(report) = report.filter(&wanted) {
+                if let Some((session, report)) = report
+                    && wanted(session, &report)
+                {
                     return report;
                 }
             }
@@ -281,10 +300,11 @@ fn control_plane(state: &Arc<State>, stop: &CancellationToken) -> Link {
         })
         .procedure::<FleetHello, _, _>(FleetHello::URI.to_owned(), move |caller: Caller, _: Hello| {
             assert_eq!(caller.authid, DEVICE);
+            hello.hellos.lock().expect("nobody panicked with it").push(caller.session);
             std::future::ready(Ok(hello.grants()))
         })
-        .procedure::<FleetReport, _, _>(FleetReport::URI.to_owned(), move |_: Caller, request: Report| {
-            report.reports.send_replace(Some(request));
+        .procedure::<FleetReport, _, _>(FleetReport::URI.to_owned(), move |caller: Caller, request: Report| {
+            report.reports.send_replace(Some((caller.session, request)));
             std::future::ready(Ok(ReportReply {
                 grants_revision: report.revision.load(Ordering::Relaxed),
                 network: None,

@@ -52,7 +52,7 @@ impl Program {
             .spawn()
             .expect("the program is there");
         self.child = Some(child);
-        self.cloud.report("the first report", |report| report.is_complete).await;
+        self.cloud.first_report().await;
     }
 
     /// By SIGKILL; returns when it is gone.
