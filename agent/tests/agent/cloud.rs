@@ -303,14 +303,17 @@ fn control_plane(state: &Arc<State>, stop: &CancellationToken) -> Link {
             hello.hellos.lock().expect("nobody panicked with it").push(caller.session);
             std::future::ready(Ok(hello.grants()))
         })
-        .procedure::<FleetReport, _, _>(FleetReport::URI.to_owned(), move |caller: Caller, request: Report| {
-            report.reports.send_replace(Some((caller.session, request)));
-            std::future::ready(Ok(ReportReply {
-                grants_revision: report.revision.load(Ordering::Relaxed),
-                network: None,
-                rotate_key: false,
-            }))
-        })
+        .procedure::<FleetReport, _, _>(
+            FleetReport::URI.to_owned(),
+            move |caller: Caller, request: Report| {
+                report.reports.send_replace(Some((caller.session, request)));
+                std::future::ready(Ok(ReportReply {
+                    grants_revision: report.revision.load(Ordering::Relaxed),
+                    network: None,
+                    rotate_key: false,
+                }))
+            },
+        )
         .procedure::<AuditReport, _, _>(AuditReport::URI.to_owned(), move |_: Caller, report: Audit| {
             std::future::ready(audit.take(report))
         })

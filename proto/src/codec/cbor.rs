@@ -1,5 +1,5 @@
 //! CBOR (RFC 8949). Text is `text string`, bytes are `byte string`. What WAMP has no use for is made into something
-//! that it has: a tag is dropped and its content taken, big numbers become floats, `undefined` becomes null.
+//! that it has: a tag is dropped and its content taken, numbers that are too big become floats, `undefined` becomes null.
 
 mod read;
 mod write;

@@ -95,6 +95,11 @@ fn compare(serializer: Serializer, argument: &[u8]) -> Result<(), TestCaseError>
     if our.is_none() && their.is_some() && serializer == Serializer::MsgPack {
         return Ok(());
     }
+    // RFC 8949, section 3.3: a simple value below 32 is one byte; ciborium takes two as well.
+    let has_long_simple = || argument.windows(2).any(|pair| pair[0] == 0xf8 && pair[1] < 32);
+    if our.is_none() && serializer == Serializer::Cbor && has_long_simple() {
+        return Ok(());
+    }
     // ciborium gives big numbers up, and takes no `undefined`.
     if their.is_none() && our.is_some() && serializer == Serializer::Cbor {
         return Ok(());
@@ -217,6 +222,12 @@ fn cbor_examples() {
         ("c249010000000000000000", Value::Float(18446744073709551616.0)),
         ("3bffffffffffffffff", Value::Float(-18446744073709551616.0)),
         ("c349010000000000000000", Value::Float(-18446744073709551617.0)),
+        // Big numbers that are not big.
+        ("c24105", Value::from(5_u64)),
+        ("c24a0000ffffffffffffffff", Value::from(u64::MAX)),
+        ("c240", Value::from(0_u64)),
+        ("c34105", Value::from(-6_i64)),
+        ("c348ffffffffffffffff", Value::Float(-18446744073709551616.0)),
         ("20", Value::from(-1_i64)),
         ("3903e7", Value::from(-1000_i64)),
         ("f90000", Value::Float(0.0)),
@@ -241,9 +252,20 @@ fn cbor_examples() {
         assert_eq!(ours(Serializer::Cbor, &bytes), Some(expected), "{hex}");
     }
     // Simple values, keys that are no text, breaks out of place, pieces of another kind, reserved heads.
-    for hex in
-        ["f0", "f8ff", "a201020304", "ff", "81ff", "a16161ff", "5f6161ff", "5f5f4101ffff", "1c", "fc", "9f"]
-    {
+    for hex in [
+        "f0",
+        "f814",
+        "f8ff",
+        "a201020304",
+        "ff",
+        "81ff",
+        "a16161ff",
+        "5f6161ff",
+        "5f5f4101ffff",
+        "1c",
+        "fc",
+        "9f",
+    ] {
         assert_eq!(ours(Serializer::Cbor, &super::vectors::unhex(hex)), None, "{hex}");
     }
     // A message itself may begin without a length, or with a tag.

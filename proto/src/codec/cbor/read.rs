@@ -122,18 +122,18 @@ impl<'a> Reader<'a> {
         let ((kind, info), tag) = self.untagged()?;
         match kind {
             major::UNSIGNED => sink.unsigned(self.number(info)?),
-            major::NEGATIVE => {
-                let number = self.number(info)?;
-                match i64::try_from(number) {
-                    Ok(number) => sink.signed(-1 - number),
-                    Err(_) => sink.float(-1.0 - number as f64),
-                }
-            }
+            major::NEGATIVE => negative(self.number(info)?, sink),
             major::BYTES => {
                 let bytes = self.string(major::BYTES, info)?;
                 match tag {
-                    Some(BIG_POSITIVE) => sink.float(big(&bytes)),
-                    Some(BIG_NEGATIVE) => sink.float(-1.0 - big(&bytes)),
+                    Some(BIG_POSITIVE) => match big(&bytes) {
+                        Big::Whole(number) => sink.unsigned(number),
+                        Big::Near(number) => sink.float(number),
+                    },
+                    Some(BIG_NEGATIVE) => match big(&bytes) {
+                        Big::Whole(number) => negative(number, sink),
+                        Big::Near(number) => sink.float(-1.0 - number),
+                    },
                     _ => sink.bytes(&bytes),
                 }
             }
@@ -214,9 +214,30 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A big number, as near as a float comes.
-fn big(bytes: &[u8]) -> f64 {
-    bytes.iter().fold(0.0, |number, byte| number * 256.0 + f64::from(*byte))
+/// The negative number that CBOR writes as this one.
+fn negative<S: Sink>(number: u64, sink: &mut S) {
+    match i64::try_from(number) {
+        Ok(number) => sink.signed(-1 - number),
+        Err(_) => sink.float((-1 - i128::from(number)) as f64),
+    }
+}
+
+/// What a big number is.
+enum Big {
+    /// It is not big after all.
+    Whole(u64),
+    /// As near as a float comes.
+    Near(f64),
+}
+
+/// The bytes of a big number. One that is not big means what it would mean without its tag (RFC 8949, section 3.4.3).
+fn big(bytes: &[u8]) -> Big {
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    let digits = &bytes[zeros..];
+    if digits.len() <= size_of::<u64>() {
+        return Big::Whole(digits.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)));
+    }
+    Big::Near(digits.iter().fold(0.0, |number, byte| number * 256.0 + f64::from(*byte)))
 }
 
 /// A float of 16 bits.
