@@ -30,8 +30,8 @@ const END_LIMIT = 360_000;
 /** A missed event is made good, and a link that went silent is found, after about this long. */
 const RELIST_EVERY = 10_000;
 
-/** How an operation ended; it is `left` where its tenant was left before. */
-type End = { state: "done" } | { state: "failed"; reason: string } | { state: "left" };
+/** How an operation ended. */
+export type End = { state: "done" } | { state: "failed"; reason: string };
 
 class Live {
   /** Counts what is to be drawn, numbers or more. */
@@ -54,8 +54,8 @@ class Live {
 
   #session: Session | null = null;
   #end: () => void = () => undefined;
-  /** Operations ordered here that take longer, and who wants to know how they end. */
-  #awaited = new Map<string, (end: End) => void>();
+  /** Operations ordered here that take longer, and who wants to know how they end, or that their tenant was left before. */
+  #awaited = new Map<string, (end: End | { state: "left" }) => void>();
   #attempt = 0;
   #run = 0;
   #wake: (() => void) | null = null;
@@ -145,13 +145,28 @@ class Live {
     });
   }
 
-  #tellEnded(id: string) {
-    const tell = this.#awaited.get(id);
+  /** How an operation ended whose end was told while nobody heard it: all that its event would have done is done. */
+  endFound(id: string, end: End) {
     const operation = this.fleet.operations.get(id);
-    if (!tell || !operation || operation.state === "running") return;
+    if (operation?.state === "running") {
+      const error = end.state === "failed" ? ({ uri: "ecep.error.engine", message: end.reason, details: {} } as const) : null;
+      operationChanged(this.fleet, { ...operation, state: end.state, error }, Date.now());
+      this.changed();
+    }
+    this.#tell(id, end);
+  }
+
+  #tellEnded(id: string) {
+    const operation = this.fleet.operations.get(id);
+    if (!operation || operation.state === "running") return;
+    if (operation.state === "done") this.#tell(id, { state: "done" });
+    else this.#tell(id, { state: "failed", reason: operation.error?.message ?? `${operation.kind} failed.` });
+  }
+
+  #tell(id: string, end: End) {
+    const tell = this.#awaited.get(id);
     this.#awaited.delete(id);
-    if (operation.state === "done") tell({ state: "done" });
-    else tell({ state: "failed", reason: operation.error?.message ?? `${operation.kind} failed.` });
+    tell?.(end);
   }
 
   async #keep(tenant: string, run: number) {

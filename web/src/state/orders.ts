@@ -1,6 +1,7 @@
 // What a person orders: sends it, says how it went, and keeps the words the same everywhere.
 import type { DeleteCheckpoint, DeleteKept, MigrateContainer, OperationReply, Procedures } from "../api/generated";
-import { live } from "./live.svelte";
+import { CallError } from "../wamp/session";
+import { type End, live } from "./live.svelte";
 import { notices } from "./notices.svelte";
 
 type Order = {
@@ -36,6 +37,25 @@ export async function orderToEnd<P extends Order>(
 ): Promise<void> {
   const { state, operation } = (await live.call(procedure, device, request)) as OperationReply;
   if (state === "running") await live.ended(operation);
+}
+
+/** Refusals that say nothing of an operation: whoever knows of it was not reached. */
+const NOT_REACHED = ["wamp.error.no_such_procedure", "wamp.error.canceled", "ecep.error.unavailable"];
+
+/**
+ * How an operation ended whose end may have been told while nobody heard it; nothing where it goes on or that is not known. `send`
+ * sends the order as it was: the same operation is the same order, so it is not done twice, and the answer says how it stands.
+ */
+export async function endOf(operation: string, send: () => Promise<OperationReply>): Promise<End | null> {
+  let end: End = { state: "done" };
+  try {
+    if ((await send()).state !== "done") return null;
+  } catch (problem) {
+    if (!(problem instanceof CallError) || problem.isUnanswered || NOT_REACHED.includes(problem.uri)) return null;
+    end = { state: "failed", reason: problem.message };
+  }
+  live.endFound(operation, end);
+  return end;
 }
 
 /** Orders a move. How it goes is told by its events, and its end by a notice of the control plane. */

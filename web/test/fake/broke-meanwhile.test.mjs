@@ -37,6 +37,32 @@ test("a file whose end was told while the connection was broken was fetched for 
     await page.getByRole("link", { name: "Download the file reading-1.json" }).waitFor();
   }));
 
+test("an update whose end was told while the connection was broken kept its button from being pressed again", () =>
+  at("container?container=c1&panel=update", async (page, fake) => {
+    let error = "the new one did not become healthy";
+    let ends;
+    const ended = () => new Promise((resolve) => (ends = resolve));
+    fake.faults.update = () => {
+      ends();
+      return error;
+    };
+    /** Orders it, and hears nothing of its end. */
+    const update = async () => {
+      const over = ended();
+      await page.getByRole("button", { name: "Roll back to version 2" }).click();
+      await page.getByRole("progressbar", { name: "Progress of the update" }).waitFor();
+      const mend = await breakOff(page, fake);
+      await over;
+      await mend();
+    };
+    await update();
+    await page.getByRole("main").getByText(error).first().waitFor();
+    error = null;
+    await update();
+    await page.getByRole("main").getByText("web runs version 2 now.").waitFor();
+    await page.getByRole("button", { name: "Update to version 3" }).and(page.locator(":enabled")).waitFor();
+  }));
+
 test("a device that says the same twice took its page and the main one away", () =>
   at(
     "overview",
