@@ -234,6 +234,7 @@ class Live {
       await session.watch("MigrationEvents", (event) => fold(() => moveTold(this.fleet.moves, event, Date.now())));
       await session.watch("DeviceStats", (event) => fold(() => statsArrived(this.fleet, event, Date.now()), true));
       await session.watch("Notices", ({ level, text }) => {
+        if (run !== this.#run) return;
         notices.add(level as NoticeLevel, text);
         // An alert comes as a warning or an error and goes as a success.
         if (level !== "info") this.alarms += 1;

@@ -2,7 +2,7 @@
 import type { DeleteCheckpoint, DeleteKept, MigrateContainer, OperationReply, Procedures } from "../api/generated";
 import { CallError } from "../wamp/session";
 import { type End, live } from "./live.svelte";
-import { notices } from "./notices.svelte";
+import { teller } from "./tell";
 
 type Order = {
   [P in keyof Procedures]: Procedures[P]["reply"] extends OperationReply ? P : never;
@@ -17,14 +17,15 @@ export async function order<P extends Order>(
   request: Procedures[P]["request"],
   done: string,
 ): Promise<string> {
+  const tell = teller();
   try {
     const reply = (await live.call(procedure, device, request)) as OperationReply;
     const text = reply.state === "done" ? done : TAKES_A_WHILE;
-    notices.add(reply.state === "done" ? "success" : "info", text);
+    tell(reply.state === "done" ? "success" : "info", text);
     if (reply.state === "running") live.tellEnd(reply.operation, done);
     return text;
   } catch (error) {
-    notices.add("error", (error as Error).message);
+    tell("error", (error as Error).message);
     throw error;
   }
 }
@@ -60,37 +61,40 @@ export async function endOf(operation: string, send: () => Promise<OperationRepl
 
 /** Orders a move. How it goes is told by its events, and its end by a notice of the control plane. */
 export async function orderMove(request: MigrateContainer, name: string): Promise<void> {
+  const tell = teller();
   try {
     await live.call("ContainerMigrate", null, request);
-    notices.add("info", `The move of ${name} has begun.`);
+    tell("info", `The move of ${name} has begun.`);
   } catch (error) {
-    notices.add("error", (error as Error).message);
+    tell("error", (error as Error).message);
     throw error;
   }
 }
 
 /** Deletes a checkpoint; it is done when this is. Answers the sentence that says so. */
 export async function orderCheckpointDeleted(device: string, request: DeleteCheckpoint): Promise<string> {
+  const tell = teller();
   try {
     await live.call("CheckpointDelete", device, request);
     const text = `Checkpoint ${request.name} was deleted.`;
-    notices.add("success", text);
+    tell("success", text);
     return text;
   } catch (error) {
-    notices.add("error", (error as Error).message);
+    tell("error", (error as Error).message);
     throw error;
   }
 }
 
 /** Deletes a copy that a move has left; it is done when this is. Answers the sentence that says so. */
 export async function orderKeptDeleted(device: string, request: DeleteKept, name: string): Promise<string> {
+  const tell = teller();
   try {
     await live.call("KeptDelete", device, request);
     const text = `The stopped copy of ${name} was deleted.`;
-    notices.add("success", text);
+    tell("success", text);
     return text;
   } catch (error) {
-    notices.add("error", (error as Error).message);
+    tell("error", (error as Error).message);
     throw error;
   }
 }

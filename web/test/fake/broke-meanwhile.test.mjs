@@ -218,3 +218,26 @@ test("what was done looked as if it had failed where only the session could not 
     await page.getByText("The tenant Tenant 1 was deleted.").first().waitFor();
     await page.getByText(/^.*It is done, but what you may do now could not be read\./).first().waitFor();
   }));
+
+test("what became of a slow change of one tenant was told in the other as if it had been done there", () =>
+  at(
+    "device?device=d1&panel=settings&tenant=acme",
+    async (page) => {
+      let go;
+      const held = new Promise((resolve) => (go = resolve));
+      await page.route("**/api/tenants/acme/devices/d1", async (route) => {
+        await held;
+        await route.continue();
+      });
+      await page.getByLabel("Place in words").fill("Hall 3");
+      await page.getByRole("button", { name: "Save" }).click();
+      await page.getByLabel("Tenant").selectOption("beta");
+      await page.getByRole("heading", { level: 1, name: "Devices" }).waitFor();
+      go();
+      await page.getByText(/^.*Acme Ltd: Saved: edge-1/).first().waitFor();
+    },
+    (page) => {
+      const memberships = [["acme", "Acme Ltd"], ["beta", "Beta GmbH"]].map(([tenant, tenant_name]) => ({ tenant, tenant_name, role: "owner" }));
+      return page.route("**/api/session", (route) => route.fulfill({ json: { email: "ann@example.test", admin: false, memberships, expires_at: Date.now() + 3_600_000 } }));
+    },
+  ));
