@@ -1,6 +1,7 @@
 // What once broke when something else happened meanwhile, in a real Chromium. Each test is named after what broke.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { inspect } from "../../e2e/browser.mjs";
 import { visit } from "./visit.mjs";
 
 const at = (address, run, prepare) => visit(address, { serving: { count: 3 }, prepare }, run);
@@ -241,3 +242,18 @@ test("what became of a slow change of one tenant was told in the other as if it 
       return page.route("**/api/session", (route) => route.fulfill({ json: { email: "ann@example.test", admin: false, memberships, expires_at: Date.now() + 3_600_000 } }));
     },
   ));
+
+test("an invitation was gone without a word when its page was loaded anew", () =>
+  at("invitation/inv-1.s3cret", async (page, fake) => {
+    await page.getByRole("heading", { name: "Join Beta GmbH" }).waitFor();
+    await page.reload();
+    await page.getByRole("alert").filter({ hasText: "Open the invitation's link again." }).waitFor();
+    await inspect(page, "an invitation that is gone");
+    const kept = await page.evaluate(() => JSON.stringify([location.href, history.state, { ...localStorage }, { ...sessionStorage }]));
+    assert.doesNotMatch(kept, /s3cret/);
+    await page.goto(`${fake.url}/#/invitation/inv-1.s3cret`);
+    await page.getByRole("button", { name: "Not now" }).click();
+    await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
+    await page.reload();
+    await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
+  }));
