@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { inspect } from "../../e2e/browser.mjs";
 import { visit } from "./visit.mjs";
 
+const HOUR = 3_600_000;
 const at = (address, run, prepare) => visit(address, { serving: { count: 3 }, prepare }, run);
 
 /** The connection breaks, and stays away until the answer is called. */
@@ -257,3 +258,40 @@ test("an invitation was gone without a word when its page was loaded anew", () =
     await page.reload();
     await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
   }));
+
+test("the secret of a token stayed to be copied after the token had been revoked, or had expired", () =>
+  at(
+    "tokens",
+    async (page, fake) => {
+      await page.getByLabel("Name", { exact: true }).fill("grafana");
+      await page.getByRole("button", { name: "Make token" }).click();
+      await page.getByText("shown-once").waitFor();
+      const revoke = async (name) => {
+        await page.getByRole("button", { name: `Revoke ${name}` }).click();
+        await page.getByRole("dialog").getByRole("button", { name: "Revoke", exact: true }).click();
+        await page.getByRole("button", { name: `Revoke ${name}` }).waitFor({ state: "detached" });
+      };
+      await revoke("program 0");
+      await page.getByText("shown-once").waitFor();
+      await revoke("grafana");
+      await page.getByText("shown-once").waitFor({ state: "detached" });
+      await page.getByText("Made. The secret is shown only now.").waitFor({ state: "detached" });
+
+      for (const [address, button] of [["devices?panel=enrol", "Make a join token"], ["device?device=d1&panel=key", "Make a token to enrol it again"]]) {
+        await page.goto(`${fake.url}/#/${address}`);
+        await page.getByRole("button", { name: button }).and(page.locator(":enabled")).click();
+        await page.getByText("soon-dead").waitFor();
+        // The control plane's clock goes on.
+        fake.faults.ahead = (fake.faults.ahead ?? 0) + 2 * HOUR;
+        fake.dropConnections();
+        await page.getByText("The token has expired. Make another one.").waitFor();
+        assert.equal(await page.getByText("soon-dead").count(), 0);
+      }
+    },
+    (page, fake) =>
+      page.route("**/join-tokens", (route) =>
+        route.request().method() === "POST"
+          ? route.fulfill({ json: { id: "join-9", secret: "join-9.soon-dead", expires_at: Date.now() + (fake.faults.ahead ?? 0) + HOUR } })
+          : route.continue(),
+      ),
+  ));

@@ -76,7 +76,7 @@ export async function serve({ count = 3, role = "owner", admin = false, port = 0
   };
 
   const answers = {
-    DeviceList: () => ({ devices: things.devices, now: Date.now() }),
+    DeviceList: () => ({ devices: things.devices, now: Date.now() + (faults.ahead ?? 0) }),
     FleetContainerList: () => ({ containers: things.containers.map(({ device, container }) => ({ device, liveness: "connected", container })) }),
     MigrationHistory: () => ({ migrations: [] }),
     ApplicationListing: () => ({ applications: things.applications }),
