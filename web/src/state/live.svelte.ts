@@ -27,6 +27,8 @@ const DRAW_WITHIN = 200;
 const NUMBERS_EVERY = 1_000;
 /** How long the end of an operation is waited for, in milliseconds: longer than a container may take to stop. */
 const END_LIMIT = 360_000;
+/** Operations ordered here that are remembered as such, the newest: more fail in no minute. */
+const MAX_ORDERED = 1_000;
 /** A missed event is made good, and a link that went silent is found, after about this long. */
 const RELIST_EVERY = 10_000;
 
@@ -56,6 +58,8 @@ class Live {
   #end: () => void = () => undefined;
   /** Operations ordered here that take longer, and who wants to know how they end, or that their tenant was left before. */
   #awaited = new Map<string, (end: End | { state: "left" }) => void>();
+  /** Operations whose failure whoever ordered them here tells. */
+  #ordered = new Set<string>();
   #attempt = 0;
   #run = 0;
   #wake: (() => void) | null = null;
@@ -116,6 +120,17 @@ class Live {
   changed() {
     this.version += 1;
     this.shape += 1;
+  }
+
+  /** From now on the failure of this operation is told where it was ordered. */
+  ordered(operation: string) {
+    this.#ordered.add(operation);
+    const [oldest] = this.#ordered;
+    if (oldest !== undefined && this.#ordered.size > MAX_ORDERED) this.#ordered.delete(oldest);
+  }
+
+  isOrdered(operation: string): boolean {
+    return this.#ordered.has(operation);
   }
 
   /** Tells with a notice how an operation ends that was ordered here. */

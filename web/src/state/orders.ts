@@ -1,6 +1,7 @@
 // What a person orders: sends it, says how it went, and keeps the words the same everywhere.
 import type { DeleteCheckpoint, DeleteKept, MigrateContainer, OperationReply, Procedures } from "../api/generated";
 import { CallError } from "../wamp/session";
+import { newOperation } from "./ids";
 import { type End, live } from "./live.svelte";
 import { teller } from "./tell";
 
@@ -10,6 +11,13 @@ type Order = {
 
 export const TAKES_A_WHILE = "It takes a while; its progress is shown under “Under way”.";
 
+/** With an id by which it is known here before it is answered. */
+function ownOrder<P extends Order>(request: Procedures[P]["request"]): Procedures[P]["request"] {
+  const operation = request.operation ?? newOperation();
+  live.ordered(operation);
+  return { ...request, operation };
+}
+
 /** Sends an order, to a device or else to the control plane. Answers the sentence that says how it went; an error is told and thrown on. */
 export async function order<P extends Order>(
   procedure: P,
@@ -18,8 +26,9 @@ export async function order<P extends Order>(
   done: string,
 ): Promise<string> {
   const tell = teller();
+  const mine = ownOrder<P>(request);
   try {
-    const reply = (await live.call(procedure, device, request)) as OperationReply;
+    const reply = (await live.call(procedure, device, mine)) as OperationReply;
     const text = reply.state === "done" ? done : TAKES_A_WHILE;
     tell(reply.state === "done" ? "success" : "info", text);
     if (reply.state === "running") live.tellEnd(reply.operation, done);
@@ -36,7 +45,7 @@ export async function orderToEnd<P extends Order>(
   device: string,
   request: Procedures[P]["request"],
 ): Promise<void> {
-  const { state, operation } = (await live.call(procedure, device, request)) as OperationReply;
+  const { state, operation } = (await live.call(procedure, device, ownOrder<P>(request))) as OperationReply;
   if (state === "running") await live.ended(operation);
 }
 

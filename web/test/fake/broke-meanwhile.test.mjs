@@ -58,11 +58,28 @@ test("an update whose end was told while the connection was broken kept its butt
       await mend();
     };
     await update();
-    await page.getByRole("main").getByText(error).first().waitFor();
+    await page.getByRole("main").getByText(error).waitFor();
     error = null;
     await update();
     await page.getByRole("main").getByText("web runs version 2 now.").waitFor();
     await page.getByRole("button", { name: "Update to version 3" }).and(page.locator(":enabled")).waitFor();
+  }));
+
+test("a failed update was told where it was ordered, in a notice, and once more among what is under way", () =>
+  at("container?container=c1&panel=update", async (page, fake) => {
+    const error = "the new one did not become healthy";
+    fake.faults.update = () => error;
+    await page.getByRole("button", { name: "Roll back to version 2" }).click();
+    await page.getByRole("heading", { name: "Under way" }).waitFor();
+    await page.getByRole("complementary", { name: "Notices" }).getByRole("alert").filter({ hasText: error }).waitFor();
+    await page.getByRole("heading", { name: "Under way" }).waitFor({ state: "detached" });
+    assert.deepEqual(await page.getByRole("main").getByText(error).allInnerTexts(), [error]);
+    // What others have ordered is told nowhere else.
+    fake.faults.tell("OperationEvents", {
+      device: "d0", operation: "of-others", kind: "app.update", state: "failed", phase: "failed", bytes_done: null, bytes_total: null,
+      container_id: null, error: { uri: "ecep.error.engine", message: "the disk is full", details: {} }, at: Date.now(),
+    });
+    await page.getByRole("region", { name: "Under way" }).getByText("the disk is full").waitFor();
   }));
 
 test("a device that says the same twice took its page and the main one away", () =>
