@@ -312,3 +312,39 @@ test("the secret of a token stayed to be copied after the token had been revoked
           : route.continue(),
       ),
   ));
+
+test("the address was written at each letter of a filter, more often than Safari lets a page", () =>
+  at(
+    "containers",
+    async (page) => {
+      const filter = page.getByLabel("Filter", { exact: true });
+      const table = page.getByRole("region", { name: "Table of containers" });
+      await table.getByRole("link", { name: "camera" }).waitFor();
+      const began = Date.now();
+      const before = await page.evaluate(() => written);
+      await filter.pressSequentially("w e b ".repeat(10));
+      await filter.fill("web");
+      await page.waitForURL(/filter=web$/);
+      const most = 1 + (Date.now() - began) / 300;
+      const times = (await page.evaluate(() => written)) - before;
+      assert.ok(times >= 1 && times <= most, `written ${times} times`);
+
+      // What was typed last is there again for whoever comes back, however soon it was left.
+      await filter.fill("camera");
+      await filter.fill("cam");
+      await page.getByRole("link", { name: "Devices", exact: true }).click();
+      await page.getByRole("heading", { level: 1, name: "Devices" }).waitFor();
+      await page.goBack();
+      await page.getByRole("heading", { level: 1, name: "Containers" }).waitFor();
+      assert.equal(await filter.inputValue(), "cam");
+    },
+    (page) =>
+      page.addInitScript(() => {
+        window.written = 0;
+        const { replaceState } = history;
+        history.replaceState = function (...all) {
+          window.written += 1;
+          return replaceState.apply(this, all);
+        };
+      }),
+  ));
