@@ -348,3 +348,23 @@ test("the address was written at each letter of a filter, more often than Safari
         };
       }),
   ));
+
+test("a container that was made of an image was an application on the main screen, and none under Applications", () =>
+  at(
+    "overview",
+    async (page, fake) => {
+      await page.getByRole("heading", { level: 2, name: "Containers", exact: true }).waitFor();
+      await page.getByRole("region", { name: "Table of containers" }).getByRole("link", { name: "counter" }).waitFor();
+      await page.goto(`${fake.url}/#/applications`);
+      await page.getByText("Without a version here: counter. What runs of it is under Containers.").waitFor();
+      await inspect(page, "applications beside what is none");
+      fake.things.applications = [];
+      await page.reload();
+      await page.getByText("No application yet.").waitFor();
+      await page.getByText(/^Without a version here: camera, counter/).waitFor();
+    },
+    async (page, fake) => {
+      const [{ device, container }] = fake.things.containers;
+      fake.things.containers.push({ device, container: { ...container, id: "cx", name: "counter", application: "counter", version: null } });
+    },
+  ));
