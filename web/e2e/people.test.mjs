@@ -50,7 +50,8 @@ test("somebody is invited, joins, sees what a viewer may, becomes an operator, a
   assert.equal(await guest.page.getByRole("button", { name: "Create a container" }).count(), 0);
 
   await owner.page.reload();
-  await owner.page.getByLabel(`Role of ${email}`).selectOption("operator");
+  await owner.page.getByLabel(`Role of ${email}`, { exact: true }).selectOption("operator");
+  await owner.page.getByRole("button", { name: `Change the role of ${email}` }).click();
   await confirm(owner.page, "Make them operator");
   // The session of the old role has ended; the page joins again by itself, as who they are now.
   await guest.page.reload();

@@ -1,7 +1,8 @@
 // What is said of deployments, placements and runs.
 import { expect, it } from "vitest";
 import type { ContainerView, Deployed, OperationEvent, RunView } from "../src/api/generated";
-import { deploymentSentence, deviceProgress, matching, placementSentence, runWords, sourceWords } from "../src/state/applications";
+import { deploymentSentence, deviceProgress, matching, placementSentence, runWords, sourceWords, unlisted } from "../src/state/applications";
+import { placed } from "./sample-containers";
 
 const container: ContainerView = {
   id: "c", name: "web", application: "web", image: "i", state: "running", exit_code: null, created_at: 1, started_at: 1, ports: [], run_once: false,
@@ -58,4 +59,9 @@ it("finds applications by name and by what was said of a version", () => {
   expect(matching(list, " CAMERA ").map(({ name }) => name)).toEqual(["eye"]);
   expect(matching(list, "").map(({ name }) => name)).toEqual(["eye", "web"]);
   expect(sourceWords(version.source)).toBe("nginx:1");
+});
+
+it("names once, in order, of what containers are that is no application here", () => {
+  const of = (application: string) => placed(application, { application });
+  expect(unlisted([{ name: "web", versions: [], created_at: 1 }], [of("web"), of("eye"), of("counter"), of("eye")])).toEqual(["counter", "eye"]);
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { ContainerView, DeviceView, HostStats } from "../src/api/generated";
-import { filterRows, freeName, movesOf, nextSort, readSort, rowsOf, sortRows, writeSort } from "../src/state/device-list";
+import { filterRows, freeName, movesOf, parseSort, pressed, rowsOf, sortRows, sortText } from "../src/state/device-list";
 import { containersListed, devicesListed, emptyFleet, FRESH } from "../src/state/fleet";
 
 const device = (name: string, more: Partial<DeviceView> = {}): DeviceView => ({
@@ -30,21 +30,21 @@ describe("rows", () => {
 describe("sorting", () => {
   it("puts what is not known last both ways, and equals by name as people count", () => {
     const rows = [row("edge-10", 5), row("edge-2", 5), row("silent", null), row("busy", 90)];
-    expect(names(sortRows(rows, { by: "cpu", descending: true }))).toEqual(["busy", "edge-2", "edge-10", "silent"]);
-    expect(names(sortRows(rows, { by: "cpu", descending: false }))).toEqual(["edge-2", "edge-10", "busy", "silent"]);
-    expect(names(sortRows(rows, readSort("")))).toEqual(["busy", "edge-2", "edge-10", "silent"]);
+    expect(names(sortRows(rows, { column: "cpu", down: true }))).toEqual(["busy", "edge-2", "edge-10", "silent"]);
+    expect(names(sortRows(rows, { column: "cpu", down: false }))).toEqual(["edge-2", "edge-10", "busy", "silent"]);
+    expect(names(sortRows(rows, parseSort("")))).toEqual(["busy", "edge-2", "edge-10", "silent"]);
   });
 
   it("begins by state with what needs somebody", () => {
     const rows = [row("fine", 1), row("gone", null, { liveness: "offline" }), row("ill", 1, { liveness: "degraded" })];
-    expect(names(sortRows(rows, readSort("state")))).toEqual(["gone", "ill", "fine"]);
+    expect(names(sortRows(rows, parseSort("state")))).toEqual(["gone", "ill", "fine"]);
   });
 
   it("stands in the address, and an address that says nonsense is by name", () => {
-    for (const text of ["", "-name", "cpu", "-cpu", "moves"]) expect(writeSort(readSort(text))).toBe(text);
-    expect(readSort("-nonsense")).toEqual({ by: "name", descending: false });
-    expect(nextSort(readSort(""), "cpu")).toEqual({ by: "cpu", descending: true });
-    expect(nextSort(readSort("-cpu"), "cpu")).toEqual({ by: "cpu", descending: false });
+    for (const text of ["", "-name", "cpu", "-cpu", "moves"]) expect(sortText(parseSort(text))).toBe(text);
+    expect(parseSort("-nonsense")).toEqual({ column: "name", down: false });
+    expect(pressed(parseSort(""), "cpu")).toEqual({ column: "cpu", down: true });
+    expect(pressed(parseSort("-cpu"), "cpu")).toEqual({ column: "cpu", down: false });
   });
 });
 

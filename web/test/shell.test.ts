@@ -3,11 +3,17 @@ import { mount, unmount } from "svelte";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { PROCEDURES } from "../src/api/generated";
 import { account } from "../src/state/account.svelte";
+import { live } from "../src/state/live.svelte";
 import { notices } from "../src/state/notices.svelte";
+import { order } from "../src/state/orders";
 import { route } from "../src/state/route.svelte";
 import Shell from "../src/views/Shell.svelte";
 import { ScriptedSocket, welcome } from "./scripted-socket";
 import { CALL, settle, SUBSCRIBE } from "./signed-in";
+
+/** A page is loaded when it is gone to, which takes a busy machine its time; in milliseconds, far beyond what it does. */
+const SLOW = 60_000;
+vi.setConfig({ testTimeout: 2 * SLOW });
 
 let devices: object[] = [];
 /** What was called, and by which connection. */
@@ -39,6 +45,7 @@ beforeEach(() => {
 
 afterEach(async () => {
   await unmount(app);
+  notices.forget();
   account.session = account.tenant = null;
   route.name("");
   await vi.runOnlyPendingTimersAsync();
@@ -48,7 +55,7 @@ afterEach(async () => {
 
 /** Until the page with this title has been loaded, and has asked what it asks. */
 async function page(title: string) {
-  await vi.waitFor(() => expect(document.querySelector("h1")?.textContent).toBe(title));
+  await vi.waitFor(() => expect(document.querySelector("h1")?.textContent).toBe(title), SLOW);
   await settle();
 }
 
@@ -120,7 +127,7 @@ it("takes nothing along into another tenant", async () => {
   route.view = "alerts";
   route.query = new URLSearchParams("which=all&after=page-of-one");
   app = mount(Shell, { target: document.body });
-  await vi.waitFor(() => expect(calls.some(({ uri }) => uri === PROCEDURES.AlertListing)).toBe(true));
+  await vi.waitFor(() => expect(calls.some(({ uri }) => uri === PROCEDURES.AlertListing)).toBe(true), SLOW);
   await page("Alerts");
   notices.add("error", "The disk of edge-1 is full.");
   await settle();
@@ -134,4 +141,26 @@ it("takes nothing along into another tenant", async () => {
   expect(calls.slice(before).some(({ uri }) => uri === PROCEDURES.AlertListing)).toBe(true);
   expect(route.query.toString(), "a page of the one is none of the other").toBe("");
   expect(document.body.textContent).not.toContain("The disk of edge-1 is full.");
+});
+
+it("tells of an order of another tenant that it was there, and tells it to nobody else", async () => {
+  app = mount(Shell, { target: document.body });
+  await vi.waitFor(() => expect(live.connected).toBe(true), SLOW);
+  const script = ScriptedSocket.script;
+  ScriptedSocket.script = (message, answer) => {
+    if (message[3] !== PROCEDURES.ContainerStop.replace("{device}", "d")) script(message, answer);
+  };
+  const stop = () => order("ContainerStop", "d", { container: "c" }, "web was stopped.").catch(() => undefined);
+  const first = stop();
+  account.tenant = "two";
+  await vi.advanceTimersByTimeAsync(20_000);
+  await first;
+  expect(notices.history.map(({ text }) => text)).toEqual([expect.stringMatching(/^one: /)]);
+
+  const second = stop();
+  notices.forget();
+  account.session = { ...account.session!, email: "bob@x.test" };
+  await vi.advanceTimersByTimeAsync(20_000);
+  await second;
+  expect(notices.history).toEqual([]);
 });

@@ -47,6 +47,13 @@ export function containersOf(fleet: Fleet, application: string, number?: number)
   );
 }
 
+/** Of what containers are that is none of these, by name: such as those that were made of an image directly. */
+export function unlisted(applications: ApplicationView[], placed: Placed[]): string[] {
+  const listed = new Set(applications.map(({ name }) => name));
+  const others = placed.map(({ view }) => view.application).filter((name) => !listed.has(name));
+  return [...new Set(others)].sort((a, b) => a.localeCompare(b));
+}
+
 /** Applications whose name or notes contain the text, by name. */
 export function matching(applications: ApplicationView[], text: string): ApplicationView[] {
   const wanted = text.trim().toLowerCase();

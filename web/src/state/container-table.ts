@@ -2,6 +2,7 @@
 // clock and what is drawn are not known here.
 import type { ContainerState, ContainerView, DeviceView } from "../api/generated";
 import type { Placed } from "./fleet";
+import { sorting, type Sort as Order } from "./sorting";
 
 /** Rows of one page: more make each update slow, and nobody reads them. */
 export const PAGE = 100;
@@ -11,29 +12,8 @@ export type Column = (typeof COLUMNS)[number];
 /** Of these one wants to see the largest first. */
 const NUMBERS: readonly Column[] = ["cpu", "memory"];
 
-export interface Sort {
-  column: Column;
-  down: boolean;
-}
-
-const USUAL: Sort = { column: "application", down: false };
-
-/** Reads `cpu` or, downwards, `-cpu`. What is no column is the usual order. */
-export function parseSort(text: string): Sort {
-  const down = text.startsWith("-");
-  const column = COLUMNS.find((known) => known === text.slice(down ? 1 : 0));
-  return column === undefined ? USUAL : { column, down };
-}
-
-/** As it stands in the address; nothing for the usual order. */
-export function sortText({ column, down }: Sort): string {
-  return column === USUAL.column && down === USUAL.down ? "" : `${down ? "-" : ""}${column}`;
-}
-
-/** What a press on a column's head makes of the order. */
-export function pressed(sort: Sort, column: Column): Sort {
-  return { column, down: sort.column === column ? !sort.down : NUMBERS.includes(column) };
-}
+export type Sort = Order<Column>;
+export const { parseSort, sortText, pressed } = sorting(COLUMNS, "application", NUMBERS);
 
 /** Only containers of devices out of reach. */
 export const UNREACHABLE = "unreachable";

@@ -2,6 +2,7 @@
 // sort and filter are kept is not known here.
 import type { DeviceFacts, DeviceView, HostStats, Liveness } from "../api/generated";
 import { everyPlaced, type Fleet, FRESH } from "./fleet";
+import { sorting, type Sort as Order } from "./sorting";
 
 export interface DeviceRow {
   device: DeviceView;
@@ -21,10 +22,8 @@ export interface Moves {
 export const COLUMNS = ["name", "state", "place", "cpu", "memory", "disk", "containers", "architecture", "moves"] as const;
 export type Column = (typeof COLUMNS)[number];
 
-export interface Sort {
-  by: Column;
-  descending: boolean;
-}
+export type Sort = Order<Column>;
+export const { parseSort, sortText, pressed } = sorting(COLUMNS, "name", ["cpu", "memory", "containers"]);
 
 /** From what needs a person most to what does not. */
 export const LIVENESSES: readonly Liveness[] = ["offline", "stale", "degraded", "never", "connected"];
@@ -56,26 +55,9 @@ export function rowsOf(fleet: Fleet, now: number): DeviceRow[] {
   });
 }
 
-/** `cpu` as in the address, `-cpu` from the largest on; by name where it says nothing that is known. */
-export function readSort(text: string): Sort {
-  const descending = text.startsWith("-");
-  const by = COLUMNS.find((column) => column === text.replace(/^-/, ""));
-  return by ? { by, descending } : { by: "name", descending: false };
-}
-
-export function writeSort({ by, descending }: Sort): string {
-  return by === "name" && !descending ? "" : `${descending ? "-" : ""}${by}`;
-}
-
-/** The sort after a click on a column: the other way round, or a new one with what is most wanted first. */
-export function nextSort(now: Sort, by: Column): Sort {
-  if (now.by === by) return { by, descending: !now.descending };
-  return { by, descending: by === "cpu" || by === "memory" || by === "containers" };
-}
-
 /** What rows are compared by; `null` goes last, whichever way it is sorted. */
-function keyOf({ device, host, running, moves }: DeviceRow, by: Column): string | number | null {
-  switch (by) {
+function keyOf({ device, host, running, moves }: DeviceRow, column: Column): string | number | null {
+  switch (column) {
     case "name":
       return device.name;
     case "state":
@@ -98,10 +80,10 @@ function keyOf({ device, host, running, moves }: DeviceRow, by: Column): string 
 }
 
 /** In order; equals by name (`edge-2` before `edge-10`), then id. */
-export function sortRows(rows: DeviceRow[], { by, descending }: Sort): DeviceRow[] {
-  const way = descending ? -1 : 1;
+export function sortRows(rows: DeviceRow[], { column, down }: Sort): DeviceRow[] {
+  const way = down ? -1 : 1;
   return [...rows].sort((a, b) => {
-    const [one, other] = [keyOf(a, by), keyOf(b, by)];
+    const [one, other] = [keyOf(a, column), keyOf(b, column)];
     const empty = Number(one === null) - Number(other === null);
     const order =
       empty ||

@@ -27,11 +27,13 @@ const DRAW_WITHIN = 200;
 const NUMBERS_EVERY = 1_000;
 /** How long the end of an operation is waited for, in milliseconds: longer than a container may take to stop. */
 const END_LIMIT = 360_000;
+/** Operations ordered here that are remembered as such, the newest: more fail in no minute. */
+const MAX_ORDERED = 1_000;
 /** A missed event is made good, and a link that went silent is found, after about this long. */
 const RELIST_EVERY = 10_000;
 
-/** How an operation ended; it is `left` where its tenant was left before. */
-type End = { state: "done" } | { state: "failed"; reason: string } | { state: "left" };
+/** How an operation ended. */
+export type End = { state: "done" } | { state: "failed"; reason: string };
 
 class Live {
   /** Counts what is to be drawn, numbers or more. */
@@ -54,8 +56,10 @@ class Live {
 
   #session: Session | null = null;
   #end: () => void = () => undefined;
-  /** Operations ordered here that take longer, and who wants to know how they end. */
-  #awaited = new Map<string, (end: End) => void>();
+  /** Operations ordered here that take longer, and who wants to know how they end, or that their tenant was left before. */
+  #awaited = new Map<string, (end: End | { state: "left" }) => void>();
+  /** Operations whose failure whoever ordered them here tells. */
+  #ordered = new Set<string>();
   #attempt = 0;
   #run = 0;
   #wake: (() => void) | null = null;
@@ -118,6 +122,17 @@ class Live {
     this.shape += 1;
   }
 
+  /** From now on the failure of this operation is told where it was ordered. */
+  ordered(operation: string) {
+    this.#ordered.add(operation);
+    const [oldest] = this.#ordered;
+    if (oldest !== undefined && this.#ordered.size > MAX_ORDERED) this.#ordered.delete(oldest);
+  }
+
+  isOrdered(operation: string): boolean {
+    return this.#ordered.has(operation);
+  }
+
   /** Tells with a notice how an operation ends that was ordered here. */
   tellEnd(operation: string, done: string) {
     this.#awaited.set(operation, (end) => {
@@ -145,13 +160,28 @@ class Live {
     });
   }
 
-  #tellEnded(id: string) {
-    const tell = this.#awaited.get(id);
+  /** How an operation ended whose end was told while nobody heard it: all that its event would have done is done. */
+  endFound(id: string, end: End) {
     const operation = this.fleet.operations.get(id);
-    if (!tell || !operation || operation.state === "running") return;
+    if (operation?.state === "running") {
+      const error = end.state === "failed" ? ({ uri: "ecep.error.engine", message: end.reason, details: {} } as const) : null;
+      operationChanged(this.fleet, { ...operation, state: end.state, error }, Date.now());
+      this.changed();
+    }
+    this.#tell(id, end);
+  }
+
+  #tellEnded(id: string) {
+    const operation = this.fleet.operations.get(id);
+    if (!operation || operation.state === "running") return;
+    if (operation.state === "done") this.#tell(id, { state: "done" });
+    else this.#tell(id, { state: "failed", reason: operation.error?.message ?? `${operation.kind} failed.` });
+  }
+
+  #tell(id: string, end: End) {
+    const tell = this.#awaited.get(id);
     this.#awaited.delete(id);
-    if (operation.state === "done") tell({ state: "done" });
-    else tell({ state: "failed", reason: operation.error?.message ?? `${operation.kind} failed.` });
+    tell?.(end);
   }
 
   async #keep(tenant: string, run: number) {
@@ -219,6 +249,7 @@ class Live {
       await session.watch("MigrationEvents", (event) => fold(() => moveTold(this.fleet.moves, event, Date.now())));
       await session.watch("DeviceStats", (event) => fold(() => statsArrived(this.fleet, event, Date.now()), true));
       await session.watch("Notices", ({ level, text }) => {
+        if (run !== this.#run) return;
         notices.add(level as NoticeLevel, text);
         // An alert comes as a warning or an error and goes as a success.
         if (level !== "info") this.alarms += 1;

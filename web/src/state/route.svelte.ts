@@ -20,6 +20,8 @@ export const VIEWS = [
 export type View = (typeof VIEWS)[number];
 
 const TENANT = "tenant";
+/** What is typed is written into the address at most this often, in milliseconds: Safari refuses more than 100 in 30 s. */
+const WRITE_EVERY = 400;
 
 export function parse(hash: string): { view: View; query: URLSearchParams; tenant: string } {
   const [path = "", text = ""] = hash.replace(/^#\/?/, "").split("?");
@@ -44,12 +46,20 @@ class Route {
   /** The tenant that the address names; empty where it names none. */
   tenant = $state("");
 
+  /** When what was typed was written last. */
+  #typedAt = 0;
+  #writing: ReturnType<typeof setTimeout> | undefined;
+
   constructor() {
     this.#read();
     addEventListener("hashchange", () => this.#read());
+    // Whoever follows a link finds here again what was typed.
+    addEventListener("click", () => this.#flush(), { capture: true });
   }
 
   #read() {
+    // What waits to be written belongs to the page that was left.
+    this.#settled();
     const { view, query, tenant } = parse(location.hash);
     this.view = view;
     this.query = query;
@@ -59,7 +69,18 @@ class Route {
   }
 
   #write() {
+    this.#settled();
     history.replaceState(history.state, "", address(this.view, this.query, this.tenant));
+  }
+
+  /** Writes what waits. */
+  #flush() {
+    if (this.#writing !== undefined) this.#write();
+  }
+
+  #settled() {
+    clearTimeout(this.#writing);
+    this.#writing = undefined;
   }
 
   /** From now on the address names this tenant, or none. */
@@ -81,15 +102,33 @@ class Route {
 
   /** Changes one part of the address, without a new entry in the browser's history. */
   set(key: string, value: string) {
+    if (this.#change(key, value)) this.#write();
+  }
+
+  /** As `set`, for what is typed: it is written at once or, with what is typed meanwhile, as soon as it may. */
+  type(key: string, value: string) {
+    if (!this.#change(key, value)) return;
+    const write = () => {
+      this.#typedAt = Date.now();
+      this.#write();
+    };
+    const wait = this.#typedAt + WRITE_EVERY - Date.now();
+    if (wait <= 0) write();
+    else this.#writing ??= setTimeout(write, wait);
+  }
+
+  #change(key: string, value: string): boolean {
+    if (value === this.get(key)) return false;
     const query = new URLSearchParams(this.query);
     if (value === "") query.delete(key);
     else query.set(key, value);
     this.query = query;
-    this.#write();
+    return true;
   }
 
   /** Goes to an address as a link does, but is there at once. */
   go(address: string) {
+    this.#flush();
     location.hash = address;
     this.#read();
   }

@@ -81,3 +81,25 @@ test("there was no way out of the login that is asked for in place but that of t
     assert.equal(await page.title(), "Log in · ECEP", "the title was that of the page before");
     await page.getByLabel("E-mail").fill("bob@example.test");
   }));
+
+test("no role but the next one could be chosen by keyboard: each arrow asked whether it is meant", () =>
+  at("members", async (page, fake) => {
+    const role = page.getByLabel("Role of person2@a-company-with-a-long-name.example.test", { exact: true });
+    assert.equal(await role.inputValue(), "viewer");
+    await role.press("ArrowDown");
+    await role.press("ArrowDown");
+    assert.equal(await page.getByRole("dialog").count(), 0);
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Enter");
+    await page.getByRole("dialog", { name: "Change a role from viewer to owner" }).waitFor();
+    await page.keyboard.press("Escape");
+    await role.and(page.locator(":focus")).waitFor();
+    assert.equal(await role.inputValue(), "viewer", "it shows what is");
+    await role.press("ArrowDown");
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("Enter");
+    await page.getByRole("dialog").getByRole("button", { name: "Make them operator" }).press("Enter");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    await role.and(page.locator(":focus")).waitFor();
+    assert.equal(fake.things.people.members[2].role, "operator");
+  }));

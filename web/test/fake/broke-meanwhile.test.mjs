@@ -37,6 +37,32 @@ test("a file whose end was told while the connection was broken was fetched for 
     await page.getByRole("link", { name: "Download the file reading-1.json" }).waitFor();
   }));
 
+test("an update whose end was told while the connection was broken kept its button from being pressed again", () =>
+  at("container?container=c1&panel=update", async (page, fake) => {
+    let error = "the new one did not become healthy";
+    let ends;
+    const ended = () => new Promise((resolve) => (ends = resolve));
+    fake.faults.update = () => {
+      ends();
+      return error;
+    };
+    /** Orders it, and hears nothing of its end. */
+    const update = async () => {
+      const over = ended();
+      await page.getByRole("button", { name: "Roll back to version 2" }).click();
+      await page.getByRole("progressbar", { name: "Progress of the update" }).waitFor();
+      const mend = await breakOff(page, fake);
+      await over;
+      await mend();
+    };
+    await update();
+    await page.getByRole("main").getByText(error).waitFor();
+    error = null;
+    await update();
+    await page.getByRole("main").getByText("web runs version 2 now.").waitFor();
+    await page.getByRole("button", { name: "Update to version 3" }).and(page.locator(":enabled")).waitFor();
+  }));
+
 test("a device that says the same twice took its page and the main one away", () =>
   at(
     "overview",
@@ -112,33 +138,6 @@ test("who deleted a container was left on the page of nothing", () =>
     await page.getByText("camera was deleted.").first().waitFor();
   }));
 
-test("the login page of a network that answers for the control plane was shown as a parser's error", () =>
-  at(
-    "members",
-    async (page) => {
-      await page.getByRole("alert").filter({ hasText: "Something else than the control plane has answered" }).waitFor();
-    },
-    (page) => page.route("**/api/tenants/*/members*", (route) => route.fulfill({ contentType: "text/html", body: "<html>Log in to the network</html>" })),
-  ));
-
-test("nothing could be uploaded where the browser's storage is forbidden", () =>
-  at(
-    "applications?panel=version",
-    async (page) => {
-      await page.getByRole("radio", { name: "Files over a base image" }).check();
-      await page.getByLabel("File", { exact: true }).setInputFiles({ name: "a.txt", mimeType: "text/plain", buffer: Buffer.from("hello") });
-      await page.getByText(/^a.txt.* is uploaded/).waitFor();
-    },
-    (page) =>
-      page.addInitScript(() =>
-        Object.defineProperty(window, "localStorage", {
-          get() {
-            throw new DOMException("forbidden", "SecurityError");
-          },
-        }),
-      ),
-  ));
-
 test("a deployment that was not answered was begun a second time when it was ordered again", () => {
   const ordered = [];
   return at(
@@ -192,3 +191,26 @@ test("what was done looked as if it had failed where only the session could not 
     await page.getByText("The tenant Tenant 1 was deleted.").first().waitFor();
     await page.getByText(/^.*It is done, but what you may do now could not be read\./).first().waitFor();
   }));
+
+test("what became of a slow change of one tenant was told in the other as if it had been done there", () =>
+  at(
+    "device?device=d1&panel=settings&tenant=acme",
+    async (page) => {
+      let go;
+      const held = new Promise((resolve) => (go = resolve));
+      await page.route("**/api/tenants/acme/devices/d1", async (route) => {
+        await held;
+        await route.continue();
+      });
+      await page.getByLabel("Place in words").fill("Hall 3");
+      await page.getByRole("button", { name: "Save" }).click();
+      await page.getByLabel("Tenant").selectOption("beta");
+      await page.getByRole("heading", { level: 1, name: "Devices" }).waitFor();
+      go();
+      await page.getByText(/^.*Acme Ltd: Saved: edge-1/).first().waitFor();
+    },
+    (page) => {
+      const memberships = [["acme", "Acme Ltd"], ["beta", "Beta GmbH"]].map(([tenant, tenant_name]) => ({ tenant, tenant_name, role: "owner" }));
+      return page.route("**/api/session", (route) => route.fulfill({ json: { email: "ann@example.test", admin: false, memberships, expires_at: Date.now() + 3_600_000 } }));
+    },
+  ));

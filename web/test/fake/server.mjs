@@ -47,8 +47,14 @@ export async function serve({ count = 3, role = "owner", admin = false, port = 0
       if (id) socket.send(JSON.stringify([36, id, next++, {}, [], event]));
     }
   };
-  /** An operation that goes through its phases. */
+  const operations = new Map();
+  /** An operation that goes through its phases; ordered again, it is not done twice. */
   const operate = (device, operation, kind, phases, done = () => null) => {
+    const known = operations.get(operation);
+    if (known?.error) throw new Error(known.error);
+    if (known) return known;
+    const reply = { operation, state: "running", container_id: null, container: null };
+    operations.set(operation, reply);
     const event = (state, phase, bytes_done = null, bytes_total = null, container_id = null, error = null) =>
       tell("OperationEvents", { device, operation, kind, state, phase, bytes_done, bytes_total, container_id, error, at: Date.now() });
     let step = 0;
@@ -57,6 +63,8 @@ export async function serve({ count = 3, role = "owner", admin = false, port = 0
       if (phase === undefined) {
         clearInterval(timer);
         const ended = done();
+        reply.state = "done";
+        reply.error = ended?.error;
         if (ended?.error) event("failed", "failed", null, null, null, { uri: "ecep.error.engine", message: ended.error, details: {} });
         else event("done", "done", null, null, ended?.container ?? null);
       } else {
@@ -64,11 +72,11 @@ export async function serve({ count = 3, role = "owner", admin = false, port = 0
         step += 1;
       }
     }, 60);
-    return { operation, state: "running", container_id: null, container: null };
+    return reply;
   };
 
   const answers = {
-    DeviceList: () => ({ devices: things.devices, now: Date.now() }),
+    DeviceList: () => ({ devices: things.devices, now: Date.now() + (faults.ahead ?? 0) }),
     FleetContainerList: () => ({ containers: things.containers.map(({ device, container }) => ({ device, liveness: "connected", container })) }),
     MigrationHistory: () => ({ migrations: [] }),
     ApplicationListing: () => ({ applications: things.applications }),
@@ -130,6 +138,8 @@ export async function serve({ count = 3, role = "owner", admin = false, port = 0
     ContainerUpdate: ({ container, version, operation }) => {
       const found = things.containers.find((one) => one.container.id === container);
       return operate(found.device, operation, "app.update", ["pulling", "creating", "starting", "checking"], () => {
+        const refused = faults.update?.();
+        if (refused) return { error: refused };
         found.container = { ...found.container, version };
         tell("ContainerEvents", { device: found.device, change: "started", container: found.container, at: Date.now() });
         return { container };

@@ -110,6 +110,33 @@ test("an order touches only those that it fits, and says which it leaves", () =>
     assert.deepEqual([...new Set(Object.values(states(fake)))], ["running"]);
   }));
 
+test("what is selected is picked in the panels of one container, and what was picked by hand stays until another is selected", () =>
+  at("containers?panel=stop", { count: 4 }, async (page, fake) => {
+    const picked = page.getByLabel("Container", { exact: true });
+    await picked.getByRole("option", { name: /^camera on/ }).waitFor({ state: "attached" });
+    const select = await picked.elementHandle();
+    const is = (id) => page.waitForFunction(([select, id]) => select.value === id, [select, id]);
+    await box(page, "web").check();
+    await is("c1");
+    await picked.selectOption("c2");
+    await box(page, "web").uncheck();
+    await is("c2");
+    await box(page, "web").check();
+    await is("c1");
+    await page.getByRole("button", { name: "Stop container" }).click();
+    await page.getByRole("main").getByText("web was stopped.").waitFor();
+    await is("");
+    await page.getByRole("button", { name: "Start", exact: true }).and(page.locator("[aria-expanded]")).click();
+    await page.getByRole("button", { name: "Start container" }).click();
+    await page.getByRole("main").getByText("web was started.").waitFor();
+    assert.equal(states(fake).c1, "running");
+    await box(page, "camera").check();
+    await page.getByRole("button", { name: "Delete", exact: true }).and(page.locator("[aria-expanded]")).click();
+    await page.getByText("2 are selected in the table; the buttons there are for all of them.").waitFor();
+    assert.equal(await page.getByLabel("Container", { exact: true }).inputValue(), "");
+    await inspect(page, "a panel beside a selection");
+  }));
+
 test("deleting wants its word typed, and only what the filter leaves is touched", () =>
   at("containers?filter=service-", { count: 6 }, async (page, fake) => {
     await page.getByRole("checkbox", { name: "Select the 3 shown" }).check();

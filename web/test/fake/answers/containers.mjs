@@ -3,7 +3,8 @@
 // `faults.lasting` makes all of them operations that last; `faults.atWork` and `faults.most` count how many are at work, and were at most.
 export default ({ things, tell, operate, faults }) => {
   const states = { stop: ["exited", 143], start: ["running", null], restart: ["running", null], delete: [null, null] };
-  const order = (kind) => ({ container, operation = `${kind}-${container}` }, device) => {
+  let next = 1;
+  const order = (kind) => ({ container, operation = `${kind}-${next++}` }, device) => {
     const found = things.containers.find((one) => one.container.id === container && one.device === device);
     if (!found) throw new Error("There is no such container on this device.");
     const carryOut = () => {
