@@ -1,10 +1,7 @@
 //! How a container comes to be: its name is free, the quota has room, the policy allows it, the image is brought, and then the engine
 //! makes it. What the image is and how it is brought is for whoever asks to say.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use bollard::models::ContainerCreateBody;
 use ecep_fleet::{
@@ -24,15 +21,13 @@ use futures_util::{FutureExt, future::BoxFuture};
 use crate::{
     applications::names,
     creation,
-    engine::{Engine, EngineContainer, EngineError, PullProgress, engine_name},
+    engine::{Engine, EngineContainer, EngineError, engine_name},
     orders::Orders,
     policy::{AllowedBody, Policy},
     random,
     reporter::{Ended, Reporter},
+    telling::Telling,
 };
-
-/// Progress is told at most this often.
-const TELL_EVERY: Duration = Duration::from_millis(250);
 
 /// For what a container is made, beside what its order says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,42 +50,6 @@ impl Purpose {
             (label::HEALTHY_AFTER, self.healthy_after_seconds.map(|seconds| seconds.to_string())),
         ];
         labels.extend(marks.into_iter().filter_map(|(label, value)| Some((label.to_owned(), value?))));
-    }
-}
-
-/// Thins out what is told of bytes.
-pub(crate) struct Telling {
-    report: Reporter,
-    container: Option<ContainerId>,
-    phase: &'static str,
-    told: Option<Instant>,
-    /// Came too soon after what was told, and is told at the end if nothing follows it.
-    held_back: Option<PullProgress>,
-}
-
-impl Telling {
-    /// Of this phase.
-    pub(crate) fn new(report: &Reporter, phase: &'static str, container: Option<&ContainerId>) -> Self {
-        Self { report: report.clone(), container: container.cloned(), phase, told: None, held_back: None }
-    }
-
-    /// So far it has come.
-    pub(crate) fn bytes(&mut self, progress: PullProgress) {
-        if self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
-            self.told = Some(Instant::now());
-            self.held_back = None;
-            self.report.phase(self.phase, self.container.as_ref(), Some(progress));
-        } else {
-            self.held_back = Some(progress);
-        }
-    }
-}
-
-impl Drop for Telling {
-    fn drop(&mut self) {
-        if let Some(progress) = self.held_back.take() {
-            self.report.phase(self.phase, self.container.as_ref(), Some(progress));
-        }
     }
 }
 

@@ -32,9 +32,9 @@ use super::{
     tail::Tail,
 };
 use crate::{
-    creating::Telling,
     engine::{BuildOrder, ByteStream, Engine, EngineError, ImageFacts, PullProgress},
     reporter::Reporter,
+    telling::Telling,
 };
 
 /// The Dockerfile where the version names none, and where files are laid over a base.
