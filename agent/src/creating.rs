@@ -73,7 +73,8 @@ impl<E: Engine> Orders<E> {
         }
     }
 
-    /// Makes a container of this order, and starts it if asked. The same operation again finds it, or that it was there and is gone.
+    /// Makes a container of this order, and starts it if asked. The same operation again finds it, also as another version, or that it
+    /// was there and is gone.
     ///
     /// # Errors
     /// Why there is none.
@@ -103,17 +104,6 @@ impl<E: Engine> Orders<E> {
         {
             return self.finish_creation(made, order.start, &report).await;
         }
-        if let Some(other) = of_tenant().find(|container| container.view().name == order.name) {
-            return Err(ApiError::new(
-                ErrorKind::Conflict,
-                format!(
-                    "the name {} is taken on this device by {}; choose another",
-                    order.name,
-                    other.view().id
-                ),
-            )
-            .with("container", other.view().id.as_str()));
-        }
         if let Some(gone) = self.gone.find(&tenant, &report.operation) {
             if (&gone.name, gone.version) != (&order.name, purpose.version) {
                 return Err(ApiError::new(
@@ -124,8 +114,20 @@ impl<E: Engine> Orders<E> {
                     ),
                 ));
             }
-            tracing::info!(container = %gone.container, operation = %report.operation, "it was made, and is gone; no other one is made");
-            return Ok((Some(gone.container), None));
+            let now = of_tenant().find(|container| container.view().id == gone.container);
+            tracing::info!(container = %gone.container, operation = %report.operation, is_there = now.is_some(), "it was made, and is gone or another version now; no other one is made");
+            return Ok((Some(gone.container), now.map(|container| container.view().clone())));
+        }
+        if let Some(other) = of_tenant().find(|container| container.view().name == order.name) {
+            return Err(ApiError::new(
+                ErrorKind::Conflict,
+                format!(
+                    "the name {} is taken on this device by {}; choose another",
+                    order.name,
+                    other.view().id
+                ),
+            )
+            .with("container", other.view().id.as_str()));
         }
         let id = random::container_id()
             .map_err(|error| ApiError::new(ErrorKind::Unavailable, error.to_string()))?;
