@@ -1,7 +1,6 @@
 //! The instructions of a Dockerfile, one after the other: which there are, and what each may say.
 
 use super::{Image, Instruction, variables::Variables};
-use crate::applications::architecture;
 
 /// The instructions that exist (Dockerfile reference), but for those that are read here in particular.
 const OTHERS: &[&str] = &[
@@ -21,13 +20,15 @@ const OTHERS: &[&str] = &[
 ];
 /// A base without anything.
 const SCRATCH: &str = "scratch";
+/// What stands for the builder's platform where that is not known: one is like the other.
+const SOME_PLATFORM: &str = "linux/amd64";
 
 /// Judges what a base image does at once when something is built from it: it is written by somebody else, and reaches the engine as
 /// it is.
 ///
 /// # Errors
 /// What is not taken.
-pub(crate) fn check_trigger(trigger: &str) -> Result<(), String> {
+pub fn check_trigger(trigger: &str) -> Result<(), String> {
     let (word, rest) = split_word(trigger.trim());
     match word.to_ascii_uppercase().as_str() {
         "COPY" if rest.contains("--from") || rest.contains('\\') => {
@@ -40,9 +41,18 @@ pub(crate) fn check_trigger(trigger: &str) -> Result<(), String> {
     }
 }
 
+/// The device that builds.
+#[derive(Clone, Copy)]
+pub struct Builder<'a> {
+    /// What it is, as `--platform` names it: `linux/arm64`.
+    pub platform: &'a str,
+    /// Whether it runs what is for such a platform.
+    pub runs: &'a dyn Fn(&str) -> bool,
+}
+
 /// What is known of a Dockerfile so far.
 pub(super) struct Reader<'a> {
-    machine: &'a str,
+    builder: Option<Builder<'a>>,
     variables: Variables,
     /// Stages that are over, with their names.
     stages: Vec<Option<String>>,
@@ -51,9 +61,9 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(machine: &'a str) -> Self {
-        let variables = Variables::new(&architecture::platform(machine));
-        Self { machine, variables, stages: Vec::new(), is_in_stage: false, stage: None }
+    pub(super) fn new(builder: Option<Builder<'a>>) -> Self {
+        let variables = Variables::new(builder.map_or(SOME_PLATFORM, |builder| builder.platform));
+        Self { builder, variables, stages: Vec::new(), is_in_stage: false, stage: None }
     }
 
     /// Whether there was a FROM.
@@ -136,13 +146,11 @@ impl<'a> Reader<'a> {
     /// what its writer meant.
     fn check_platform(&self, wanted: &str) -> Result<(), String> {
         let platform = self.variables.expanded(wanted)?;
-        if architecture::is_own(self.machine, &platform) {
-            return Ok(());
-        }
+        let Some(builder) = self.builder.filter(|builder| !(builder.runs)(&platform)) else { return Ok(()) };
         Err(format!(
             "FROM is for the platform {platform:?}, this device is {} and builds for itself alone; leave --platform out, or choose \
              a device of that platform",
-            architecture::platform(self.machine)
+            builder.platform
         ))
     }
 
