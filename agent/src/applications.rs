@@ -6,7 +6,6 @@ mod architecture;
 pub mod cloud;
 mod context;
 mod deploy;
-mod dockerfile;
 mod fetch;
 mod ignored;
 pub(crate) mod names;

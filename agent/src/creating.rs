@@ -1,10 +1,7 @@
 //! How a container comes to be: its name is free, the quota has room, the policy allows it, the image is brought, and then the engine
 //! makes it. What the image is and how it is brought is for whoever asks to say.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use bollard::models::ContainerCreateBody;
 use ecep_fleet::{
@@ -24,15 +21,13 @@ use futures_util::{FutureExt, future::BoxFuture};
 use crate::{
     applications::names,
     creation,
-    engine::{Engine, EngineContainer, EngineError, PullProgress, engine_name},
+    engine::{Engine, EngineContainer, EngineError, engine_name},
     orders::Orders,
     policy::{AllowedBody, Policy},
     random,
     reporter::{Ended, Reporter},
+    telling::Telling,
 };
-
-/// Progress is told at most this often.
-const TELL_EVERY: Duration = Duration::from_millis(250);
 
 /// For what a container is made, beside what its order says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -58,42 +53,6 @@ impl Purpose {
     }
 }
 
-/// Thins out what is told of bytes.
-pub(crate) struct Telling {
-    report: Reporter,
-    container: Option<ContainerId>,
-    phase: &'static str,
-    told: Option<Instant>,
-    /// Came too soon after what was told, and is told at the end if nothing follows it.
-    held_back: Option<PullProgress>,
-}
-
-impl Telling {
-    /// Of this phase.
-    pub(crate) fn new(report: &Reporter, phase: &'static str, container: Option<&ContainerId>) -> Self {
-        Self { report: report.clone(), container: container.cloned(), phase, told: None, held_back: None }
-    }
-
-    /// So far it has come.
-    pub(crate) fn bytes(&mut self, progress: PullProgress) {
-        if self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
-            self.told = Some(Instant::now());
-            self.held_back = None;
-            self.report.phase(self.phase, self.container.as_ref(), Some(progress));
-        } else {
-            self.held_back = Some(progress);
-        }
-    }
-}
-
-impl Drop for Telling {
-    fn drop(&mut self) {
-        if let Some(progress) = self.held_back.take() {
-            self.report.phase(self.phase, self.container.as_ref(), Some(progress));
-        }
-    }
-}
-
 impl<E: Engine> Orders<E> {
     /// Brings an image from its registry, unless the engine has it.
     pub(crate) fn brings_from_registry(
@@ -114,7 +73,8 @@ impl<E: Engine> Orders<E> {
         }
     }
 
-    /// Makes a container of this order, and starts it if asked. The same operation again finds it, or that it was there and is gone.
+    /// Makes a container of this order, and starts it if asked. The same operation again finds it, also as another version, or that it
+    /// was there and is gone.
     ///
     /// # Errors
     /// Why there is none.
@@ -144,17 +104,6 @@ impl<E: Engine> Orders<E> {
         {
             return self.finish_creation(made, order.start, &report).await;
         }
-        if let Some(other) = of_tenant().find(|container| container.view().name == order.name) {
-            return Err(ApiError::new(
-                ErrorKind::Conflict,
-                format!(
-                    "the name {} is taken on this device by {}; choose another",
-                    order.name,
-                    other.view().id
-                ),
-            )
-            .with("container", other.view().id.as_str()));
-        }
         if let Some(gone) = self.gone.find(&tenant, &report.operation) {
             if (&gone.name, gone.version) != (&order.name, purpose.version) {
                 return Err(ApiError::new(
@@ -165,8 +114,20 @@ impl<E: Engine> Orders<E> {
                     ),
                 ));
             }
-            tracing::info!(container = %gone.container, operation = %report.operation, "it was made, and is gone; no other one is made");
-            return Ok((Some(gone.container), None));
+            let now = of_tenant().find(|container| container.view().id == gone.container);
+            tracing::info!(container = %gone.container, operation = %report.operation, is_there = now.is_some(), "it was made, and is gone or another version now; no other one is made");
+            return Ok((Some(gone.container), now.map(|container| container.view().clone())));
+        }
+        if let Some(other) = of_tenant().find(|container| container.view().name == order.name) {
+            return Err(ApiError::new(
+                ErrorKind::Conflict,
+                format!(
+                    "the name {} is taken on this device by {}; choose another",
+                    order.name,
+                    other.view().id
+                ),
+            )
+            .with("container", other.view().id.as_str()));
         }
         let id = random::container_id()
             .map_err(|error| ApiError::new(ErrorKind::Unavailable, error.to_string()))?;

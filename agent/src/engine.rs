@@ -158,6 +158,11 @@ impl EngineContainer {
     pub fn view(&self) -> &ContainerView {
         &self.detail.container
     }
+
+    /// Whether an update made it, and not the order of a new container.
+    pub fn is_of_update(&self) -> bool {
+        self.healthy_after_seconds.is_some()
+    }
 }
 
 /// How far a pull has come.

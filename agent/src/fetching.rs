@@ -6,7 +6,7 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use ecep_proto::api::{
@@ -24,6 +24,7 @@ use crate::{
     operations::What,
     orders::{Accepted, Orders},
     reporter::{Ended, Reporter},
+    telling::Telling,
 };
 
 /// Where copies are until the cloud has them, in the agent's folder.
@@ -40,8 +41,6 @@ const LOOK_EVERY: u64 = 8 << 20;
 const BLOCK: usize = 256 * 1024;
 /// Pieces of output that are made into text at once, where that many are there.
 const PIECES: usize = 512;
-/// Progress is told at most this often.
-const TELL_EVERY: Duration = Duration::from_millis(250);
 /// An engine that sends nothing for so long hangs.
 const SILENCE: Duration = Duration::from_secs(120);
 /// A cloud that is away for longer is not waited for: whoever fetches is not, either.
@@ -144,10 +143,10 @@ impl<E: Engine> Fetch<'_, E> {
                 spool.check_room(there.bytes)?;
                 let reader = SyncIoBridge::new(StreamReader::new(archive.map_err(io::Error::other)));
                 let writer = spool.writer()?;
-                let copied = spawn_blocking(move || take_file(reader, writer, &mut tell));
+                let copied = spawn_blocking(move || take_file(reader, writer, tell));
                 copied.await.map_err(defect)??;
             }
-            _ => take_all(archive, &spool, &mut tell).await?,
+            _ => take_all(archive, &spool, tell).await?,
         }
         self.send(kind, name, &spool).await
     }
@@ -173,7 +172,7 @@ impl<E: Engine> Fetch<'_, E> {
         });
         let mut tell = self.teller("copying", None);
         tell(0);
-        take_all(unless_silent(parts.boxed()), &spool, &mut tell).await?;
+        take_all(unless_silent(parts.boxed()), &spool, tell).await?;
         let name = format!("{}.log", self.found.view().name);
         self.send(StoredKind::Log, name, &spool).await
     }
@@ -198,26 +197,18 @@ impl<E: Engine> Fetch<'_, E> {
         let total = fs::metadata(&spool.path).map_err(|error| disk(&spool.path, &error))?.len();
         let mut tell = self.teller("sending", Some(total));
         tell(0);
-        let brought = self
-            .orders
+        self.orders
             .stored
             .bring(self.tenant, &file, &spool.path, PATIENCE, &mut |done, _| tell(done))
             .await?;
-        self.report.phase("sending", Some(self.id()), Some(PullProgress { done: brought, total: brought }));
+        tell(total);
         Ok((Some(self.id().clone()), None))
     }
 
-    /// Tells how many bytes are done, now and then. A total that is not known is told as what is done.
+    /// Tells how many bytes are done. A total that is not known is told as what is done.
     fn teller(&self, phase: &'static str, total: Option<u64>) -> impl FnMut(u64) + Send + use<E> {
-        let (report, container) = (self.report.clone(), self.id().clone());
-        let mut told: Option<Instant> = None;
-        move |done| {
-            if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
-                told = Some(Instant::now());
-                let total = total.unwrap_or(done).max(done);
-                report.phase(phase, Some(&container), Some(PullProgress { done, total }));
-            }
-        }
+        let mut telling = Telling::new(self.report, phase, Some(self.id()));
+        move |done| telling.bytes(PullProgress { done, total: total.unwrap_or(done).max(done) })
     }
 }
 
@@ -312,7 +303,7 @@ impl Writer {
 }
 
 /// The one file that an archive is of.
-fn take_file(archive: impl Read, mut writer: Writer, tell: &mut impl FnMut(u64)) -> Result<(), ApiError> {
+fn take_file(archive: impl Read, mut writer: Writer, mut tell: impl FnMut(u64)) -> Result<(), ApiError> {
     let broken = |error: io::Error| {
         ApiError::new(
             ErrorKind::Engine,
@@ -344,7 +335,7 @@ fn take_file(archive: impl Read, mut writer: Writer, tell: &mut impl FnMut(u64))
 pub(crate) async fn take_all(
     mut bytes: Archive,
     spool: &Spool,
-    tell: &mut (impl FnMut(u64) + Send),
+    mut tell: impl FnMut(u64) + Send,
 ) -> Result<(), ApiError> {
     let Writer { file, path, .. } = spool.writer()?;
     let mut out = tokio::io::BufWriter::with_capacity(BLOCK, tokio::fs::File::from_std(file));

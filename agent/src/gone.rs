@@ -1,5 +1,5 @@
-//! Containers that this device has deleted, by the orders that made them: the same order again, also to an agent that was started again,
-//! makes no second one. What is there, the engine's labels tell; this holds only what is gone.
+//! Containers that this device has deleted or updated, by the orders that made them: the same order again, also to an agent that was
+//! started again, makes no second one. What is there as it was made, the engine's labels tell; this holds only what is gone.
 
 use std::{
     fs, io,
@@ -44,13 +44,16 @@ impl Graveyard {
         Self { folder: data.join(FOLDER), changing: Mutex::default() }
     }
 
-    /// Remembers a container that is about to be deleted. Blocks for a flush of the disk.
+    /// Remembers a container that is about to be deleted, or to give way to another version of itself. One that came by an update is
+    /// remembered already, by the order that made the first version. Blocks for a flush of the disk.
     ///
     /// # Errors
     /// The disk refuses.
     pub(crate) fn remember(&self, container: &EngineContainer) -> io::Result<()> {
         // One without an order was made by nobody who could repeat it.
-        let Some(operation) = container.operation.clone() else { return Ok(()) };
+        let Some(operation) = container.operation.clone().filter(|_| !container.is_of_update()) else {
+            return Ok(());
+        };
         let view = container.view();
         let gone =
             Gone { operation, container: view.id.clone(), name: view.name.clone(), version: view.version };

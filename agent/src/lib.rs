@@ -42,5 +42,6 @@ mod restoring;
 mod rotation;
 pub mod stats;
 pub mod stored;
+mod telling;
 mod terminals;
 mod views;

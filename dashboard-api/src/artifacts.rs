@@ -9,6 +9,7 @@
 //! The store says whose an artifact is; bytes that nobody has are removed. Must not know HTTP or WAMP.
 
 mod append;
+mod bundle;
 mod disk;
 mod judge;
 mod uploads;
@@ -26,6 +27,8 @@ use ecep_proto::api::{
     error::{ApiError, ErrorKind},
     name::TenantSlug,
 };
+
+use tokio::sync::Semaphore;
 
 pub use append::Appender;
 pub use uploads::{Finished, Uploads, expires_at};
@@ -99,6 +102,8 @@ pub struct Artifacts {
     folder: PathBuf,
     store: Store,
     quota: u64,
+    /// Bundles that are read while somebody waits.
+    reading: Semaphore,
     /// Held while bytes and rows change together: of an artifact that comes while its last owner deletes it one of the two is later.
     placing: tokio::sync::Mutex<()>,
 }
@@ -111,7 +116,8 @@ impl Artifacts {
     pub fn open(data: &Path, store: Store, quota: u64) -> Result<Arc<Self>, StoreError> {
         let folder = data.join(ARTIFACTS);
         disk::make_folder(&folder).map_err(|error| StoreError::Folder { folder: folder.clone(), error })?;
-        let artifacts = Self { folder, store, quota, placing: tokio::sync::Mutex::default() };
+        let reading = Semaphore::new(bundle::MAX_READ);
+        let artifacts = Self { folder, store, quota, reading, placing: tokio::sync::Mutex::default() };
         artifacts.remove_unowned()?;
         let missing = artifacts.store.all_artifacts()?.iter().filter(|one| !artifacts.has_bytes(one)).count();
         if missing > 0 {

@@ -57,4 +57,23 @@ mod tests {
             assert!(error.message.contains(of[0]) && error.message.contains(platform_of(machine)), "{error}");
         }
     }
+
+    /// What a Dockerfile names is built here, or is refused.
+    #[test]
+    fn a_platform_is_this_devices_or_another_ones() {
+        for (machine, wanted, is_its_own) in [
+            ("x86_64", "linux/amd64", true),
+            ("x86_64", "amd64", true),
+            ("aarch64", "linux/arm64/v8", true),
+            ("armv7l", "linux/arm/v7", true),
+            ("x86_64", "linux/arm64", false),
+            ("aarch64", "linux/amd64", false),
+            ("x86_64", "windows/amd64", false),
+            ("x86_64", "linux", false),
+            ("x86_64", "", false),
+        ] {
+            assert_eq!(is_own(machine, wanted), is_its_own, "{machine} {wanted}");
+        }
+        assert_eq!(platform("aarch64"), "linux/arm64");
+    }
 }

@@ -7,12 +7,9 @@ use std::{
     path::Path,
 };
 
-use ecep_archive::{ArchiveError, Limits, bundle};
+use ecep_archive::{ArchiveError, Limits, MAX_DOCKERFILE_BYTES, bundle};
 
-use super::{
-    dockerfile::MAX_BYTES,
-    ignored::{self, Ignored},
-};
+use super::ignored::{self, Ignored};
 
 /// What a bundle says of how it is built.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,28 +27,14 @@ pub(crate) struct Texts {
 /// The bundle is not taken, or one of the files is too long or no text.
 pub(crate) fn texts(artifact: &Path, path: &str, limits: &Limits) -> Result<Texts, ArchiveError> {
     let own = format!("{path}{}", ignored::NAME);
-    let (mut dockerfile, mut of_dockerfile, mut of_all) = (None, None, None);
-    let look = &mut |name: &Path, content: &mut dyn Read| {
-        if name == Path::new(path) {
-            dockerfile = Some(text(content, MAX_BYTES, "the Dockerfile")?);
-        } else if name == Path::new(&own) {
-            of_dockerfile = Some(text(content, ignored::MAX_BYTES, &own)?);
-        } else if name == Path::new(ignored::NAME) {
-            of_all = Some(text(content, ignored::MAX_BYTES, ignored::NAME)?);
-        }
-        Ok(None)
-    };
-    rewritten(artifact, limits, look, None)?;
+    let wanted = [
+        (path, MAX_DOCKERFILE_BYTES),
+        (own.as_str(), ignored::MAX_BYTES),
+        (ignored::NAME, ignored::MAX_BYTES),
+    ];
+    let file = File::open(artifact).map_err(ArchiveError::Read)?;
+    let [dockerfile, of_dockerfile, of_all] = ecep_archive::texts(io::BufReader::new(file), wanted, limits)?;
     Ok(Texts { dockerfile, ignored: of_dockerfile.or(of_all) })
-}
-
-fn text(content: &mut dyn Read, most: u64, called: &str) -> io::Result<String> {
-    let mut text = String::new();
-    content.take(most + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > most {
-        return Err(io::Error::other(format!("{called} has more than {most} bytes")));
-    }
-    Ok(text)
 }
 
 /// Writes the bundle with another text in place of its Dockerfile, which stays whatever is left out.
@@ -66,27 +49,9 @@ pub(crate) fn write(
     limits: &Limits,
     out: &mut dyn Write,
 ) -> Result<(), ArchiveError> {
-    let replaced = &mut |name: &Path, _: &mut dyn Read| {
-        Ok((name == Path::new(path)).then(|| text.as_bytes().to_owned()))
-    };
     let leaves_out = |name: &Path| name != Path::new(path) && ignored.leaves_out(&name.to_string_lossy());
-    rewritten(artifact, limits, replaced, Some((out, &leaves_out)))
-}
-
-/// Looks at an entry, and says what shall be in its place if not its own content.
-type Look<'a> = &'a mut dyn FnMut(&Path, &mut dyn Read) -> io::Result<Option<Vec<u8>>>;
-
-/// Where the entries go, and which of them do not.
-type Sink<'a> = (&'a mut dyn Write, &'a dyn Fn(&Path) -> bool);
-
-/// The bundle passes through a pipe from the thread that judges it to this one.
-fn rewritten(
-    artifact: &Path,
-    limits: &Limits,
-    look: Look<'_>,
-    out: Option<Sink<'_>>,
-) -> Result<(), ArchiveError> {
     let file = File::open(artifact).map_err(ArchiveError::Read)?;
+    // The bundle passes through a pipe from the thread that judges it to this one.
     let (reader, writer) = io::pipe().map_err(ArchiveError::Write)?;
     std::thread::scope(|scope| {
         let judging = scope.spawn(move || {
@@ -94,7 +59,7 @@ fn rewritten(
             bundle(file, &mut writer, limits)?;
             writer.flush().map_err(ArchiveError::Write)
         });
-        let copied = copy(reader, look, out);
+        let copied = copy(reader, Path::new(path), text, &leaves_out, out);
         let judged =
             judging.join().unwrap_or_else(|_| Err(ArchiveError::Read(io::Error::other("a worker ended"))));
         // What is wrong with the bundle matters more than what came of it here.
@@ -105,21 +70,28 @@ fn rewritten(
     })
 }
 
-fn copy(mut reader: impl Read, look: Look<'_>, out: Option<Sink<'_>>) -> io::Result<()> {
-    let mut out = out.map(|(out, leaves_out)| (tar::Builder::new(out), leaves_out));
+fn copy(
+    mut reader: impl Read,
+    dockerfile: &Path,
+    text: &str,
+    leaves_out: &dyn Fn(&Path) -> bool,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let mut out = tar::Builder::new(out);
     let mut archive = tar::Archive::new(&mut reader);
     for entry in archive.entries()? {
-        let mut entry = entry?;
+        let entry = entry?;
         let path = entry.path()?.into_owned();
-        let mut header = entry.header().clone();
-        let is_file = header.entry_type().is_file();
-        let instead = if is_file { look(&path, &mut entry)? } else { None };
-        let Some((out, leaves_out)) = out.as_mut() else { continue };
         if leaves_out(&path) {
             continue;
         }
-        match (instead, entry.link_name()?) {
-            (_, Some(target)) if header.entry_type().is_hard_link() && leaves_out(&target) => {
+        let mut header = entry.header().clone();
+        match entry.link_name()? {
+            _ if header.entry_type().is_file() && path == dockerfile => {
+                header.set_size(text.len() as u64);
+                out.append_data(&mut header, &path, text.as_bytes())?;
+            }
+            Some(target) if header.entry_type().is_hard_link() && leaves_out(&target) => {
                 return Err(io::Error::other(format!(
                     "{} is a hard link to {}, which {} leaves out; take both in, or neither",
                     path.display(),
@@ -127,20 +99,13 @@ fn copy(mut reader: impl Read, look: Look<'_>, out: Option<Sink<'_>>) -> io::Res
                     ignored::NAME
                 )));
             }
-            (Some(content), _) => {
-                header.set_size(content.len() as u64);
-                out.append_data(&mut header, &path, content.as_slice())?;
-            }
-            (None, Some(target)) => out.append_link(&mut header, &path, target)?,
-            (None, None) => out.append_data(&mut header, &path, entry)?,
+            Some(target) => out.append_link(&mut header, &path, target)?,
+            None => out.append_data(&mut header, &path, entry)?,
         }
     }
     // What is behind the last entry, so that whoever writes is not cut off.
     io::copy(&mut reader, &mut io::sink())?;
-    match out {
-        Some((out, _)) => out.into_inner()?.flush(),
-        None => Ok(()),
-    }
+    out.into_inner()?.flush()
 }
 
 #[cfg(test)]
@@ -232,7 +197,11 @@ mod tests {
     fn a_bundle_that_is_refused_says_why() {
         let artifact = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(artifact.path(), "no archive at all").unwrap();
-        let error = texts(artifact.path(), "Dockerfile", &Limits::default()).unwrap_err();
+        let (ignored, limits, mut out) = (Ignored::default(), Limits::default(), Vec::new());
+        let error =
+            write(artifact.path(), "Dockerfile", "FROM x\n", &ignored, &limits, &mut out).unwrap_err();
+        assert!(!matches!(error, ArchiveError::Write(_)), "{error}");
+        let error = texts(artifact.path(), "Dockerfile", &limits).unwrap_err();
         assert!(!matches!(error, ArchiveError::Write(_)), "{error}");
     }
 }

@@ -6,7 +6,7 @@ use regex::{RegexSet, RegexSetBuilder, escape};
 /// The file's name.
 pub(crate) const NAME: &str = ".dockerignore";
 /// A file of more bytes, or of more lines, is none: each path is held against all of it.
-pub(crate) const MAX_BYTES: u64 = 64 * 1024;
+pub(crate) const MAX_BYTES: usize = 64 * 1024;
 const MAX_PATTERNS: usize = 1_000;
 /// Bytes of all patterns together as they are matched: a small device has little memory.
 const MAX_COMPILED: usize = 8 << 20;

@@ -231,7 +231,13 @@ impl<E: Engine, C: Cloud> Applications<E, C> {
                     sleep(LOOK_EVERY).await;
                     Ok(())
                 }
-                (Next::Commit, Some(old), _) => engine.remove(&old.detail.engine_id, true).await,
+                (Next::Commit, Some(old), _) => {
+                    if let Err(error) = self.orders.gone.remember(old) {
+                        // Both cannot stay because a disk is full.
+                        tracing::warn!(%container, %error, "the order that made it may be done again");
+                    }
+                    engine.remove(&old.detail.engine_id, true).await
+                }
                 (Next::Back(why), Some(old), new) => {
                     phase("taking-back");
                     if let Some(why) = why {

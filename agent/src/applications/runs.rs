@@ -158,7 +158,7 @@ impl<E: Engine, C: Cloud> Applications<E, C> {
             let spool = Spool::begin(&self.orders.policy_folder, &container.tenant, &file);
             let spool = spool.map_err(|error| error.message)?;
             let is_too_large = Arc::new(AtomicBool::new(false));
-            let taken = take_all(at_most(bytes, &is_too_large), &spool, &mut |_| {}).await;
+            let taken = take_all(at_most(bytes, &is_too_large), &spool, |_| {}).await;
             if is_too_large.load(Ordering::Relaxed) {
                 return Ok(Left::Lost(format!(
                     "it has more than the {MAX_STORED_BYTES} bytes that are kept as one file"

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use ecep_archive::{Inspection, Limits};
+use ecep_archive::{ArchiveError, Builder, Dockerfile, Inspection, Limits, check_trigger};
 use ecep_fleet::{image_reference::ImageReference, quota::Action};
 use ecep_proto::api::{
     application::{DeviceVersion, Source},
@@ -25,16 +25,15 @@ use super::{
     Applications, architecture,
     cloud::Cloud,
     context,
-    dockerfile::{Dockerfile, check_trigger},
     fetch::{self, FetchError},
     ignored::Ignored,
     names, pieces, room,
     tail::Tail,
 };
 use crate::{
-    creating::Telling,
     engine::{BuildOrder, ByteStream, Engine, EngineError, ImageFacts, PullProgress},
     reporter::Reporter,
+    telling::Telling,
 };
 
 /// The Dockerfile where the version names none, and where files are laid over a base.
@@ -179,7 +178,7 @@ impl<E: Engine, C: Cloud> Applications<E, C> {
         wanted.report.phase("loading", Some(&wanted.container), None);
         let reference = image.as_str().to_owned();
         let (archive, making) = pieces::make(move |out| {
-            let file = File::open(artifact).map_err(ecep_archive::ArchiveError::Read)?;
+            let file = File::open(artifact).map_err(ArchiveError::Read)?;
             ecep_archive::image(std::io::BufReader::new(file), out, &Limits::default(), &reference)
         });
         let loaded = self.orders.engine.load(archive).await;
@@ -199,10 +198,13 @@ impl<E: Engine, C: Cloud> Applications<E, C> {
         let (of, at) = (artifact.clone(), path.to_owned());
         let read = spawn_blocking(move || context::texts(&of, &at, &Limits::default())).await;
         let texts = read.map_err(worker)?.map_err(|error| invalid(format!("the artifact: {error}")))?;
-        let text =
-            texts.dockerfile.ok_or_else(|| invalid(format!("the source bundle has no file {path}")))?;
+        let none = || ArchiveError::NoDockerfile { path: path.to_owned() };
+        let text = texts.dockerfile.ok_or_else(|| invalid(none().to_string()))?;
+        let platform = architecture::platform(&self.machine);
+        let runs = |wanted: &str| architecture::is_own(&self.machine, wanted);
+        let builder = Builder { platform: &platform, runs: &runs };
         let dockerfile =
-            Dockerfile::read(&text, &self.machine).map_err(|error| invalid(error.to_string()))?;
+            Dockerfile::read(&text, Some(builder)).map_err(|error| invalid(error.to_string()))?;
         let ignored = Ignored::read(&texts.ignored.unwrap_or_default());
         let ignored = ignored.map_err(|error| invalid(format!("the source bundle's {error}")))?;
         let mut ids = BTreeMap::new();
@@ -226,7 +228,7 @@ impl<E: Engine, C: Cloud> Applications<E, C> {
     ) -> Result<(), ApiError> {
         let (base, directory) = (self.base(wanted, base).await?.id, directory.to_owned());
         let stream = pieces::make(move |out| {
-            let file = File::open(artifact).map_err(ecep_archive::ArchiveError::Read)?;
+            let file = File::open(artifact).map_err(ArchiveError::Read)?;
             ecep_archive::overlay(file, out, &Limits::default(), &base, &directory, install.as_deref())
         });
         self.build(wanted, image, DOCKERFILE, stream).await
@@ -387,7 +389,7 @@ async fn disk_is_full(storage: &Path) {
 
 async fn inspected(artifact: PathBuf) -> Result<Inspection, ApiError> {
     let inspected = spawn_blocking(move || {
-        let file = File::open(artifact).map_err(ecep_archive::ArchiveError::Read)?;
+        let file = File::open(artifact).map_err(ArchiveError::Read)?;
         ecep_archive::inspect(std::io::BufReader::new(file), &Limits::default())
     });
     inspected.await.map_err(worker)?.map_err(|error| invalid(format!("the artifact: {error}")))

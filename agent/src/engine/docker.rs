@@ -4,6 +4,8 @@
 //! connection, since an engine can be replaced while the agent runs.
 
 mod archive;
+mod ensuring;
+mod events;
 mod failure;
 mod images;
 pub mod kept;
@@ -12,6 +14,7 @@ mod lines;
 mod looking;
 pub mod mobility;
 mod network;
+mod output;
 mod own_restore;
 mod pieces;
 mod progress;
@@ -30,16 +33,13 @@ use std::{
 
 use bollard::{
     API_DEFAULT_VERSION, Docker,
-    models::{EventMessage, VolumeCreateRequest},
     query_parameters::{
-        CreateContainerOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder,
-        ListImagesOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
-        RemoveImageOptionsBuilder, RenameContainerOptionsBuilder, RestartContainerOptionsBuilder,
-        StopContainerOptionsBuilder,
+        CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+        RenameContainerOptionsBuilder, RestartContainerOptionsBuilder, StopContainerOptionsBuilder,
     },
 };
 use ecep_proto::api::{
-    container::{ContainerState, LogLines, LogStream},
+    container::{ContainerState, LogLines},
     device::EngineFacts,
     file::EntryList,
     image::ImageView,
@@ -48,16 +48,14 @@ use ecep_proto::api::{
     network::Subnet,
     terminal::TerminalSize,
 };
-use futures_util::{StreamExt, TryStreamExt, stream};
-use tokio::time::timeout;
+use futures_util::{StreamExt, stream};
 
-use self::{failure::Doing, lines::LineCollector, mobility::Mobility, pieces::Pieces};
+use self::{failure::Doing, mobility::Mobility};
 use super::{
-    Archive, BuildOrder, ByteStream, Engine, EngineContainer, EngineError, EngineEvent, EngineEvents, Found,
-    ImageFacts, LogWindow, NamedVolume, Output, OutputWish, PullProgress, TerminalIo, engine_name,
-    replaced_of_name,
+    Archive, BuildOrder, ByteStream, Engine, EngineContainer, EngineError, EngineEvents, Found, ImageFacts,
+    LogWindow, NamedVolume, Output, OutputWish, PullProgress, TerminalIo, engine_name, replaced_of_name,
 };
-use crate::{clock::now_ms, network::network_name, policy::AllowedBody};
+use crate::policy::AllowedBody;
 
 /// Where Docker listens by default.
 pub const DEFAULT_ADDRESS: &str = "unix:///var/run/docker.sock";
@@ -68,9 +66,6 @@ const ASK_SECONDS: u64 = 15;
 const WORK_SECONDS: u64 = 120;
 /// Containers inspected at once while all are listed.
 const INSPECT_AT_ONCE: usize = 8;
-/// What changes a container's state; everything else (exec, health, attach) is noise here.
-const ACTIONS: &[&str] =
-    &["create", "start", "restart", "die", "stop", "oom", "pause", "unpause", "update", "rename", "destroy"];
 
 /// A Docker engine behind a Unix socket. Clones are the same one.
 #[derive(Clone)]
@@ -303,56 +298,11 @@ impl Engine for DockerEngine {
     }
 
     async fn logs(&self, engine_id: &str, tty: bool, window: LogWindow) -> Result<LogLines, EngineError> {
-        let client = self.client(ASK_SECONDS).await?;
-        let since = window.since.map_or(0, |at| i32::try_from(at / 1000).unwrap_or(i32::MAX));
-        let options = LogsOptionsBuilder::new()
-            .stdout(true)
-            .stderr(true)
-            .timestamps(true)
-            .since(since)
-            .tail(&window.tail.to_string())
-            .build();
-        let mut output = client.logs(engine_id, Some(options));
-        let mut lines = LineCollector::new(window, tty);
-        let reading = async {
-            while let Some(piece) = output.try_next().await? {
-                lines.push(piece);
-            }
-            Ok(())
-        };
-        match timeout(Duration::from_secs(ASK_SECONDS), reading).await {
-            Ok(read) => read.map_err(|error| self.told(&Doing::Container("read the output of"), error))?,
-            Err(_) => return Err(EngineError::Unreachable("it does not send the output".to_owned())),
-        }
-        Ok(lines.finish())
+        self.last_lines(engine_id, tty, window).await
     }
 
     async fn output(&self, engine_id: &str, tty: bool, wish: OutputWish) -> Result<Output, EngineError> {
-        let version = self.client(ASK_SECONDS).await?.client_version();
-        let wants = |stream| wish.stream.is_none_or(|wanted| wanted == stream);
-        let path = format!(
-            "/v{version}/containers/{engine_id}/logs?stdout={}&stderr={}&timestamps=true&follow={}&since={}&tail={}",
-            wants(LogStream::Stdout),
-            wants(LogStream::Stderr),
-            wish.follow,
-            wish.since_seconds,
-            wish.tail.map_or_else(|| "all".to_owned(), |lines| lines.to_string()),
-        );
-        let bytes = raw::get(&self.socket, &path, Doing::Container("read the output of")).await?;
-        let mut pieces = Pieces::new(tty);
-        let pieces = bytes.map(move |bytes| {
-            let mut out = Vec::new();
-            match bytes {
-                Ok(bytes) => {
-                    let mut read = Vec::new();
-                    pieces.push(bytes, &mut read);
-                    out.extend(read.into_iter().map(Ok));
-                }
-                Err(error) => out.push(Err(error)),
-            }
-            stream::iter(out)
-        });
-        Ok(pieces.flatten().boxed())
+        self.pieces(engine_id, tty, wish).await
     }
 
     async fn find_path(&self, engine_id: &str, path: &str) -> Result<Found, EngineError> {
@@ -397,14 +347,7 @@ impl Engine for DockerEngine {
     }
 
     async fn images(&self) -> Result<Vec<ImageView>, EngineError> {
-        let client = self.client(ASK_SECONDS).await?;
-        let images = client
-            .list_images(Some(ListImagesOptionsBuilder::new().build()))
-            .await
-            .map_err(|error| self.told(&Doing::Asking, error))?;
-        let mut images: Vec<ImageView> = images.into_iter().map(view::image).collect();
-        images.sort_by(|one, other| (&one.tags, &one.id).cmp(&(&other.tags, &other.id)));
-        Ok(images)
+        self.all_images().await
     }
 
     async fn has_image(&self, reference: &str) -> Result<bool, EngineError> {
@@ -437,65 +380,15 @@ impl Engine for DockerEngine {
     }
 
     async fn remove_image(&self, reference: &str) -> Result<(), EngineError> {
-        let client = self.client(WORK_SECONDS).await?;
-        let options = RemoveImageOptionsBuilder::new().build();
-        client
-            .remove_image(reference, Some(options), None)
-            .await
-            .map(drop)
-            .map_err(|error| self.told(&Doing::Image(reference), error))
+        self.drop_image(reference).await
     }
 
     async fn ensure_volume(&self, volume: &NamedVolume) -> Result<(), EngineError> {
-        let client = self.client(WORK_SECONDS).await?;
-        let request = VolumeCreateRequest {
-            name: Some(volume.engine_name.clone()),
-            labels: Some(HashMap::from([
-                (label::TENANT.to_owned(), volume.tenant.to_string()),
-                (label::VOLUME.to_owned(), volume.name.clone()),
-            ])),
-            ..VolumeCreateRequest::default()
-        };
-        let there = client
-            .create_volume(request)
-            .await
-            .map_err(|error| self.told(&Doing::Volume(&volume.name), error))?;
-        // One that was there before is answered as it is.
-        let own = there.labels.get(label::TENANT).map(String::as_str) == Some(volume.tenant.as_str());
-        if !own || there.driver != "local" || !there.options.is_empty() {
-            return Err(EngineError::Conflict(format!(
-                "the engine has a volume {} that was not made by the platform; its owner has to remove or rename it",
-                volume.engine_name
-            )));
-        }
-        Ok(())
+        self.make_volume(volume).await
     }
 
     async fn ensure_network(&self, subnet: &Subnet) -> Result<(), EngineError> {
-        let client = self.client(WORK_SECONDS).await?;
-        let name = network_name(&subnet.tenant);
-        let wanted = format!("{}/{}", subnet.address, subnet.prefix);
-        let there = || async {
-            match client.inspect_network(&name, None).await {
-                Ok(there) => Ok(Some(there)),
-                Err(error) => match self.told(&Doing::Network(&name), error) {
-                    EngineError::NotFound(_) => Ok(None),
-                    error => Err(error),
-                },
-            }
-        };
-        if let Some(there) = there().await? {
-            return network::check(&name, &wanted, &there);
-        }
-        let Err(error) = client.create_network(network::request(subnet, &name, &wanted)).await else {
-            return Ok(());
-        };
-        let error = self.told(&Doing::Network(&name), error);
-        // Two containers at once: the second one finds the first one's.
-        match there().await? {
-            Some(there) => network::check(&name, &wanted, &there),
-            None => Err(error),
-        }
+        self.make_network(subnet).await
     }
 
     fn has_kernel_networks(&self) -> bool {
@@ -512,29 +405,8 @@ impl Engine for DockerEngine {
     }
 
     async fn events(&self) -> Result<EngineEvents, EngineError> {
-        let client = self.client(ASK_SECONDS).await?;
-        let filters = HashMap::from([
-            ("type".to_owned(), vec!["container".to_owned()]),
-            ("label".to_owned(), vec![label::CONTAINER.to_owned()]),
-        ]);
-        // The request goes out at the first poll; `since` brings what happens until then.
-        let now = now_ms();
-        let since = format!("{}.{:03}000000", now / 1000, now % 1000);
-        let options = EventsOptionsBuilder::new().since(&since).filters(&filters).build();
-        let events = client
-            .events(Some(options))
-            .map_err(|error| failure::read(&Doing::Asking, error))
-            .try_filter_map(|message| async move { Ok(event(message)) });
-        Ok(events.boxed())
+        self.follow().await
     }
-}
-
-fn event(message: EventMessage) -> Option<EngineEvent> {
-    let action = message.action?;
-    if !ACTIONS.contains(&action.as_str()) {
-        return None;
-    }
-    Some(EngineEvent { engine_id: message.actor?.id? })
 }
 
 fn seconds(seconds: u32) -> i32 {

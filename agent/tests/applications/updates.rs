@@ -9,7 +9,7 @@ use ecep_agent::{
 use ecep_proto::api::{container::ContainerState, error::ErrorKind, name::ContainerId};
 use serde_json::json;
 
-use crate::scene::{Device, archive, bundle, of_registry, version};
+use crate::scene::{Device, archive, bundle, of_registry, tenant, version};
 
 const VOLUMES: &str = "data";
 
@@ -51,6 +51,35 @@ async fn an_update_keeps_the_id_the_name_and_the_volumes() {
     let engine_id = found.detail.engine_id;
     again.update(&id, second(), "update-1").await.unwrap();
     assert_eq!(again.found(&id).await.detail.engine_id, engine_id);
+}
+
+/// An order that is repeated because its answer was lost must find what it made, also as another version and after that is gone: a
+/// second container would run beside it, or come back from the dead.
+#[tokio::test(start_paused = true)]
+async fn a_deployment_again_after_an_update_finds_what_it_made() {
+    let device = Device::new();
+    let id = deployed(&device).await;
+    device.update(&id, second(), "update-1").await.unwrap();
+    device.update(&id, of_registry(3, "app:3", json!({})), "update-2").await.unwrap();
+    let settings = json!({"volumes": [{"volume": VOLUMES, "target": "/data"}]});
+    let again = async |device: &Device| {
+        let reply =
+            device.deploy("acme", of_registry(1, "app:1", settings.clone()), json!({})).await.unwrap();
+        assert_eq!(reply.container_id.as_ref(), Some(&id));
+        reply.container
+    };
+    let next = device.started_again();
+    let now = again(&next).await.expect("it is there");
+    assert_eq!((&now.id, now.version, now.state), (&id, Some(3), ContainerState::Running));
+    let order = serde_json::from_value(json!({"container": id, "force": true})).unwrap();
+    next.orders.delete(&tenant("acme"), order).unwrap().answer().await.unwrap();
+    let last = next.started_again();
+    assert_eq!(again(&last).await, None);
+    assert!(last.engine.list().await.unwrap().is_empty());
+    // Another order of that name is another container.
+    let other = json!({"operation": "deploy-2"});
+    let made = last.deploy("acme", of_registry(1, "app:1", json!({})), other).await.unwrap();
+    assert_ne!(made.container_id, Some(id));
 }
 
 /// A new version that ends must not take the application away.

@@ -68,6 +68,42 @@ async fn a_secret_is_not_kept_for_a_second_answer() {
     assert_eq!(maria.get("/api/tenants/acme/api-tokens").await.json().as_array().unwrap().len(), 1);
 }
 
+/// Tokens, invitations and accounts too: an order that is repeated because its answer was lost must not leave a second one that nobody
+/// knows of.
+#[tokio::test]
+async fn whatever_is_made_is_made_once() {
+    let server = Server::start().await;
+    let maria = server.set_up().await;
+    let account =
+        json!({ "email": "olga@example.org", "password": "a long enough password", "memberships": [] });
+    for (path, wanted, answers) in [
+        (
+            "/api/tenants/acme/api-tokens",
+            json!({ "name": "ci", "role": "viewer", "valid_seconds": 3600 }),
+            409,
+        ),
+        ("/api/tenants/acme/join-tokens", json!({ "uses": 1, "valid_seconds": 3600 }), 409),
+        ("/api/tenants/acme/invitations", json!({ "email": "olga@example.org", "role": "viewer" }), 409),
+        // It holds no secret, so its answer is given again.
+        ("/api/accounts", account, 201),
+    ] {
+        let count = async || {
+            let list = maria.get(path).await.json();
+            list.get("accounts").unwrap_or(&list).as_array().unwrap().len()
+        };
+        let before = count().await;
+        let first = order(&maria, path, path, &wanted).await;
+        let again = order(&maria, path, path, &wanted).await;
+        assert_eq!((first.status.as_u16(), again.status.as_u16()), (201, answers), "{path}: {again:?}");
+        assert_eq!(count().await, before + 1, "{path}");
+        if answers == 409 {
+            let made = first.json()["id"].as_str().unwrap().to_owned();
+            let told = again.problem(409);
+            assert!(told.contains(&made) && told.contains("shown once"), "{path}: {told}");
+        }
+    }
+}
+
 /// Of two at once one is done, and both get its answer.
 #[tokio::test]
 async fn two_at_once_are_one() {

@@ -21,7 +21,7 @@ use crate::{
     support::{
         Person, Server,
         router::TestRouter,
-        tus::{archive, image},
+        tus::{archive, archive_with, image},
         wamp::{Refused, Session},
     },
 };
@@ -81,7 +81,7 @@ async fn add(
 async fn versions_are_kept_and_their_secrets_are_not_told() {
     let (router, _server, maria) = platform().await;
     let mut session = browser(&router, &maria, "acme").await;
-    let artifact = maria.upload_whole("acme", &archive("Dockerfile", 200_000)).await;
+    let artifact = maria.upload_whole("acme", &archive_with("Dockerfile", "FROM scratch\n", 200_000)).await;
     let listed = session.call(ArtifactListing::URI, json!({})).await.unwrap();
     assert_eq!(
         (&listed["artifacts"][0]["digest"], &listed["artifacts"][0]["kind"]),
@@ -126,6 +126,34 @@ async fn versions_are_kept_and_their_secrets_are_not_told() {
     }
     session.call(ApplicationDelete::URI, json!({ "application": "web" })).await.unwrap();
     assert_eq!(session.call(ApplicationListing::URI, json!({})).await.unwrap()["applications"], json!([]));
+}
+
+/// What no device would build is refused when it is added, in the words of the device: its owner would wait for a deployment to hear of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dockerfile_that_no_device_takes_is_refused_at_once() {
+    let (router, _server, maria) = platform().await;
+    let mut session = browser(&router, &maria, "acme").await;
+    let mut outcome = async |text: &str, path: Option<&str>| {
+        let artifact = maria.upload_whole("acme", &archive_with("Dockerfile", text, 100)).await;
+        let source = json!({ "kind": "source_bundle", "artifact": artifact, "dockerfile": path });
+        add(&mut session, "web", source, json!({})).await.map_err(|refused| (refused.uri, refused.message))
+    };
+    for (text, path, says) in [
+        (
+            "FROM a\nRUN --mount=type=cache,target=/x true\n",
+            None,
+            "the Dockerfile, line 2: RUN takes no flags here, as they need another builder; leave them out",
+        ),
+        ("FROM a\n", Some("docker/Dockerfile"), "the source bundle has no file docker/Dockerfile"),
+        ("FROM a/../b\n", None, "is not an image reference"),
+    ] {
+        let (kind, said) = outcome(text, path).await.expect_err(text);
+        assert_eq!(kind, ErrorKind::InvalidArgument.uri());
+        assert!(said.contains(says), "{text:?}: {said}");
+    }
+    // Which device builds is not known yet.
+    let added = outcome("FROM --platform=linux/s390x a AS b\nRUN true\n", None).await.unwrap();
+    assert_eq!(added["number"], 1);
 }
 
 /// A deployment explains its choice, reaches the device with what it needs, and the same order again means the same; what the device cannot

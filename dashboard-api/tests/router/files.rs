@@ -10,7 +10,8 @@ use std::{
 
 use bytes::Bytes;
 use ecep_proto::api::{
-    ContainerCreate, ContainerStop, FileFetch, FileListing, LogFetch, container::LogStream, error::ErrorKind,
+    ContainerCreate, ContainerStop, FileFetch, FileListing, LogFetch, OperationEvents, Topic,
+    container::LogStream, error::ErrorKind,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -141,6 +142,42 @@ async fn a_file_comes_from_its_container_to_a_download() {
     assert_eq!(scene.maria.delete("/api/tenants/acme/files/fetch-1").await.status.as_u16(), 204);
     scene.maria.get(&content("fetch-1")).await.problem(404);
     scene.maria.delete("/api/tenants/acme/files/fetch-1").await.problem(404);
+    scene.device.stop().await;
+}
+
+/// How a fetch goes on is told in order, and each phase to its end: a bar that stops short of the whole looks like a fetch that hangs.
+#[tokio::test]
+async fn a_fetch_is_told_to_its_end() {
+    const BYTES: usize = 3_000_000;
+    let mut scene = Scene::start().await;
+    scene.device.engine.put_file(&scene.engine_id, "/data/big", Bytes::from(vec![7; BYTES])).unwrap();
+    scene.session.subscribe(&OperationEvents::on(&scene.device.id.parse().unwrap()), "exact").await;
+    for (id, path) in [("fetch-1", "/data/big"), ("fetch-2", "/data")] {
+        let order = json!({ "container": scene.container, "path": path, "operation": id });
+        scene.device.ask::<FileFetch>(&mut scene.session, order).await.unwrap();
+        let mut phases: Vec<(String, u64, u64)> = Vec::new();
+        loop {
+            let event = scene.session.event(|event| event["operation"] == id).await;
+            let phase = event["phase"].as_str().unwrap().to_owned();
+            if event["state"] != "running" {
+                assert_eq!(phase, "done", "{event}");
+                break;
+            }
+            let now = (phase, event["bytes_done"].as_u64().unwrap(), event["bytes_total"].as_u64().unwrap());
+            match phases.last_mut().filter(|(phase, ..)| *phase == now.0) {
+                Some(last) => {
+                    assert!(last.1 <= now.1, "{path}: {last:?}, then {now:?}");
+                    *last = now;
+                }
+                None => phases.push(now),
+            }
+        }
+        let names: Vec<&str> = phases.iter().map(|(phase, ..)| phase.as_str()).collect();
+        assert_eq!(names, ["copying", "sending"], "{path}");
+        for (phase, done, total) in &phases {
+            assert!(done == total && *done >= BYTES as u64, "{path}: {phase} ends at {done} of {total}");
+        }
+    }
     scene.device.stop().await;
 }
 

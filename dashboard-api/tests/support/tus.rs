@@ -19,6 +19,11 @@ pub fn digest(bytes: &[u8]) -> String {
 
 /// A tree of files with this one in it, and `size` bytes that cannot be compressed beside it.
 pub fn archive(path: &str, size: usize) -> Vec<u8> {
+    archive_with(path, "print('hello')\n", size)
+}
+
+/// The same, with this text in the file.
+pub fn archive_with(path: &str, text: &str, size: usize) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     let mut noise = vec![0_u8; size];
     let mut state = 1_u64;
@@ -26,7 +31,7 @@ pub fn archive(path: &str, size: usize) -> Vec<u8> {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         *byte = (state >> 33) as u8;
     }
-    for (name, content) in [(path, b"print('hello')\n".as_slice()), ("noise.bin", &noise)] {
+    for (name, content) in [(path, text.as_bytes()), ("noise.bin", &noise)] {
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
         header.set_mode(0o644);

@@ -4,8 +4,8 @@ use std::io::{Read, Seek, SeekFrom, Write};
 
 use crate::{
     ArchiveError, Limits,
-    dockerfile::{FILES, dockerfile},
     output::Output,
+    overlay::{FILES, dockerfile},
     tree::Tree,
     walk::{Kind, Walker},
 };

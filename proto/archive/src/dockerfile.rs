@@ -1,56 +1,113 @@
-//! The Dockerfile that lays files over a base image. What it is made of comes from strangers: none of it may become an instruction of its own.
-//! The forms of `COPY` and `RUN` are JSON, in which a line break is not one; everything else has few characters to choose from.
+//! Dockerfiles of tenants, read before the engine reads them: every image that one names is found out, so that it can be judged, and
+//! what is written for the engine names those images by their ids. The engine gets nothing that was not understood here: no escape
+//! of its own, one instruction a line, no instruction that is not known. Pure text.
 
-use crate::ArchiveError;
+mod lines;
+mod reader;
+mod variables;
 
-/// Bytes of the command: written as JSON it must fit a line that every engine reads, 64 KiB.
-const MAX_INSTALL: usize = 10_000;
-/// Bytes of a reference or a folder.
-const MAX_WORD: usize = 1024;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Where the files lie in the build context.
-pub(crate) const FILES: &str = "files";
+use self::{lines::logical_lines, reader::Reader};
 
-/// The text. It has four lines at most, one instruction each.
-pub(crate) fn dockerfile(base: &str, directory: &str, install: Option<&str>) -> Result<String, ArchiveError> {
-    let shown = |text: &str| crate::name::shown(text.as_bytes());
-    if !is_reference(base) {
-        return Err(ArchiveError::Base(shown(base)));
-    }
-    if !is_directory(directory) {
-        return Err(ArchiveError::Directory(shown(directory)));
-    }
-    // With the slash the engine takes it for a folder, also where it is not there yet.
-    let copy = json(&[&format!("{FILES}/"), &format!("{}/", directory.trim_end_matches('/'))]);
-    let mut text = format!("FROM {base}\nCOPY {copy}\nWORKDIR {directory}\n");
-    if let Some(install) = install.filter(|install| !install.trim().is_empty()) {
-        if install.len() > MAX_INSTALL || install.contains('\0') {
-            return Err(ArchiveError::Install(MAX_INSTALL));
+pub use self::reader::{Builder, check_trigger};
+
+/// A Dockerfile of more bytes than this is none.
+pub const MAX_DOCKERFILE_BYTES: usize = 256 * 1024;
+
+/// Why a Dockerfile is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the Dockerfile, line {line}: {what}")]
+pub struct DockerfileError {
+    line: usize,
+    what: String,
+}
+
+/// A Dockerfile that was understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dockerfile {
+    instructions: Vec<Instruction>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Instruction {
+    From {
+        image: Image,
+        stage: Option<String>,
+    },
+    /// A COPY out of an image.
+    Copy {
+        flags: Vec<String>,
+        from: Image,
+        rest: String,
+    },
+    /// As it was written, in one line.
+    Plain(String),
+}
+
+/// What FROM and COPY name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Image {
+    /// Something of this Dockerfile, or nothing.
+    Own(String),
+    /// An image of the engine, or of a registry.
+    Named(String),
+}
+
+impl Dockerfile {
+    /// Reads it for the device that builds it. Where that is not known yet, nothing is said of the platforms that it names, and images
+    /// may be called in another way on the device.
+    ///
+    /// # Errors
+    /// What is not taken, with its line.
+    pub fn read(text: &str, builder: Option<Builder<'_>>) -> Result<Self, DockerfileError> {
+        let mut reader = Reader::new(builder);
+        let mut instructions = Vec::new();
+        for (line, text) in logical_lines(text)? {
+            instructions.push(reader.instruction(&text).map_err(|what| DockerfileError { line, what })?);
         }
-        text.push_str(&format!("RUN {}\n", json(&["/bin/sh", "-c", install])));
+        if !reader.has_stage() {
+            return Err(DockerfileError { line: 1, what: "there is no FROM".to_owned() });
+        }
+        Ok(Self { instructions })
     }
-    Ok(text)
-}
 
-fn is_reference(base: &str) -> bool {
-    let begins = base.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-    begins && has_only(base, b"._-/:@")
-}
+    /// The images that it names.
+    pub fn images(&self) -> BTreeSet<&str> {
+        let named = self.instructions.iter().filter_map(|instruction| match instruction {
+            Instruction::From { image: Image::Named(name), .. }
+            | Instruction::Copy { from: Image::Named(name), .. } => Some(name.as_str()),
+            _ => None,
+        });
+        named.collect()
+    }
 
-fn is_directory(directory: &str) -> bool {
-    directory.starts_with('/')
-        && has_only(directory, b"._-+@/")
-        && !directory.split('/').any(|part| part == "..")
-}
-
-/// No white space, quote, `$` or `\`: nothing that an engine would expand.
-fn has_only(text: &str, marks: &[u8]) -> bool {
-    text.len() <= MAX_WORD && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || marks.contains(&byte))
-}
-
-/// Within one line, and without `<`, which begins a document within the Dockerfile.
-fn json(words: &[&str]) -> String {
-    serde_json::Value::from(words).to_string().replace('<', "\\u003c")
+    /// The text for the engine: each image by the id that `ids` has for it.
+    pub fn written(&self, ids: &BTreeMap<String, String>) -> String {
+        let called = |image: &Image| match image {
+            Image::Own(name) => name.clone(),
+            Image::Named(name) => ids.get(name).unwrap_or(name).clone(),
+        };
+        let mut text = String::new();
+        for instruction in &self.instructions {
+            match instruction {
+                Instruction::From { image, stage } => {
+                    text.push_str(&format!("FROM {}", called(image)));
+                    if let Some(stage) = stage {
+                        text.push_str(&format!(" AS {stage}"));
+                    }
+                }
+                Instruction::Copy { flags, from, rest } => {
+                    text.push_str("COPY ");
+                    flags.iter().for_each(|flag| text.push_str(&format!("{flag} ")));
+                    text.push_str(&format!("--from={} {rest}", called(from)));
+                }
+                Instruction::Plain(line) => text.push_str(line),
+            }
+            text.push('\n');
+        }
+        text
+    }
 }
 
 #[cfg(test)]
@@ -59,64 +116,123 @@ mod tests {
 
     use super::*;
 
-    /// What the engine would run, in order.
-    #[test]
-    fn the_file_says_what_was_asked_for() {
-        let text = dockerfile("python:3.13-slim", "/app", Some("pip install \"a<2\" \\\n  b"))
-            .expect("a Dockerfile");
-        let run = r#"RUN ["/bin/sh","-c","pip install \"a\u003c2\" \\\n  b"]"#;
-        assert_eq!(
-            text,
-            format!("FROM python:3.13-slim\nCOPY [\"files/\",\"/app/\"]\nWORKDIR /app\n{run}\n")
-        );
-        assert_eq!(
-            dockerfile("a", "/", None).expect("a Dockerfile"),
-            "FROM a\nCOPY [\"files/\",\"/\"]\nWORKDIR /\n"
-        );
-        assert!(!dockerfile("a", "/app", Some(" \n")).expect("a Dockerfile").contains("RUN"));
+    fn builds(text: &str, platform: &str, others: &[&str]) -> Result<Dockerfile, DockerfileError> {
+        let runs = |wanted: &str| wanted == platform || others.contains(&wanted);
+        Dockerfile::read(text, Some(Builder { platform, runs: &runs }))
     }
 
-    /// Each of these would be more than a reference, a folder or a command.
+    fn read(text: &str) -> Result<Dockerfile, DockerfileError> {
+        builds(text, "linux/amd64", &[])
+    }
+
+    fn images(text: &str) -> Vec<String> {
+        read(text).unwrap().images().into_iter().map(ToOwned::to_owned).collect()
+    }
+
+    fn refused(text: &str) -> String {
+        read(text).map(|file| format!("{file:?}")).expect_err(text).to_string()
+    }
+
+    /// Every way to name an image must be seen: one that is not would reach another tenant's.
     #[test]
-    fn words_that_could_say_more_are_refused() {
-        for base in ["", "a\nRUN x", "a AS b", "--platform=x a", "$A", "a\\", "a#", "\"a\"", "a\u{2028}b"] {
-            assert!(matches!(dockerfile(base, "/app", None), Err(ArchiveError::Base(_))), "{base:?}");
+    fn every_image_is_found() {
+        let text = "# a comment\nARG VERSION=3.18\nARG BASE=\"alpine:${VERSION}\"\n\
+                    from  --platform=$BUILDPLATFORM $BASE aS Build\nRUN make \\\n  # why\n\n  all\n\
+                    FROM build as second\nFROM scratch\nCOPY --from=build /a /a\nCOPY --from=0 --chown=1:1 /a /b\n\
+                    COPY --from=ecep-app/globex/app:1-abc /x /x\nCOPY --from=7 /x /x\nFROM ${NONE:-debian}\n";
+        assert_eq!(images(text), ["7", "alpine:3.18", "debian", "ecep-app/globex/app:1-abc"]);
+        let ids = [("alpine:3.18".to_owned(), "sha256:1".to_owned())].into();
+        let written = read(text).unwrap().written(&ids);
+        let lines: Vec<&str> = written.lines().collect();
+        assert_eq!(lines[2], "FROM sha256:1 AS build");
+        assert_eq!(lines[3], "RUN make   all");
+        assert_eq!(lines[4], "FROM build AS second");
+        assert_eq!(lines[6], "COPY --from=build /a /a");
+        assert_eq!(lines[7], "COPY --chown=1:1 --from=0 /a /b");
+    }
+
+    /// A name that comes together from variables is the name that is judged.
+    #[test]
+    fn names_from_variables_are_the_names_that_are_judged() {
+        assert_eq!(images("ARG A=ecep-\nARG B=app/globex\nFROM ${A}$B/app:1\n"), ["ecep-app/globex/app:1"]);
+        // Not a stage yet: it is an image of that name.
+        assert_eq!(images("FROM late\nCOPY --from=late /a /a\nFROM scratch AS late\n"), ["late"]);
+    }
+
+    /// What is for another platform would be built for this one all the same, and nobody would be told.
+    #[test]
+    fn a_platform_is_the_builders_or_is_refused() {
+        for (own, wanted) in [
+            ("linux/amd64", "linux/amd64"),
+            ("linux/amd64", "amd64"),
+            ("linux/arm64", "$BUILDPLATFORM"),
+            ("linux/arm64", "${TARGETPLATFORM:-linux/amd64}"),
+            ("linux/amd64", "${MINE}"),
+        ] {
+            let text = format!("ARG MINE=linux/amd64\nARG TARGETPLATFORM\nFROM --platform={wanted} a\n");
+            let read = builds(&text, own, &["amd64"]).unwrap_or_else(|error| panic!("{wanted}: {error}"));
+            assert_eq!(read.written(&BTreeMap::new()).lines().last(), Some("FROM a"));
         }
-        for directory in
-            ["", "app", "/a b", "/a\nRUN x", "/../etc", "/$HOME", "/a\"]\n", "/a\\", "/ä", "/a,b", "/*"]
+        for (own, wanted) in
+            [("linux/amd64", "linux/arm64"), ("linux/arm64", "linux/amd64"), ("linux/amd64", "$NONE")]
         {
-            assert!(
-                matches!(dockerfile("a", directory, None), Err(ArchiveError::Directory(_))),
-                "{directory:?}"
-            );
+            let text = format!("FROM a AS b\nFROM --platform={wanted} c\n");
+            let told = builds(&text, own, &[]).expect_err(wanted).to_string();
+            assert!(told.contains("line 2") && told.contains("builds for itself alone"), "{wanted}: {told}");
+            // Which device builds may come later; what no device takes is refused before.
+            assert!(Dockerfile::read(&text, None).is_ok(), "{wanted}");
         }
-        for install in ["\0", &"x".repeat(MAX_INSTALL + 1)] {
-            assert!(matches!(dockerfile("a", "/app", Some(install)), Err(ArchiveError::Install(_))));
+        assert!(Dockerfile::read("FROM --platform=${A:+b} c\n", None).is_err());
+    }
+
+    /// What the engine might read in another way than this must not reach it.
+    #[test]
+    fn what_is_not_clear_is_refused() {
+        for (text, says) in [
+            ("", "no FROM"),
+            ("RUN x\n", "before FROM"),
+            ("# escape=`\nFROM a\n", "escape"),
+            ("FROM a\nRUN x \\\\\nFROM b\n", "two"),
+            ("FROM a\nCOPY --fr\"o\"m=b /x /y\n", "quotes"),
+            ("FROM a\nCOPY --from=$X /x /y\n", "variables"),
+            ("FROM a\nCOPY --link --from=b /x /y\n", "--link"),
+            ("FROM a\nONBUILD COPY --from=b /x /y\n", "another image"),
+            ("FROM a\nONBUILD ONBUILD RUN x\n", "not understood"),
+            ("FROM a\nADD http://127.0.0.1/ /x\n", "ADD"),
+            ("FROM a\nADD [\"http:\\u002f\\u002f127.0.0.1/\", \"/x\"]\n", "ADD"),
+            ("FROM a\nENV U=http://127.0.0.1\nADD ${U} /x\n", "ADD"),
+            ("FROM a\nRUN --mount=type=bind,from=b true\n", "flags"),
+            ("FROM a\nRUN <<RUN\nFROM b AS c\nRUN\n", "document"),
+            ("FROM a\nCOPY <<\"E\" /x\n", "document"),
+            ("FROM a\nINCLUDE b\n", "no instruction"),
+            ("FROM \"a\"\n", "not taken"),
+            ("FROM ${A:+b}\n", "not taken"),
+            ("ARG A='$B'\nFROM $A\n", "not taken"),
+            ("FROM a\nRUN x\u{b}y\n", "control"),
+            ("FROM a b\n", "FROM"),
+        ] {
+            let told = refused(text);
+            assert!(told.contains(says), "{text:?}: {told}");
+            // Whoever does not know yet who builds says the same.
+            assert_eq!(Dockerfile::read(text, None).expect_err(text).to_string(), told);
         }
+        for trigger in ["COPY --from=b /x /y", "ADD http://x /y", "FROM b", "copy --from=b /x /y"] {
+            assert!(check_trigger(trigger).is_err(), "{trigger}");
+        }
+        assert_eq!(check_trigger("COPY . /app"), Ok(()));
     }
 
     proptest! {
-        /// Whatever the words are: each line is the instruction that it should be, and the command arrives as it was.
+        /// What was written for the engine must be read in the same way again, by whoever reads it line by line; and nothing may
+        /// make the reader panic.
         #[test]
-        fn no_word_breaks_out(base in ".{0,40}", directory in "/?[ -~\n]{0,40}", install in "(?s).{0,200}") {
-            if let Ok(text) = dockerfile(&base, &directory, None) {
-                let lines: Vec<&str> = text.split(['\n', '\r']).collect();
-                let expected = format!("FROM {base}");
-                prop_assert_eq!(lines.len(), 4);
-                prop_assert_eq!(lines[0], expected.as_str());
-                prop_assert!(!base.contains(char::is_whitespace) && !directory.contains(char::is_whitespace));
-                prop_assert!(!text.contains(['$', '\\', '`']));
-            }
-            let text = dockerfile("a", "/app", Some(&install)).unwrap_or_default();
-            let is_empty = install.trim().is_empty();
-            prop_assert_eq!(text.is_empty(), install.contains('\0'));
-            if !text.is_empty() && !is_empty {
-                let lines: Vec<&str> = text.lines().collect();
-                prop_assert_eq!(lines.len(), 4);
-                prop_assert!(!text.contains('<') && !text.trim_end().ends_with('\\') && !text.contains('\r'));
-                let run = lines[3].strip_prefix("RUN ").unwrap_or_default();
-                let words: Vec<String> = serde_json::from_str(run).expect("JSON");
-                prop_assert_eq!(words, vec!["/bin/sh".to_owned(), "-c".to_owned(), install]);
+        fn what_is_written_says_the_same(lines in proptest::collection::vec("(FROM|COPY|RUN|ARG|#|ADD|)[ \\t]?[-a-z=$/{}:\\\\\"' ]{0,20}", 0..8)) {
+            let text = format!("FROM base\n{}\n", lines.join("\n"));
+            if let Ok(first) = read(&text) {
+                let written = first.written(&BTreeMap::new());
+                prop_assert_eq!(written.lines().count(), first.instructions.len());
+                let again = read(&written).unwrap();
+                prop_assert_eq!(again.images(), first.images());
             }
         }
     }

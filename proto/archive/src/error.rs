@@ -232,6 +232,26 @@ pub enum ArchiveError {
         "the install command has a zero byte in it or is longer than {0} bytes; put it in a script among the files"
     )]
     Install(usize),
+    /// There is nothing to be built.
+    #[error("the source bundle has no file {path}; say where in it the Dockerfile is")]
+    NoDockerfile {
+        /// Where it should be.
+        path: String,
+    },
+    /// A file that is read as a text has more bytes than one has.
+    #[error("\"{entry}\" has more than {limit} bytes; make it shorter")]
+    LongText {
+        /// The file.
+        entry: String,
+        /// Bytes that it may have.
+        limit: usize,
+    },
+    /// A file that is read as a text is none.
+    #[error("\"{entry}\" is not a text in UTF-8; write it anew")]
+    NoText {
+        /// The file.
+        entry: String,
+    },
     /// The source failed.
     #[error("the archive cannot be read: {0}; try again")]
     Read(#[source] io::Error),

@@ -1,14 +1,18 @@
-//! Images that come to a Docker engine as bytes: loaded from an archive, or built by its classic builder, whose containers get
-//! nothing that could be chosen. Which bytes these are is decided elsewhere.
+//! Images of a Docker engine: which there are, and how they come to it as bytes: loaded from an archive, or built by its classic builder,
+//! whose containers get nothing that could be chosen. Which bytes these are is decided elsewhere.
 
 use bollard::{
     body_try_stream,
     models::BuildInfo,
-    query_parameters::{BuildImageOptionsBuilder, BuilderVersion, ImportImageOptionsBuilder},
+    query_parameters::{
+        BuildImageOptionsBuilder, BuilderVersion, ImportImageOptionsBuilder, ListImagesOptionsBuilder,
+        RemoveImageOptionsBuilder,
+    },
 };
+use ecep_proto::api::image::ImageView;
 use futures_util::TryStreamExt;
 
-use super::{ASK_SECONDS, DockerEngine, failure::Doing, view};
+use super::{ASK_SECONDS, DockerEngine, WORK_SECONDS, failure::Doing, view};
 use crate::engine::{BuildOrder, ByteStream, EngineError, ImageFacts};
 
 /// The engine answers when it has taken the whole archive: gigabytes on a slow card.
@@ -18,6 +22,17 @@ const CPU_PERIOD: i32 = 100_000;
 const CPU_QUOTA: i32 = 100_000;
 
 impl DockerEngine {
+    pub(super) async fn all_images(&self) -> Result<Vec<ImageView>, EngineError> {
+        let client = self.client(ASK_SECONDS).await?;
+        let images = client
+            .list_images(Some(ListImagesOptionsBuilder::new().build()))
+            .await
+            .map_err(|error| self.told(&Doing::Asking, error))?;
+        let mut images: Vec<ImageView> = images.into_iter().map(view::image).collect();
+        images.sort_by(|one, other| (&one.tags, &one.id).cmp(&(&other.tags, &other.id)));
+        Ok(images)
+    }
+
     pub(super) async fn image_facts(&self, reference: &str) -> Result<Option<ImageFacts>, EngineError> {
         let client = self.client(ASK_SECONDS).await?;
         let found = client.inspect_image(reference).await;
@@ -68,5 +83,15 @@ impl DockerEngine {
             }
         }
         Ok(())
+    }
+
+    pub(super) async fn drop_image(&self, reference: &str) -> Result<(), EngineError> {
+        let client = self.client(WORK_SECONDS).await?;
+        let options = RemoveImageOptionsBuilder::new().build();
+        client
+            .remove_image(reference, Some(options), None)
+            .await
+            .map(drop)
+            .map_err(|error| self.told(&Doing::Image(reference), error))
     }
 }

@@ -4,7 +4,7 @@
 
 use std::io::{Cursor, sink};
 
-use ecep_archive::{Limits, bundle, image, inspect, overlay};
+use ecep_archive::{Dockerfile, Limits, bundle, image, inspect, overlay, texts};
 use libfuzzer_sys::fuzz_target;
 use tar::Header;
 
@@ -42,6 +42,9 @@ fn judge(bytes: &[u8]) {
     let mut context = Vec::new();
     if bundle(Cursor::new(bytes), &mut context, &LIMITS).is_ok() {
         overlay(Cursor::new(context), sink(), &wide, "base", "/app", None).expect("own contexts are good");
+    }
+    if let Ok([Some(text)]) = texts(bytes, [("Dockerfile", 1000)], &LIMITS) {
+        let _ = Dockerfile::read(&text, None);
     }
     let mut own = Vec::new();
     if image(bytes, &mut own, &LIMITS, "a:1").is_ok() {

@@ -5,7 +5,7 @@ use std::io::{Cursor, Read};
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use ecep_archive::{Limits, bundle, overlay};
+use ecep_archive::{ArchiveError, Limits, bundle, overlay, texts};
 use ecep_proto::api::artifact::ArtifactKind;
 
 use super::make::{Tar, gzip, inspected, zstd};
@@ -67,6 +67,41 @@ fn a_bundle_becomes_a_context() {
             ]
         );
     }
+}
+
+/// What is said before anything is built must be said of the file that is built: by the path that it has in the context, whatever wraps it.
+#[test]
+fn a_text_is_found_where_the_context_has_it() {
+    let limits = Limits::default();
+    let read = |archive: &[u8]| texts(archive, [("Dockerfile", 9), ("sub/Dockerfile", 9)], &limits);
+    let wrapped = |at: &str| Tar::default().folder("sub").file(at, "FROM a").file("sub/x", "").end();
+    let some = |text: &str| Some(text.to_owned());
+    for (archive, found) in [
+        (Tar::default().file("x", "").file("Dockerfile", "FROM a").end(), [some("FROM a"), None]),
+        (Tar::default().file("Dockerfile", "FROM a").end(), [some("FROM a"), None]),
+        (wrapped("sub/Dockerfile"), [some("FROM a"), None]),
+        (wrapped("sub/sub/Dockerfile"), [None, some("FROM a")]),
+        (wrapped("Dockerfile"), [some("FROM a"), None]),
+        (Tar::default().file("sub/Dockerfile", "FROM a").file("x", "").end(), [None, some("FROM a")]),
+        (
+            Tar::default().file("sub/Dockerfile", "FROM a").file("Dockerfile", "FROM b").end(),
+            [some("FROM b"), some("FROM a")],
+        ),
+        (Tar::default().file("x", "FROM a").symlink("Dockerfile", "x").end(), [None, None]),
+        // It is not the one, so nothing is wrong with it.
+        (
+            Tar::default().file("sub/Dockerfile", "FROM a").file("sub/sub/x", "x".repeat(99)).end(),
+            [some("FROM a"), None],
+        ),
+    ] {
+        for archive in [archive.clone(), gzip(&archive), zstd(&archive)] {
+            assert_eq!(read(&archive).unwrap_or_else(|error| panic!("{error}")), found);
+        }
+    }
+    let long = read(&Tar::default().file("x", "").file("Dockerfile", "FROM abcde").end());
+    assert!(matches!(long, Err(ArchiveError::LongText { limit: 9, .. })), "{long:?}");
+    let binary = Tar::default().file("x", "").raw(b'0', b"Dockerfile", b"", &[0xff]).end();
+    assert!(matches!(read(&binary), Err(ArchiveError::NoText { .. })));
 }
 
 /// What is not wrapped stays as it is.
@@ -157,5 +192,5 @@ fn a_destination_that_fails_is_told_from_a_bad_archive() {
     let archive = Tar::default().file("a", vec![7; 5000]).end();
     let mut room = [0; 2000];
     let error = bundle(Cursor::new(archive), room.as_mut_slice(), &Limits::default());
-    assert!(matches!(error, Err(ecep_archive::ArchiveError::Write(_))), "{error:?}");
+    assert!(matches!(error, Err(ArchiveError::Write(_))), "{error:?}");
 }
