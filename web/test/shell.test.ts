@@ -46,9 +46,12 @@ afterEach(async () => {
   vi.unstubAllGlobals();
 });
 
+/** Until a page shows it: the first one of a view is read from the disk, in real time, which a busy machine may take long for. */
+const loaded = (seen: () => void) => vi.waitFor(seen, { timeout: 60_000 });
+
 /** Until the page with this title has been loaded, and has asked what it asks. */
 async function page(title: string) {
-  await vi.waitFor(() => expect(document.querySelector("h1")?.textContent).toBe(title));
+  await loaded(() => expect(document.querySelector("h1")?.textContent).toBe(title));
   await settle();
 }
 
@@ -120,7 +123,7 @@ it("takes nothing along into another tenant", async () => {
   route.view = "alerts";
   route.query = new URLSearchParams("which=all&after=page-of-one");
   app = mount(Shell, { target: document.body });
-  await vi.waitFor(() => expect(calls.some(({ uri }) => uri === PROCEDURES.AlertListing)).toBe(true));
+  await loaded(() => expect(calls.some(({ uri }) => uri === PROCEDURES.AlertListing)).toBe(true));
   await page("Alerts");
   notices.add("error", "The disk of edge-1 is full.");
   await settle();

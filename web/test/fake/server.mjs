@@ -47,21 +47,23 @@ export async function serve({ count = 3, role = "owner", admin = false, port = 0
       if (id) socket.send(JSON.stringify([36, id, next++, {}, [], event]));
     }
   };
-  /** An operation that goes through its phases. */
+  /** An operation that goes through its phases; it stays at the beginning while a test sets `faults.held`. `faults.operating` counts those under way. */
   const operate = (device, operation, kind, phases, done = () => null) => {
     const event = (state, phase, bytes_done = null, bytes_total = null, container_id = null, error = null) =>
       tell("OperationEvents", { device, operation, kind, state, phase, bytes_done, bytes_total, container_id, error, at: Date.now() });
     let step = 0;
+    faults.operating = (faults.operating ?? 0) + 1;
     const timer = setInterval(() => {
       const phase = phases[Math.floor(step / 4)];
       if (phase === undefined) {
         clearInterval(timer);
+        faults.operating -= 1;
         const ended = done();
         if (ended?.error) event("failed", "failed", null, null, null, { uri: "ecep.error.engine", message: ended.error, details: {} });
         else event("done", "done", null, null, ended?.container ?? null);
       } else {
         event("running", phase, ((step % 4) + 1) * 25_000_000, 100_000_000);
-        step += 1;
+        if (!faults.held) step += 1;
       }
     }, 60);
     return { operation, state: "running", container_id: null, container: null };
@@ -271,7 +273,8 @@ export async function serve({ count = 3, role = "owner", admin = false, port = 0
         faults.cut = 0;
         return request.socket.destroy();
       }
-      if (faults.slow) await new Promise((resolve) => setTimeout(resolve, faults.slow));
+      // A test that wants to see it under way holds it once so many bytes have come.
+      while (upload.offset > faults.heldAt && upload.owner === request && !request.destroyed) await new Promise((resolve) => setTimeout(resolve, 20));
     }
     if (upload.offset === upload.length) {
       const bytes = Buffer.concat(upload.parts);
