@@ -23,6 +23,7 @@ export default defineConfig({
   // The control plane's Content-Security-Policy allows no inline script and no data: module.
   build: { target: "es2022", assetsInlineLimit: 0, modulePreload: { polyfill: false } },
   server: { proxy: { "/api": { target: process.env.ECEP_URL ?? "http://127.0.0.1:8080", changeOrigin: false } } },
-  test: { include: ["test/**/*.test.ts"], environment: "happy-dom" },
+  // The limits only end what hangs: a busy machine may take seconds for what is read and compiled at first.
+  test: { include: ["test/**/*.test.ts"], environment: "happy-dom", testTimeout: 90_000, hookTimeout: 90_000 },
   resolve: process.env.VITEST ? { conditions: ["browser"] } : {},
 });

@@ -91,7 +91,6 @@ async fn large(mebibytes: u64) {
     reset_peak();
     let fetch = async |order: Value, is_log: bool| {
         let id = order["operation"].as_str().unwrap().to_owned();
-        // A session that says nothing for long is none.
         let mut session = join(&router, &ticket(&maria, "acme").await).await.unwrap();
         let answer = match is_log {
             true => device.ask::<LogFetch>(&mut session, order).await,

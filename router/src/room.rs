@@ -144,8 +144,9 @@ impl Rooms {
         if state.looked.is_some_and(|looked| now < looked + LOOK) {
             return;
         }
-        state.looked = Some(now);
-        let must_go = |holder: &&Holder| holder.moved + GRACE <= now || holder.since + HOLD <= now;
+        // As it was at the look before: what came while this process got no time itself has been read since.
+        let Some(before) = state.looked.replace(now) else { return };
+        let must_go = |holder: &&Holder| holder.moved + GRACE <= before || holder.since + HOLD <= before;
         state
             .holders
             .iter()
@@ -370,6 +371,25 @@ mod tests {
         drop((slow, late));
         assert_eq!(budget.used(), 0);
         assert!(budget.rooms.state().holders.is_empty());
+    }
+
+    /// Whoever sent while the process itself got no time is read before anybody is judged.
+    #[tokio::test(start_paused = true)]
+    async fn who_could_not_be_read_may_stay() {
+        let budget = Budget::new(BUDGET);
+        let [mut sends, mut silent, mut waits] = [(); 3].map(|()| Room::new(budget.clone()));
+        sends.want(LARGE).await.unwrap();
+        silent.want(LARGE).await.unwrap();
+        let waiting = tokio::spawn(async move { waits.want(LARGE).await });
+        tokio::task::yield_now().await;
+        tokio::time::advance(2 * GRACE).await;
+        tokio::task::yield_now().await;
+        assert!(!sends.end().unwrap().is_cancelled() && !silent.end().unwrap().is_cancelled());
+        sends.moved();
+        silent.ends().await;
+        assert!(!sends.end().unwrap().is_cancelled());
+        silent.leave();
+        waiting.await.unwrap().unwrap();
     }
 
     /// Two messages that both grow and have no room left between them do not wait for each other for ever.

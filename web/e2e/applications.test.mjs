@@ -7,7 +7,7 @@ import { after, before, test } from "node:test";
 import { env, go, inspect, launch, logIn, open, panel, pickContainer, row, skip } from "./browser.mjs";
 
 /** Pulls, builds and health checks take their time on a busy machine, in milliseconds. */
-const DONE_WITHIN = 180_000;
+const DONE_WITHIN = 300_000;
 
 let browser;
 let folder;
@@ -76,8 +76,10 @@ test("an application is deployed, brought another version and back, and its cont
   await page.getByText(/^Following: |It has written nothing yet/).filter({ visible: true }).first().waitFor();
   await inspect(page, "the output of a container");
   await page.getByRole("button", { name: "Fetch all of it" }).click();
+  const fetched = page.getByRole("link", { name: /^Download/ });
+  await fetched.waitFor({ timeout: DONE_WITHIN });
   const download = page.waitForEvent("download");
-  await page.getByRole("link", { name: /^Download/ }).click({ timeout: DONE_WITHIN });
+  await fetched.click();
   await download;
   await panel(page, "Files");
   await page.getByRole("region", { name: "Files in /" }).waitFor();
@@ -105,8 +107,10 @@ test("a folder with a Dockerfile is uploaded, built on the device and run; its f
   await panel(page, "Files");
   await page.getByRole("button", { name: "data/", exact: true }).click();
   await page.getByRole("button", { name: "Fetch hello.txt" }).click();
+  const fetched = page.getByRole("link", { name: "Download the file hello.txt" });
+  await fetched.waitFor({ timeout: DONE_WITHIN });
   const download = page.waitForEvent("download");
-  await page.getByRole("link", { name: "Download the file hello.txt" }).click({ timeout: DONE_WITHIN });
+  await fetched.click();
   assert.equal((await download).suggestedFilename(), "hello.txt");
   await remove(page, application);
   assert.deepEqual(complaints, []);

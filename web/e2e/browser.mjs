@@ -1,6 +1,7 @@
 // A real Chromium on the real platform. Where the platform is comes from the environment; without it the tests
 // say what they skip. Nothing is found by CSS class: only by role, label and text, as a person would.
 import assert from "node:assert/strict";
+import { isDeepStrictEqual } from "node:util";
 import AxeBuilder from "@axe-core/playwright";
 import { chromium } from "playwright-core";
 
@@ -15,8 +16,8 @@ export const env = {
 
 export const skip = env.url ? false : "set ECEP_URL, ECEP_EMAIL, ECEP_PASSWORD to a running platform";
 
-/** Far beyond what anything takes; only a defect reaches it. */
-export const PATIENCE = 30_000;
+/** Far beyond what anything takes, also on a machine that is busy with other things; only a defect reaches it. */
+export const PATIENCE = 120_000;
 
 export function launch() {
   return chromium.launch({
@@ -88,10 +89,8 @@ export function row(page, name) {
 
 /** The port of the device at which a container that serves 8080 is reached, as its row tells. */
 export async function portOf(page, name) {
-  const cells = await row(page, name).getByRole("cell").allInnerTexts();
-  const port = cells.map((text) => /^(\d+):8080$/.exec(text)?.[1]).find(Boolean);
-  assert.ok(port, `no published port in ${JSON.stringify(cells)}`);
-  return port;
+  const cell = row(page, name).getByRole("cell").filter({ hasText: /^\d+:8080$/ });
+  return (await cell.innerText()).split(":")[0];
 }
 
 /** The device in the row of a container. */
@@ -113,18 +112,17 @@ export async function addressOf(page, device) {
 /** Picks a container in the open panel. */
 export async function pickContainer(page, name) {
   const option = page.getByRole("option").filter({ hasText: `${name} on ` });
-  await option.waitFor({ state: "attached" });
-  await page.getByLabel("Container", { exact: true }).selectOption({ label: (await option.innerText()).trim() });
+  // By its id: what is said of it changes with its state.
+  await page.getByLabel("Container", { exact: true }).selectOption(await option.getAttribute("value"));
 }
 
 /** Chooses the first device that a move can go to; answers its name. */
 export async function chooseDestination(page) {
   const select = page.getByLabel("Destination");
   const option = select.locator("option:not([disabled])").first();
-  await option.waitFor({ state: "attached" });
-  const name = (await option.innerText()).trim();
-  await select.selectOption({ label: name });
-  return name;
+  const id = await option.getAttribute("value");
+  await select.selectOption(id);
+  return (await select.locator(`option[value="${id}"]`).innerText()).trim();
 }
 
 /** Every device has told which checkpoints it has. */
@@ -132,11 +130,28 @@ export async function checkpointsListed(page) {
   await page.getByRole("region", { name: "Checkpoints" }).and(page.locator("[aria-busy=false]")).waitFor();
 }
 
+/** What is read is this by and by: what a page draws, or a machine does, comes after what has caused it. */
+export async function becomes(read, wanted, where) {
+  const end = Date.now() + PATIENCE;
+  for (;;) {
+    const value = await read();
+    if (isDeepStrictEqual(value, wanted)) return;
+    if (Date.now() > end) assert.deepEqual(value, wanted, where);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** It was told by a notice, which may have gone by itself: all of them stay in the history. */
+export function told(page, text) {
+  const history = page.getByRole("region", { name: "What you were told", includeHidden: true });
+  return history.getByText(text).first().waitFor({ state: "attached" });
+}
+
 /** Usable by everybody, and not wider than the window. */
 export async function inspect(page, where) {
   const { violations } = await new AxeBuilder({ page }).analyze();
   const told = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" | ")}`);
   assert.deepEqual(told, [], where);
-  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  assert.ok(overflow <= 0, `${where} is ${overflow} px too wide`);
+  const overflow = () => page.evaluate(() => Math.max(0, document.documentElement.scrollWidth - document.documentElement.clientWidth));
+  await becomes(overflow, 0, `${where} is too wide`);
 }

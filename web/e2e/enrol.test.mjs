@@ -11,8 +11,8 @@ import { promisify } from "node:util";
 import { env, go, inspect, launch, logIn, open, panel, skip } from "./browser.mjs";
 
 const NAME = "porch";
-/** A device is offline after 15 s of silence, and what is told of it takes its way. */
-const OFFLINE_WITHIN = 60_000;
+/** An alert comes after 30 s of silence, or later where the control plane has just started, and goes half a minute after the device is back. */
+const OFFLINE_WITHIN = 240_000;
 
 const reason = skip || (env.agent ? false : "set ECEP_AGENT to the agent's program");
 let browser;

@@ -76,7 +76,7 @@ test("the keyboard alone opens a page and a panel", { skip }, async () => {
   await page.getByRole("button", { name: "Logs" }).focus();
   await page.keyboard.press("Enter");
   await page.getByLabel("Container", { exact: true }).waitFor();
-  assert.match(page.url(), /panel=logs/);
+  await page.waitForURL(/panel=logs/);
   await page.reload();
   await page.getByLabel("Container", { exact: true }).waitFor();
   await close();

@@ -53,6 +53,7 @@ test("somebody is invited, joins, sees what a viewer may, becomes an operator, a
   await owner.page.getByLabel(`Role of ${email}`, { exact: true }).selectOption("operator");
   await owner.page.getByRole("button", { name: `Change the role of ${email}` }).click();
   await confirm(owner.page, "Make them operator");
+  await owner.page.getByRole("dialog").waitFor({ state: "detached" });
   // The session of the old role has ended; the page joins again by itself, as who they are now.
   await guest.page.reload();
   await guest.page.getByRole("button", { name: "Create a container" }).waitFor();
@@ -100,6 +101,7 @@ test("an administrator makes an account and a tenant; its person changes the pas
   await page.getByRole("button", { name: "Change password" }).click();
   await page.getByRole("status").filter({ hasText: "Your password is changed" }).waitFor();
   await page.getByRole("button", { name: "Log out" }).click();
+  await page.getByRole("heading", { level: 1, name: "Log in to ECEP" }).waitFor();
   await enter(page, email, PASSWORDS[0]);
   await page.getByRole("alert").waitFor();
   await page.getByLabel("Password", { exact: true }).fill(PASSWORDS[1]);

@@ -53,9 +53,12 @@ afterEach(async () => {
   vi.unstubAllGlobals();
 });
 
+/** Until a page shows it: the first one of a view is read from the disk, in real time, which a busy machine may take long for. */
+const loaded = (seen: () => void) => vi.waitFor(seen, SLOW);
+
 /** Until the page with this title has been loaded, and has asked what it asks. */
 async function page(title: string) {
-  await vi.waitFor(() => expect(document.querySelector("h1")?.textContent).toBe(title), SLOW);
+  await loaded(() => expect(document.querySelector("h1")?.textContent).toBe(title));
   await settle();
 }
 
@@ -127,7 +130,7 @@ it("takes nothing along into another tenant", async () => {
   route.view = "alerts";
   route.query = new URLSearchParams("which=all&after=page-of-one");
   app = mount(Shell, { target: document.body });
-  await vi.waitFor(() => expect(calls.some(({ uri }) => uri === PROCEDURES.AlertListing)).toBe(true), SLOW);
+  await loaded(() => expect(calls.some(({ uri }) => uri === PROCEDURES.AlertListing)).toBe(true));
   await page("Alerts");
   notices.add("error", "The disk of edge-1 is full.");
   await settle();
@@ -145,7 +148,7 @@ it("takes nothing along into another tenant", async () => {
 
 it("tells of an order of another tenant that it was there, and tells it to nobody else", async () => {
   app = mount(Shell, { target: document.body });
-  await vi.waitFor(() => expect(live.connected).toBe(true), SLOW);
+  await loaded(() => expect(live.connected).toBe(true));
   const script = ScriptedSocket.script;
   ScriptedSocket.script = (message, answer) => {
     if (message[3] !== PROCEDURES.ContainerStop.replace("{device}", "d")) script(message, answer);

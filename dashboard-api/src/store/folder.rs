@@ -147,7 +147,8 @@ impl Folder {
         let file = File::open(self.path.join(name).join("db")).map_err(|error| self.failed(error))?;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(()),
+                // Not by closing the file alone: a child process that is just being started has it open too.
+                Ok(()) => return file.unlock().map_err(|error| self.failed(error)),
                 Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(1));
                 }

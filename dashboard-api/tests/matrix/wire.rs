@@ -1,18 +1,9 @@
 //! A raw WAMP client over WebSocket and JSON, for what a well-behaved one would not send.
 
-use std::time::Duration;
-
 use ecep_proto::error::NOT_AUTHORIZED;
-use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
-use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async,
-    tungstenite::{Message, client::IntoClientRequest},
-};
 
-/// Far beyond what anything here takes; only a defect reaches it.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::support::wamp::Wire;
 
 // Message types (WAMP, section 6.2).
 const HELLO: u64 = 1;
@@ -58,7 +49,7 @@ impl Outcome {
 
 /// A joined session.
 pub struct Client {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    wire: Wire,
     next: u64,
     pub role: String,
 }
@@ -66,18 +57,16 @@ pub struct Client {
 impl Client {
     /// Joins; or the ABORT's URI and sentence.
     pub async fn join(url: &str, pass: &Pass) -> Result<Self, Outcome> {
-        let mut request = url.into_client_request().unwrap();
-        request.headers_mut().insert("sec-websocket-protocol", "wamp.2.json".parse().unwrap());
-        let (socket, _) = connect_async(request).await.unwrap();
-        let mut client = Self { socket, next: 0, role: String::new() };
+        let wire = Wire::open(url).await;
+        let mut client = Self { wire, next: 0, role: String::new() };
         let roles = json!({ "caller": {}, "callee": {}, "publisher": {}, "subscriber": {} });
         let methods = if pass.ticket.is_some() { ["ticket"] } else { ["anonymous"] };
         let details = json!({ "roles": roles, "authmethods": methods, "authid": pass.authid });
-        client.send(json!([HELLO, pass.realm, details])).await;
+        client.wire.send(json!([HELLO, pass.realm, details])).await;
         loop {
-            let message = client.receive().await;
+            let message = client.wire.receive().await;
             match message[0].as_u64() {
-                Some(CHALLENGE) => client.send(json!([AUTHENTICATE, pass.ticket, {}])).await,
+                Some(CHALLENGE) => client.wire.send(json!([AUTHENTICATE, pass.ticket, {}])).await,
                 Some(WELCOME) => {
                     client.role = message[2]["authrole"].as_str().unwrap().to_owned();
                     return Ok(client);
@@ -111,9 +100,9 @@ impl Client {
         let request = self.next;
         let mut message = vec![json!(kind), json!(request), options, json!(uri)];
         message.extend_from_slice(rest);
-        self.send(Value::Array(message)).await;
+        self.wire.send(Value::Array(message)).await;
         loop {
-            let message = self.receive().await;
+            let message = self.wire.receive().await;
             match message[0].as_u64() {
                 Some(EVENT) => {}
                 Some(ERROR) if message[2] == request => {
@@ -129,24 +118,9 @@ impl Client {
 
     /// Answers every call with nothing, until the connection ends.
     pub async fn serve(mut self) {
-        while let Some(Ok(frame)) = self.socket.next().await {
-            let Message::Text(text) = frame else { continue };
-            let message: Value = serde_json::from_str(&text).unwrap();
+        while let Some(message) = self.wire.next().await {
             if message[0] == INVOCATION {
-                self.send(json!([YIELD, message[1], {}, [], { "ok": {} }])).await;
-            }
-        }
-    }
-
-    async fn send(&mut self, message: Value) {
-        self.socket.send(Message::text(message.to_string())).await.unwrap();
-    }
-
-    async fn receive(&mut self) -> Value {
-        loop {
-            let frame = tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("a message in time");
-            if let Message::Text(text) = frame.expect("the connection is open").unwrap() {
-                return serde_json::from_str(&text).unwrap();
+                self.wire.send(json!([YIELD, message[1], {}, [], { "ok": {} }])).await;
             }
         }
     }

@@ -173,7 +173,10 @@ async fn a_deployment_reaches_the_device_that_it_explains() {
     );
     add(&mut session, "arm", archive(&other), json!({})).await.unwrap();
 
+    // Nothing is placed on a device that was not heard of lately.
+    let reports = async |containers| agent.report(&[], containers).await.unwrap();
     let anywhere = json!({ "to": "anywhere" });
+    reports(vec![]).await;
     let placed = session
         .call(ApplicationPlace::URI, json!({ "application": "arm", "target": anywhere }))
         .await
@@ -183,6 +186,7 @@ async fn a_deployment_reaches_the_device_that_it_explains() {
         (placed["candidates"][0]["chosen"].as_bool(), reason),
         (Some(false), "Is amd64, and the image is for arm64.")
     );
+    reports(vec![]).await;
     let (kind, said) =
         uri(session.call(ApplicationDeploy::URI, json!({ "application": "arm", "target": anywhere })).await);
     assert_eq!(kind, ErrorKind::Preflight.uri());
@@ -190,6 +194,7 @@ async fn a_deployment_reaches_the_device_that_it_explains() {
     assert!(ordered.deployments.lock().unwrap().is_empty());
 
     let order = json!({ "application": "web", "target": anywhere, "name": "shop", "operation": "op-1" });
+    reports(vec![]).await;
     let deployed = session.call(ApplicationDeploy::URI, order.clone()).await.unwrap();
     assert_eq!(
         deployed["devices"],
@@ -197,7 +202,7 @@ async fn a_deployment_reaches_the_device_that_it_explains() {
     );
     assert!(deployed["candidates"][0]["chosen"] == json!(true), "{deployed}");
     // The container is there now, so nothing more fits under this name; the same order is answered as before.
-    agent.report(&[], vec![container("acme", "shop")]).await.unwrap();
+    reports(vec![container("acme", "shop")]).await;
     assert_eq!(session.call(ApplicationDeploy::URI, order.clone()).await.unwrap(), deployed);
     let told = ordered.deployments.lock().unwrap().clone();
     assert_eq!(told[0], told[1]);
@@ -216,6 +221,7 @@ async fn a_deployment_reaches_the_device_that_it_explains() {
 
     add(&mut session, "counter", json!({ "kind": "image", "image": "counter:2" }), json!({})).await.unwrap();
     let update = json!({ "container": "shop", "operation": "op-2" });
+    reports(vec![container("acme", "shop")]).await;
     let begun = session.call(ContainerUpdate::URI, update).await.unwrap();
     assert_eq!((&begun["operation"], &begun["state"]), (&json!("op-2"), &json!("running")));
     let told = ordered.updates.lock().unwrap().remove(0);
@@ -278,7 +284,7 @@ async fn an_application_goes_the_whole_way() {
     let source = json!({ "kind": "files", "artifact": artifact, "base": "python:3", "install": "true" });
     let settings = json!({ "run_once": true, "command": ["python3", "main.py"] });
     add(&mut session, "job", source, settings).await.unwrap();
-    let order = json!({ "application": "job", "target": { "to": "anywhere" } });
+    let order = json!({ "application": "job", "target": { "to": "anywhere" }, "operation": "the-one" });
     let deployed =
         until("a device that fits", async || session.call(ApplicationDeploy::URI, order.clone()).await.ok())
             .await;

@@ -5,7 +5,7 @@ use ecep_dashboard_api::store::{Remedy, Store, StoreError, check};
 use serde_json::json;
 
 use crate::{
-    assert_sound, of_version_1,
+    assert_sound, free, of_version_1,
     support::program::{Program, run},
     write,
 };
@@ -175,6 +175,7 @@ fn a_start_refuses_what_needs_a_guess() {
     write(&damaged, &data);
     let refused = Store::open(&data).err().unwrap();
     assert!(matches!(&refused, StoreError::Damaged(what) if what.contains("networks/globex")), "{refused}");
+    free(&data);
     let (sound, said) = run(&["check"], &data);
     assert!(!sound && said.contains("check --remove 'networks/globex'"), "{said}");
     let (sound, said) = run(&["check", "--remove", "networks/globex"], &data);

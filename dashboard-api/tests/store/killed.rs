@@ -26,7 +26,7 @@ const KILLS: u32 = 52;
 /// The longest time that it is driven before a kill, after everybody has been answered once.
 const DRIVEN_MS: u64 = 150;
 /// Uses of a cycle's join token.
-const USES: u64 = 1_000;
+const USES: u32 = 1_000;
 
 /// People of a cycle. An address may try so many passwords at once.
 const PEOPLE: u32 = 40;
@@ -93,7 +93,7 @@ async fn no_answer_is_taken_back_by_a_kill() {
         }
         let program = start();
         let maria = log_in(Person { base: program.base.clone(), ..maria.clone() }, &passwords).await;
-        let (token_id, token) = maria.join_token(USES as u32).await;
+        let (token_id, token) = maria.join_token(USES).await;
         answered.tell("join_tokens", &token_id, Told::There);
         let (answered, passwords) = (answered.clone(), Arc::clone(&passwords));
         let cycle = Cycle { maria, answered: answered.clone(), passwords, kill, counts: Arc::default() };
@@ -124,11 +124,12 @@ async fn no_answer_is_taken_back_by_a_kill() {
         assert_eq!(accounts, members, "an invitation makes an account and its membership together");
         let row = &tables.rows("join_tokens")[&token_id];
         let left = serde_json::from_str::<Value>(row).unwrap()["uses_left"].as_u64().unwrap();
-        let spent = USES - left;
+        let spent = u64::from(USES) - left;
         assert!(spent == devices || spent == devices + 1, "{spent} uses are spent for {devices} devices");
     }
     eprintln!("{changes} changes were answered");
-    assert!(changes >= u64::from(KILLS) * 5, "only {changes} changes were answered");
+    // In three of four cycles, everybody once at least.
+    assert!(changes >= u64::from(KILLS) / 4 * 3 * 5, "only {changes} changes were answered");
 }
 
 /// Logs in with the one password that is right: the last that was answered, or the one after it.
@@ -188,7 +189,7 @@ impl Cycle {
 
     /// Enrols devices, and removes some.
     async fn devices(self, token: String) {
-        for number in 1.. {
+        for number in 1..=USES {
             let device = Device::new(self.kill * 10_000 + number);
             let Some(made) = self.post("/api/device/enrol", device.enrolment(&token, "Edge")).await else {
                 return;

@@ -35,8 +35,17 @@ fn write(tables: &Tables, data: &Path) {
     }
     db.flush().unwrap();
     drop(db);
-    // sled's threads let go of the file in their own time.
-    File::open(data.join("store/db")).unwrap().lock().unwrap();
+    free(data);
+}
+
+/// Waits until nobody holds a store that was closed in this process: sled's threads let go of it in their own time, and so does a child
+/// that another test was starting meanwhile.
+fn free(data: &Path) {
+    for name in ["lock", "store/db"] {
+        let Ok(file) = File::open(data.join(name)) else { continue };
+        file.lock().unwrap();
+        file.unlock().unwrap();
+    }
 }
 
 /// Takes a backup by the program and reads it.

@@ -7,7 +7,7 @@ use ecep_dashboard_api::{
     store::{Archive, SCHEMA_VERSION, Store, StoreError, restore},
 };
 
-use crate::{assert_sound, backup, of_version_1, support::program::Program, write};
+use crate::{assert_sound, backup, free, of_version_1, support::program::Program, write};
 
 /// Every row of the old store must be there, and readable, in the new one.
 fn assert_all_there(data: &Path) {
@@ -51,6 +51,7 @@ fn a_migration_that_is_cut_short_loses_nothing() {
         let folder = tempfile::tempdir().unwrap();
         write(&old, folder.path());
         drop(Store::open(folder.path()).unwrap());
+        free(folder.path());
         backup(folder.path()).tables
     };
     type Names = [(&'static str, bool); 3];
@@ -76,6 +77,7 @@ fn a_migration_that_is_cut_short_loses_nothing() {
             }
         }
         drop(Store::open(folder.path()).unwrap());
+        free(folder.path());
         assert_all_there(folder.path());
         assert!(!folder.path().join("store.new").exists(), "{names:?}");
     }
@@ -104,6 +106,7 @@ fn a_backup_of_version_1_is_restored() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     restore(of_version_1(), &data).unwrap();
+    free(&data);
     let mut old: Archive = of_version_1();
     old.tables.0.remove("sessions");
     let new = backup(&data);
@@ -128,5 +131,6 @@ fn a_newer_layout_is_refused() {
     write(&newer, folder.path());
     let refused = Store::open(folder.path()).err().unwrap();
     assert!(matches!(refused, StoreError::Schema { found } if found == SCHEMA_VERSION + 1), "{refused}");
+    free(folder.path());
     assert_eq!(backup(folder.path()).tables, newer);
 }

@@ -97,6 +97,17 @@ impl<E: Engine> RealDevice<E> {
             }
         }
     }
+
+    /// Gives an order that has an id, and asks how it is until it has ended: a slow device answers before.
+    pub async fn order<P: Procedure>(&self, session: &mut Session, order: Value) -> Result<Value, Refused> {
+        assert!(order["operation"].is_string(), "each would be another order: {order}");
+        until("the order to end", async || {
+            let answer = self.ask::<P>(session, order.clone()).await;
+            let is_under_way = answer.as_ref().is_ok_and(|reply| reply["state"] == "running");
+            (!is_under_way).then_some(answer)
+        })
+        .await
+    }
 }
 
 /// The device has just left the realm, or has not heard of its share yet.

@@ -4,6 +4,7 @@
 
 pub mod device;
 pub mod exposition;
+pub mod line;
 pub mod platform;
 pub mod program;
 pub mod router;
@@ -13,6 +14,7 @@ pub mod wamp;
 use std::{
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU8, Ordering},
     time::Instant,
 };
 
@@ -94,8 +96,9 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("router-ticket"), ROUTER_TICKET).unwrap();
         let mut config = config(&folder, router, None);
-        // The port is free: nobody else takes one that was just given out.
-        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let free = std::net::TcpListener::bind((own_address(), 0)).unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
         config.stored_bytes = stored_bytes;
         config.channel_listen = vec![address];
         config.device_channel = Some(front(address).to_string());
@@ -205,6 +208,13 @@ fn config(folder: &TempDir, router: &str, public_url: Option<&str>) -> Config {
         stored_bytes: 8 << 20,
         metrics_listen: Some("127.0.0.1:0".parse().unwrap()),
     }
+}
+
+/// A loopback address that no other test has: a port of it that is let go of is not taken by anybody before it is used again.
+pub fn own_address() -> Ipv4Addr {
+    static GIVEN: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, high, low, GIVEN.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Opens the store of a server that has stopped.

@@ -1,9 +1,6 @@
 //! A real router in this process, over a real socket.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
-};
+use std::{net::SocketAddr, path::PathBuf};
 
 use ecep_router::{Config, Listen, PlatformConfig, Router, TransportKind};
 use tempfile::TempDir;
@@ -22,24 +19,24 @@ impl TestRouter {
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(ticket_file(&folder), super::ROUTER_TICKET).unwrap();
-        Self::start_on(folder, 0).await
+        Self::start_on(folder, (super::own_address(), 0).into()).await
     }
 
     /// Stops it and starts it again at the same address.
     pub async fn restart(self) -> Self {
-        let (port, folder) = (self.address.port(), self.folder);
+        let (address, folder) = (self.address, self.folder);
         self.stop.cancel();
         self.task.await.unwrap();
-        Self::start_on(folder, port).await
+        Self::start_on(folder, address).await
     }
 
     pub fn url(&self) -> String {
         format!("ws://{}/", self.address)
     }
 
-    async fn start_on(folder: TempDir, port: u16) -> Self {
+    async fn start_on(folder: TempDir, listen: SocketAddr) -> Self {
         let config = Config {
-            listen: vec![Listen::new(TransportKind::WebSocket, (Ipv4Addr::LOCALHOST, port).into())],
+            listen: vec![Listen::new(TransportKind::WebSocket, listen.into())],
             platform: Some(PlatformConfig { control_ticket_file: ticket_file(&folder) }),
             ..Config::default()
         };

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{SinkExt, StreamExt, stream::SplitSink};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::mpsc};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
-    tungstenite::{Message, client::IntoClientRequest},
+    tungstenite::{Error, Message, client::IntoClientRequest},
 };
 
-/// Far beyond what anything here takes; only a defect reaches it.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Far beyond what anything here takes, an alert among it, which comes 75 s after a start at the earliest; only a defect reaches it.
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 // Message types (WAMP, section 6.2).
 const HELLO: u64 = 1;
@@ -27,9 +27,53 @@ const EVENT: u64 = 36;
 const CALL: u64 = 48;
 const RESULT: u64 = 50;
 
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// A connection that is read all the time: who waits for nothing must answer the router's pings too.
+pub struct Wire {
+    out: SplitSink<Socket, Message>,
+    arrived: mpsc::UnboundedReceiver<Result<Message, Error>>,
+}
+
+impl Wire {
+    pub async fn open(url: &str) -> Self {
+        let mut request = url.into_client_request().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", "wamp.2.json".parse().unwrap());
+        let (out, mut frames) = connect_async(request).await.unwrap().0.split();
+        let (pass_on, arrived) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            loop {
+                let frame =
+                    tokio::select! { frame = frames.next() => frame, () = pass_on.closed() => return };
+                let Some(frame) = frame else { return };
+                let _ = pass_on.send(frame);
+            }
+        });
+        Self { out, arrived }
+    }
+
+    pub async fn send(&mut self, message: Value) {
+        self.out.send(Message::text(message.to_string())).await.unwrap();
+    }
+
+    /// The next message; nothing once the connection has ended.
+    pub async fn next(&mut self) -> Option<Value> {
+        loop {
+            if let Message::Text(text) = self.arrived.recv().await?.ok()? {
+                return Some(serde_json::from_str(&text).unwrap());
+            }
+        }
+    }
+
+    pub async fn receive(&mut self) -> Value {
+        let message = tokio::time::timeout(PATIENCE, self.next()).await.expect("a message in time");
+        message.expect("the connection is open")
+    }
+}
+
 /// A joined session.
 pub struct Session {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    wire: Wire,
     pub role: String,
     next: u64,
     events: Vec<Value>,
@@ -45,17 +89,15 @@ pub struct Refused {
 impl Session {
     /// Joins by ticket.
     pub async fn join(url: &str, realm: &str, authid: &str, ticket: &str) -> Result<Self, Refused> {
-        let mut request = url.into_client_request().unwrap();
-        request.headers_mut().insert("sec-websocket-protocol", "wamp.2.json".parse().unwrap());
-        let (socket, _) = connect_async(request).await.unwrap();
-        let mut session = Self { socket, role: String::new(), next: 1, events: Vec::new() };
+        let wire = Wire::open(url).await;
+        let mut session = Self { wire, role: String::new(), next: 1, events: Vec::new() };
         let roles = json!({ "caller": {}, "subscriber": {} });
         let details = json!({ "roles": roles, "authmethods": ["ticket"], "authid": authid });
-        session.send(json!([HELLO, realm, details])).await;
+        session.wire.send(json!([HELLO, realm, details])).await;
         loop {
-            let message = session.receive().await;
+            let message = session.wire.receive().await;
             match message[0].as_u64() {
-                Some(CHALLENGE) => session.send(json!([AUTHENTICATE, ticket, {}])).await,
+                Some(CHALLENGE) => session.wire.send(json!([AUTHENTICATE, ticket, {}])).await,
                 Some(WELCOME) => {
                     session.role = message[2]["authrole"].as_str().unwrap().to_owned();
                     assert_eq!(message[2]["authid"], authid);
@@ -77,7 +119,7 @@ impl Session {
     pub async fn call(&mut self, uri: &str, kwargs: Value) -> Result<Value, Refused> {
         let request = self.begin_call(uri, kwargs).await;
         loop {
-            let message = self.receive().await;
+            let message = self.wire.receive().await;
             match message[0].as_u64() {
                 Some(RESULT) if message[1] == request => return Ok(message[3][0].clone()),
                 Some(ERROR) if message[2] == request => {
@@ -95,16 +137,16 @@ impl Session {
     /// Calls without waiting for the answer.
     pub async fn begin_call(&mut self, uri: &str, kwargs: Value) -> u64 {
         let request = self.next();
-        self.send(json!([CALL, request, {}, uri, [], kwargs])).await;
+        self.wire.send(json!([CALL, request, {}, uri, [], kwargs])).await;
         request
     }
 
     /// Subscribes by `exact` or `wildcard`.
     pub async fn subscribe(&mut self, uri: &str, matching: &str) {
         let request = self.next();
-        self.send(json!([SUBSCRIBE, request, { "match": matching }, uri])).await;
+        self.wire.send(json!([SUBSCRIBE, request, { "match": matching }, uri])).await;
         loop {
-            let message = self.receive().await;
+            let message = self.wire.receive().await;
             match message[0].as_u64() {
                 Some(SUBSCRIBED) if message[1] == request => return,
                 Some(EVENT) => self.events.push(message),
@@ -117,7 +159,7 @@ impl Session {
     pub async fn event(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         loop {
             let message = match self.events.is_empty() {
-                true => self.receive().await,
+                true => self.wire.receive().await,
                 false => self.events.remove(0),
             };
             if message[0] == EVENT && wanted(&message[5]) {
@@ -129,7 +171,7 @@ impl Session {
     /// The router ends the session; why.
     pub async fn ended(&mut self) -> Refused {
         loop {
-            let message = self.receive().await;
+            let message = self.wire.receive().await;
             if message[0] == GOODBYE {
                 return Refused {
                     uri: message[2].as_str().unwrap().to_owned(),
@@ -143,18 +185,5 @@ impl Session {
     fn next(&mut self) -> u64 {
         self.next += 1;
         self.next
-    }
-
-    async fn send(&mut self, message: Value) {
-        self.socket.send(Message::text(message.to_string())).await.unwrap();
-    }
-
-    async fn receive(&mut self) -> Value {
-        loop {
-            let frame = tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("a message in time");
-            if let Message::Text(text) = frame.expect("the connection is open").unwrap() {
-                return serde_json::from_str(&text).unwrap();
-            }
-        }
     }
 }

@@ -30,7 +30,7 @@ use wamp_async::{
 };
 
 /// Far beyond what anything here takes; only a defect reaches it.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 const SECRET: &str = "a ticket for tests";
 
 struct TestRouter {
@@ -41,8 +41,11 @@ struct TestRouter {
 
 impl TestRouter {
     async fn start(ticket_file: PathBuf, port: u16) -> Self {
+        // A loopback address that no other process uses: a port of it that is let go of is still free afterwards.
+        let [.., high, low] = std::process::id().to_be_bytes();
+        let address = SocketAddr::from((Ipv4Addr::new(127, high, low, 1), port));
         let config = Config {
-            listen: vec![Listen::new(TransportKind::WebSocket, (Ipv4Addr::LOCALHOST, port).into())],
+            listen: vec![Listen::new(TransportKind::WebSocket, address.into())],
             platform: Some(PlatformConfig { control_ticket_file: ticket_file }),
             ..Config::default()
         };

@@ -268,14 +268,19 @@ async fn pings(way: Way) {
 }
 
 async fn dead_clients(way: Way) {
-    let limits = Limits { ping_interval_ms: 200, ..Limits::default() };
+    let limits = Limits { ping_interval_ms: 1_000, ..Limits::default() };
     let server = Server::start(Config { limits, ..Config::default() }).await;
-    let mut alive = way.join(&server).await;
     let mut dead = way.join(&server).await;
     dead.register("com.dead").await;
-    alive.begin_call("com.dead", Payload::default()).await;
-    // From here on `dead` reads nothing, so it answers no ping; its connection stays open.
-    match alive.receive().await {
+    let calling = async {
+        let mut alive = way.join(&server).await;
+        alive.begin_call("com.dead", Payload::default()).await;
+        let answer = alive.receive().await;
+        (alive, answer)
+    };
+    // Called, `dead` reads nothing any more, so it answers no ping; its connection stays open.
+    let (_, (mut alive, answer)) = tokio::join!(dead.invocation(), calling);
+    match answer {
         Message::Error(error) => assert_eq!(error.error, "wamp.error.canceled"),
         other => panic!("{other:?}"),
     }
@@ -285,19 +290,24 @@ async fn dead_clients(way: Way) {
 }
 
 async fn silent_clients(way: Way) {
-    let limits = Limits { handshake_timeout_ms: 200, ..Limits::default() };
+    let limits = Limits { handshake_timeout_ms: 1_000, ..Limits::default() };
     let server = Server::start(Config { limits, ..Config::default() }).await;
-    let mut client = way.connect(&server).await;
-    let (uri, message) = client.aborted().await;
-    assert_eq!(uri, "wamp.error.timeout");
-    assert!(message.contains("handshake_timeout_ms"), "{message}");
-    let Socket::Tcp(kind) = way.0 else { return server.stop().await };
-    let mut stream = TcpStream::connect(server.address(kind)).await.unwrap();
-    let mut answer = Vec::new();
-    match within("the end of a connection without handshake", stream.read_to_end(&mut answer)).await {
-        Ok(_) => assert_eq!(answer, b""),
-        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
-    }
+    let without_hello = async {
+        let mut client = way.connect(&server).await;
+        let (uri, message) = client.aborted().await;
+        assert_eq!(uri, "wamp.error.timeout");
+        assert!(message.contains("handshake_timeout_ms"), "{message}");
+    };
+    let without_handshake = async {
+        let Socket::Tcp(kind) = way.0 else { return };
+        let mut stream = TcpStream::connect(server.address(kind)).await.unwrap();
+        let mut answer = Vec::new();
+        match within("the end of a connection without handshake", stream.read_to_end(&mut answer)).await {
+            Ok(_) => assert_eq!(answer, b""),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+        }
+    };
+    tokio::join!(without_hello, without_handshake);
     server.stop().await;
 }
 

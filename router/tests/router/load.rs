@@ -15,6 +15,15 @@ use tokio::sync::Semaphore;
 use crate::client::{Client, dict, roles, within};
 use crate::server::{REALM, Server};
 
+/// Those who read nothing here, or only count what they read, answer no ping: that must not end them, however long a test takes.
+fn limits() -> Limits {
+    Limits { ping_interval_ms: 600_000, ..Limits::default() }
+}
+
+async fn start(limits: Limits) -> Server {
+    Server::start(Config { limits, ..Config::default() }).await
+}
+
 async fn join(server: &Server) -> Client {
     let mut client = server.connect(TransportKind::RawSocket, Serializer::MsgPack).await;
     client.join(REALM).await;
@@ -25,8 +34,7 @@ async fn join(server: &Server) -> Client {
 /// acknowledgement.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_subscriber_delays_nobody() {
-    let limits = Limits { max_message_bytes: 64 << 10, max_queue_bytes: 1 << 20, ..Limits::default() };
-    let server = Server::start(Config { limits, ..Config::default() }).await;
+    let server = start(Limits { max_message_bytes: 64 << 10, max_queue_bytes: 1 << 20, ..limits() }).await;
     let mut publisher = join(&server).await;
     let mut stuck = join(&server).await;
     let mut healthy = join(&server).await;
@@ -86,8 +94,7 @@ async fn a_flood_of_calls_is_answered() {
     const CALLS: u64 = 20_000;
     /// Enough to congest the callee's queue, fewer than a session may have.
     const AT_ONCE: usize = 1_000;
-    let limits = Limits { max_queue_messages: 4096, ..Limits::default() };
-    let server = Server::start(Config { limits, ..Config::default() }).await;
+    let server = start(Limits { max_queue_messages: 4096, ..limits() }).await;
     let mut callee = join(&server).await;
     callee.register("com.echo").await;
     let caller = join(&server).await;
@@ -133,8 +140,7 @@ async fn a_flood_of_calls_is_answered() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stalled_callee_holds_up_nobody() {
     const CALLS: u64 = 1_000;
-    let limits = Limits { max_message_bytes: 64 << 10, max_queue_bytes: 1 << 20, ..Limits::default() };
-    let server = Server::start(Config { limits, ..Config::default() }).await;
+    let server = start(Limits { max_message_bytes: 64 << 10, max_queue_bytes: 1 << 20, ..limits() }).await;
     let mut stalled = join(&server).await;
     stalled.register("com.stalled").await;
     let mut healthy = join(&server).await;
@@ -180,8 +186,7 @@ async fn a_stalled_callee_holds_up_nobody() {
 /// A caller that does not take its results must not block the callee's other callers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stuck_caller_delays_nobody() {
-    let limits = Limits { max_message_bytes: 64 << 10, max_queue_bytes: 1 << 20, ..Limits::default() };
-    let server = Server::start(Config { limits, ..Config::default() }).await;
+    let server = start(Limits { max_message_bytes: 64 << 10, max_queue_bytes: 1 << 20, ..limits() }).await;
     let mut callee = join(&server).await;
     callee.register("com.large").await;
     let answering = tokio::spawn(async move {
@@ -253,8 +258,7 @@ async fn join_with_room(server: &Server, then: &Message, bytes: Option<u32>) -> 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_line_loses_nothing() {
     const EVENTS: usize = 200;
-    let limits = Limits { max_message_bytes: 64 << 10, max_queue_bytes: 1 << 20, ..Limits::default() };
-    let server = Server::start(Config { limits, ..Config::default() }).await;
+    let server = start(Limits { max_message_bytes: 64 << 10, max_queue_bytes: 1 << 20, ..limits() }).await;
     let subscribe = Subscribe { request: RequestId::FIRST, options: Dict::new(), topic: "com.topic".into() };
     let mut slow = join_on_a_narrow_line(&server, &subscribe.into()).await;
     let reading = tokio::spawn(async move {
@@ -279,8 +283,7 @@ async fn a_slow_line_loses_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_line_with_large_buffers_loses_nothing() {
     const EVENTS: usize = 6_000;
-    let limits = Limits { max_message_bytes: 64 << 10, max_queue_bytes: 1 << 20, ..Limits::default() };
-    let server = Server::start(Config { limits, ..Config::default() }).await;
+    let server = start(Limits { max_message_bytes: 64 << 10, max_queue_bytes: 1 << 20, ..limits() }).await;
     let subscribe = Subscribe { request: RequestId::FIRST, options: Dict::new(), topic: "com.topic".into() };
     let mut slow = join_with_room(&server, &subscribe.into(), None).await;
     let reading = tokio::spawn(async move {
@@ -305,8 +308,7 @@ async fn a_slow_line_with_large_buffers_loses_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frame_of_many_publications_closes_nobody() {
     const EVENTS: usize = 60_000;
-    let limits = Limits { max_queue_messages: 4_096, ..Limits::default() };
-    let server = Server::start(Config { limits, ..Config::default() }).await;
+    let server = start(Limits { max_queue_messages: 4_096, ..limits() }).await;
     let subscribe = Subscribe { request: RequestId::FIRST, options: Dict::new(), topic: "com.topic".into() };
     let mut subscriber = join_with_room(&server, &subscribe.into(), None).await;
     let mut publisher = Client::connect_batched(server.websocket, Serializer::MsgPack).await;
@@ -327,8 +329,7 @@ async fn a_frame_of_many_publications_closes_nobody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn results_wait_for_their_caller() {
     const CALLS: u64 = 200;
-    let limits = Limits { max_message_bytes: 64 << 10, max_queue_bytes: 1 << 20, ..Limits::default() };
-    let server = Server::start(Config { limits, ..Config::default() }).await;
+    let server = start(Limits { max_message_bytes: 64 << 10, max_queue_bytes: 1 << 20, ..limits() }).await;
     let mut callee = join(&server).await;
     callee.register("com.large").await;
     let answering = tokio::spawn(async move {
@@ -369,7 +370,7 @@ async fn results_wait_for_their_caller() {
 /// Large events for many subscribers are more than any machine writes at once; nobody loses one, and the router
 /// holds each of them once.
 async fn large_events_for_many(subscribers: usize, events: usize) {
-    let server = Server::open().await;
+    let server = start(limits()).await;
     let subscribe = Subscribe { request: RequestId::FIRST, options: Dict::new(), topic: "com.topic".into() };
     let mut reading = tokio::task::JoinSet::new();
     for _ in 0..subscribers {
@@ -407,8 +408,7 @@ async fn large_events_for_a_thousand() {
 /// A client that floods the router with pings and reads no answer takes no memory and nobody's time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_pings_disturbs_nobody() {
-    let limits = Limits { max_message_bytes: 64 << 10, max_queue_bytes: 1 << 20, ..Limits::default() };
-    let server = Server::start(Config { limits, ..Config::default() }).await;
+    let server = start(Limits { max_message_bytes: 64 << 10, max_queue_bytes: 1 << 20, ..limits() }).await;
     let subscribe = Subscribe { request: RequestId::FIRST, options: Dict::new(), topic: "com.topic".into() };
     let mut flooding = join_on_a_narrow_line(&server, &subscribe.into()).await;
     let flood = tokio::spawn(async move {

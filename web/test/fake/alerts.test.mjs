@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { alertsOf } from "./answers/alerts.mjs";
+import { becomes } from "../../e2e/browser.mjs";
 import { visit } from "./visit.mjs";
 
 const at = (address, { alerts = [], ...serving }, run) =>
@@ -14,14 +15,14 @@ test("without an alert the main screen shows no strip and the column no number",
     while (!fake.faults.alertsListed) await new Promise((resolve) => setImmediate(resolve));
     await page.getByText("Containers running").waitFor();
     assert.equal(await page.getByRole("region", { name: "Active alerts" }).count(), 0);
-    assert.equal((await link(page).innerText()).trim(), "Alerts");
+    await becomes(async () => (await link(page).innerText()).trim(), "Alerts");
   }));
 
 test("the main screen shows the newest five, links to what they are about, and says how many more", () =>
   at("overview", { alerts: alertsOf(8) }, async (page) => {
     const strip = page.getByRole("region", { name: "Active alerts" });
     await strip.waitFor();
-    assert.equal(await strip.getByRole("listitem").count(), 5);
+    await becomes(() => strip.getByRole("listitem").count(), 5);
     assert.equal(await strip.getByRole("listitem").first().getByRole("link", { name: "edge-0" }).getAttribute("href"), "#/device?device=d0");
     await strip.getByRole("link", { name: "and 3 more" }).click();
     await page.getByRole("heading", { level: 1, name: "Alerts" }).waitFor();
@@ -40,7 +41,7 @@ test("one says to have seen an alert: the number falls, who it was stays, the ke
     await page.keyboard.press("Enter");
     await page.getByText("Seen by ann@example.test").waitFor();
     await page.getByText("2 active, all seen").waitFor({ state: "attached" });
-    assert.match(await page.evaluate(() => document.activeElement?.textContent ?? ""), /Seen by ann/);
+    await page.waitForFunction(() => /Seen by ann/.test(document.activeElement?.textContent ?? ""));
   }));
 
 test("an alert that comes shows up at once, and goes when it is over", () =>
@@ -62,12 +63,12 @@ test("past alerts are paged in the address, and Back goes to the page before", (
     await page.getByRole("link", { name: "Older alerts" }).click();
     await rows.nth(20).waitFor();
     await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 20);
-    assert.match(page.url(), /which=all&after=/);
+    await page.waitForURL(/which=all&after=/);
     await page.goBack();
     await rows.nth(50).waitFor();
     await page.getByLabel("Which").selectOption("active");
     await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 4);
-    assert.doesNotMatch(page.url(), /which/);
+    await page.waitForURL((url) => !url.hash.includes("which"));
   }));
 
 test("a viewer sees alerts and is not asked to mark them", () =>
@@ -78,24 +79,31 @@ test("a viewer sees alerts and is not asked to mark them", () =>
 
 test("a flood of notices covers nothing, is told as a number, and all of it is in the history", () =>
   at("containers", {}, async (page, fake) => {
+    // Notices go by themselves: the time that they wait for passes when the test says so.
+    await page.clock.install();
+    await page.reload();
     await page.getByRole("heading", { level: 2, name: "All containers" }).waitFor();
     await page.getByRole("cell", { name: /^camera/ }).first().waitFor();
+    await page.clock.pauseAt((await page.evaluate(() => Date.now())) + 5_000);
     const notices = page.getByRole("complementary", { name: "Notices" });
     for (let index = 0; index < 50; index += 1) fake.faults.tell("Notices", { level: "warning", text: `Device edge-${index} is degraded.`, at: Date.now() });
     fake.faults.tell("Notices", { level: "error", text: "The disk of the control plane is full.", at: Date.now() });
+    await page.getByRole("button", { name: "Notices (51 new)" }).waitFor();
+    await page.clock.runFor(1_000);
     await notices.getByText("48 more under Notices.").waitFor();
     assert.ok((await notices.boundingBox()).height < 430, "it leaves room for the page");
     await notices.getByRole("alert").getByText("The disk of the control plane is full.").waitFor();
     await page.getByRole("button", { name: "Notices (51 new)" }).focus();
     await page.keyboard.press("Enter");
     const history = notices.getByRole("region", { name: "What you were told" });
-    assert.equal(await history.getByRole("listitem").count(), 51);
+    await becomes(() => history.getByRole("listitem").count(), 51);
     await history.getByRole("listitem").first().getByText("Error").waitFor();
     assert.ok((await notices.boundingBox()).y >= 0, "the history does not leave the screen");
     await page.keyboard.press("Tab");
     await page.keyboard.press("Escape");
     await page.getByRole("button", { name: "Notices", exact: true }).and(page.locator(":focus")).waitFor();
     // The others go by themselves; the error waits.
+    await page.clock.runFor(10_000);
     await notices.getByRole("button", { name: /Dismiss: Device edge-0/ }).waitFor({ state: "detached" });
     await notices.getByRole("button", { name: /Dismiss: The disk/ }).click();
     await notices.getByRole("alert").waitFor({ state: "detached" });

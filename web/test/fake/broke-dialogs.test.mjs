@@ -1,6 +1,7 @@
 // What once broke at questions and at the keyboard, in a real Chromium. Each test is named after what broke.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { becomes } from "../../e2e/browser.mjs";
 import { visit } from "./visit.mjs";
 
 const at = (address, run, more = {}) => visit(address, { serving: { count: 3, admin: true }, ...more }, run);
@@ -49,7 +50,7 @@ test("the keyboard was nowhere after the thing went whose button had opened the 
     await page.getByRole("dialog").getByRole("button", { name: "Delete" }).press("Enter");
     await remove.waitFor({ state: "detached" });
     await page.getByRole("dialog").waitFor({ state: "detached" });
-    assert.equal(await keyboardAt(page), "Table of images");
+    await becomes(() => keyboardAt(page), "Table of images");
   }));
 
 test("the keyboard was nowhere after a form's button was pressed by it", () =>
@@ -78,7 +79,7 @@ test("there was no way out of the login that is asked for in place but that of t
     await page.getByRole("button", { name: "Export as CSV" }).click();
     await page.getByRole("dialog", { name: "Log in again" }).getByRole("button", { name: "Use another account" }).click();
     await page.getByRole("heading", { level: 1, name: "Log in to ECEP" }).waitFor();
-    assert.equal(await page.title(), "Log in · ECEP", "the title was that of the page before");
+    await becomes(() => page.title(), "Log in · ECEP", "the title was that of the page before");
     await page.getByLabel("E-mail").fill("bob@example.test");
   }));
 

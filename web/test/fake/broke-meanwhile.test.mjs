@@ -1,39 +1,36 @@
 // What once broke when something else happened meanwhile, in a real Chromium. Each test is named after what broke.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { visit } from "./visit.mjs";
+import { becomes, told } from "../../e2e/browser.mjs";
+import { breakOff, visit } from "./visit.mjs";
 
 const at = (address, run, prepare) => visit(address, { serving: { count: 3 }, prepare }, run);
 
-/** The connection breaks, and stays away until the answer is called. */
-async function breakOff(page, fake) {
-  await page.route("**/api/wamp-ticket", (route) => route.abort());
-  fake.dropConnections();
-  await page.getByText(/^Reconnecting/).waitFor();
-  return async () => {
-    await page.unroute("**/api/wamp-ticket");
-    await page.getByRole("button", { name: "Retry now" }).click();
-    await page.getByText(/^Reconnecting/).waitFor({ state: "detached" });
-  };
+/** The connection is broken while what is under way comes to its end. */
+async function missTheEnd(page, fake) {
+  const mend = await breakOff(page, fake);
+  fake.faults.held = false;
+  await becomes(() => fake.faults.operating, 0);
+  await mend();
 }
 
 test("a pull whose end was told while the connection was broken went on for ever", () =>
   at("device?device=d0&panel=images", async (page, fake) => {
+    fake.faults.held = true;
     await page.getByLabel("Pull an image").fill("team/new:2");
     await page.getByRole("button", { name: "Pull", exact: true }).click();
     await page.getByRole("progressbar", { name: "Progress of pulling team/new:2" }).waitFor();
-    const mend = await breakOff(page, fake);
-    await mend();
+    await missTheEnd(page, fake);
     await page.getByText("team/new:2 is on edge-0.").waitFor();
     await page.getByRole("region", { name: "Table of images" }).getByText("team/new:2").waitFor();
   }));
 
 test("a file whose end was told while the connection was broken was fetched for ever", () =>
   at("container?container=c0&panel=files", async (page, fake) => {
+    fake.faults.held = true;
     await page.getByRole("button", { name: "Fetch reading-1.json" }).click();
     await page.getByText(/^Fetching the file reading-1.json/).waitFor();
-    const mend = await breakOff(page, fake);
-    await mend();
+    await missTheEnd(page, fake);
     await page.getByRole("link", { name: "Download the file reading-1.json" }).waitFor();
   }));
 
@@ -86,7 +83,7 @@ test("who saved a device's place took back the name that somebody else had given
     fake.things.devices[2] = device;
     fake.faults.tell("DeviceStatusEvents", device);
     await page.getByRole("heading", { level: 1, name: "hall-3" }).waitFor();
-    assert.equal(await page.getByLabel("Name", { exact: true }).inputValue(), "hall-3");
+    await becomes(() => page.getByLabel("Name", { exact: true }).inputValue(), "hall-3");
     await page.getByLabel("Place in words").fill("Hall 3");
     const saved = page.waitForRequest((request) => request.method() === "PATCH");
     await page.getByRole("button", { name: "Save" }).click();
@@ -110,7 +107,7 @@ test("a slow removal of a device carried off who had gone to another page", () =
     await page.goBack();
     await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
     go();
-    await page.getByText("edge-1 was removed.").first().waitFor();
+    await told(page, "edge-1 was removed.");
     await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
     assert.match(page.url(), /overview$/);
   }));
@@ -123,9 +120,10 @@ test("the device that was chosen for a new container became another one without 
     fake.things.devices.splice(1, 1);
     // The next listing tells of it.
     await device.getByRole("option", { name: /a device that is gone/ }).waitFor({ state: "attached" });
-    assert.ok(await page.getByRole("button", { name: "Create", exact: true }).isDisabled());
+    const create = page.getByRole("button", { name: "Create", exact: true });
+    await create.and(page.locator(":disabled")).waitFor();
     await device.selectOption("d0");
-    assert.ok(await page.getByRole("button", { name: "Create", exact: true }).isEnabled());
+    await create.and(page.locator(":enabled")).waitFor();
   }));
 
 test("who deleted a container was left on the page of nothing", () =>
@@ -135,7 +133,7 @@ test("who deleted a container was left on the page of nothing", () =>
     await page.getByRole("dialog").getByRole("button", { name: "Delete container" }).click();
     await page.getByRole("heading", { level: 1, name: "Containers" }).waitFor();
     await page.getByRole("main").and(page.locator(":focus")).waitFor();
-    await page.getByText("camera was deleted.").first().waitFor();
+    await told(page, "camera was deleted.");
   }));
 
 test("a deployment that was not answered was begun a second time when it was ordered again", () => {
@@ -156,7 +154,7 @@ test("a deployment that was not answered was begun a second time when it was ord
       await deploy.click();
       await page.getByRole("main").getByRole("alert").filter({ hasText: "The connection to the router broke" }).waitFor();
       await deploy.and(page.locator(":enabled")).click();
-      await page.getByText("The deployment of web version 3 has begun.").first().waitFor();
+      await told(page, "The deployment of web version 3 has begun.");
       assert.equal(ordered.length, 2);
       assert.equal(ordered[0], ordered[1], "it is the same order");
     },
@@ -188,8 +186,8 @@ test("what was done looked as if it had failed where only the session could not 
     await page.route("**/api/session", (route) => route.fulfill({ status: 503, json: { detail: "The control plane is starting. Try again in a moment." } }));
     await page.getByRole("dialog").getByRole("button", { name: "Delete the tenant" }).click();
     await page.getByRole("dialog").waitFor({ state: "detached" });
-    await page.getByText("The tenant Tenant 1 was deleted.").first().waitFor();
-    await page.getByText(/^.*It is done, but what you may do now could not be read\./).first().waitFor();
+    await told(page, "The tenant Tenant 1 was deleted.");
+    await told(page, /It is done, but what you may do now could not be read\./);
   }));
 
 test("what became of a slow change of one tenant was told in the other as if it had been done there", () =>

@@ -1,8 +1,8 @@
 // Charts and the page of one container in a real Chromium against a fleet that only pretends. `npm run build && npm run pretend`.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { inspect, panel } from "../../e2e/browser.mjs";
-import { visit } from "./visit.mjs";
+import { becomes, inspect, panel } from "../../e2e/browser.mjs";
+import { breakOff, visit } from "./visit.mjs";
 
 const at = (address, serving, run, faults = {}) =>
   visit(address, { serving, prepare: async (_page, fake) => void Object.assign(fake.faults, faults) }, run);
@@ -37,7 +37,7 @@ test("the chart of all devices does not begin empty, a hole in the past stays on
     await chart(page, "CPU against time").getByText(/edge-1/).waitFor();
     await page.waitForFunction(() => [...document.querySelectorAll("[data-value]")].every((value) => /\d/.test(value.textContent)));
     await page.getByLabel("Devices in the chart").selectOption("edge-0");
-    assert.match(page.url(), /cpu=d0/);
+    await page.waitForURL(/cpu=d0/);
     await chart(page, "CPU against time").getByText("edge-1").waitFor({ state: "detached" });
     let columns = [];
     while (share(columns, 0.05, 0.35) < 0.9 || Number.isNaN(share(columns, 0.05, 0.35))) columns = await inked(page, "CPU against time");
@@ -48,7 +48,7 @@ test("the chart of all devices does not begin empty, a hole in the past stays on
 test("of many devices the busiest have a line, and it is said what the last line is", () =>
   at("overview", { count: 40 }, async (page) => {
     await page.getByText("The 5 busiest of 40 devices, and the mean of the others.").waitFor();
-    assert.equal(await chart(page, "CPU against time").getByRole("listitem").count(), 6);
+    await becomes(() => chart(page, "CPU against time").getByRole("listitem").count(), 6);
     await chart(page, "CPU against time").getByText("mean of the other 35").waitFor();
   }));
 
@@ -59,14 +59,17 @@ test("the time that is shown is in the address, and what is asked for fits it", 
     for (const [name, [id, seconds, step]] of Object.entries(shown)) {
       await page.getByRole("button", { name: `${name}:` }).click();
       await page.getByText(`in steps of ${step}`).waitFor();
-      assert.match(page.url(), new RegExp(`range=${id}`));
+      await page.waitForURL(new RegExp(`range=${id}`));
       const { container, from, to } = fake.faults.asked.at(-1);
       assert.deepEqual([container, Math.round((to - from) / 1_000)], ["c0", seconds]);
     }
     await page.reload();
     await page.getByText("The last 30 days, in steps of 45 min").waitFor();
-    const columns = await inked(page, "Memory");
-    assert.deepEqual([share(columns, 0.1, 0.38) > 0.95, share(columns, 0.42, 0.58) < 0.05, share(columns, 0.62, 0.9) > 0.95], [true, true, true]);
+    const drawn = async () => {
+      const columns = await inked(page, "Memory");
+      return [share(columns, 0.1, 0.38) > 0.95, share(columns, 0.42, 0.58) < 0.05, share(columns, 0.62, 0.9) > 0.95];
+    };
+    await becomes(drawn, [true, true, true]);
     await chart(page, "CPU").getByText(/lowest .* %, highest .* %/).waitFor();
     await inspect(page, "the page of a container");
   }));
@@ -77,7 +80,7 @@ test("the same moment is told below all charts while one is pointed at", () =>
     const { x, y } = await chart(page, "CPU").locator("canvas").boundingBox();
     await page.mouse.move(x + 150, y + 60);
     const told = (name) => chart(page, name).getByText(/\d:\d\d:\d\d/).innerText();
-    assert.equal(await told("CPU"), await told("Network"));
+    await becomes(async () => (await told("CPU")) === (await told("Network")), true);
     await page.mouse.move(5, 5);
     await chart(page, "CPU").getByText("of one core").waitFor();
   }));
@@ -106,16 +109,15 @@ test("the live chart goes on after the connection was broken, and asks for what 
   at("container?container=c0", { count: 3 }, async (page, fake) => {
     const value = chart(page, "CPU").locator("[data-value=cpu]");
     await value.filter({ hasText: /\d/ }).waitFor();
-    fake.dropConnections();
-    await page.getByText(/Reconnecting/).waitFor();
+    const mend = await breakOff(page, fake);
     const asked = fake.faults.asked.length;
-    await page.getByText(/Reconnecting/).waitFor({ state: "detached" });
+    await mend();
     const then = await value.innerText();
     await page.waitForFunction((then) => {
       const now = document.querySelector("[data-value=cpu]")?.textContent ?? "";
       return /\d/.test(now) && now !== then;
     }, then);
-    assert.ok(fake.faults.asked.length > asked);
+    await becomes(() => fake.faults.asked.length > asked, true);
   }));
 
 /** Counts what is drawn from now on, as `window.drawn`. */

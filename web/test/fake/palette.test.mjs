@@ -1,6 +1,7 @@
 // The command palette in a real Chromium: by keyboard alone, with a large fleet, on a telephone, and for a viewer.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { becomes } from "../../e2e/browser.mjs";
 import { visit } from "./visit.mjs";
 
 const at = (address, serving, run, browsing = {}) =>
@@ -21,7 +22,7 @@ test("Ctrl-K, some letters and Enter go there, and the focus is in what was gone
     assert.equal(await field(page).getAttribute("aria-activedescendant"), await chosen(page).getAttribute("id"));
     await page.keyboard.press("Enter");
     await page.getByRole("heading", { level: 1, name: "camera" }).waitFor();
-    assert.match(page.url(), /container=c0&panel=logs/);
+    await page.waitForURL(/container=c0&panel=logs/);
     await page.waitForFunction(() => document.activeElement?.id === "content");
   }));
 
@@ -35,11 +36,11 @@ test("arrows go round the list, Escape closes, and the focus goes back to where 
     await chosen(page).getByText("Applications").first().waitFor();
     await page.keyboard.press("ArrowUp");
     await page.keyboard.press("ArrowUp");
-    assert.equal(await dialog(page).getByRole("option").last().getAttribute("aria-selected"), "true");
+    await dialog(page).getByRole("option").last().and(page.locator("[aria-selected=true]")).waitFor();
     await page.keyboard.press("Escape");
     await dialog(page).waitFor({ state: "detached" });
     await filter.and(page.locator(":focus")).waitFor();
-    assert.match(page.url(), /overview$/);
+    await page.waitForURL(/overview$/);
   }));
 
 test("an application that runs nowhere is found, and a restart leads to its panel with the container picked", () =>
@@ -61,7 +62,7 @@ test("a thousand containers stay a short list", () =>
     await page.keyboard.press("Control+k");
     await field(page).fill("service");
     await dialog(page).getByText(/^20 of [\d.,]+; another word narrows it/).waitFor();
-    assert.equal(await dialog(page).getByRole("option").count(), 20);
+    await becomes(() => dialog(page).getByRole("option").count(), 20);
     await field(page).fill("service 777");
     await chosen(page).getByText("service-777", { exact: true }).waitFor();
     await field(page).fill("nothing is called so");

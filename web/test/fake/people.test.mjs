@@ -2,6 +2,7 @@
 // installation's accounts and tenants, and tokens. What a person does with them, by role and label.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { becomes, told } from "../../e2e/browser.mjs";
 import { visit } from "./visit.mjs";
 
 const PASSWORD = "a lamp on the hill";
@@ -44,8 +45,8 @@ test("an owner invites somebody, copies the link, and withdraws it", () =>
     await page.getByRole("button", { name: "Withdraw the invitation of maria@example.test" }).click();
     await confirm(page, "Withdraw");
     await page.getByRole("row", { name: /maria/ }).waitFor({ state: "detached" });
-    assert.equal(await page.getByRole("region", { name: "Invitation link" }).count(), 0, "a dead link is not handed over");
-    assert.equal(await page.evaluate(() => document.activeElement?.textContent), "Invitations that wait");
+    await becomes(() => page.getByRole("region", { name: "Invitation link" }).count(), 0, "a dead link is not handed over");
+    await becomes(() => page.evaluate(() => document.activeElement?.textContent), "Invitations that wait");
   }));
 
 test("an owner changes a role and removes a member, after a question", () =>
@@ -56,11 +57,11 @@ test("an owner changes a role and removes a member, after a question", () =>
     await change.click();
     await page.getByRole("dialog", { name: "Change a role from operator to viewer" }).waitFor();
     await page.keyboard.press("Escape");
-    assert.equal(await role.inputValue(), "operator", "nothing has changed yet");
+    await becomes(() => role.inputValue(), "operator", "nothing has changed yet");
     await role.selectOption("viewer");
     await change.click();
     await confirm(page, "Make them viewer");
-    await page.getByText(/is viewer now/).filter({ visible: true }).first().waitFor();
+    await told(page, /is viewer now/);
     assert.equal(fake.things.people.members[1].role, "viewer");
     await page.getByRole("button", { name: "Remove person1@" }).click();
     await confirm(page, "Remove");
@@ -77,7 +78,7 @@ test("the last owner is told why they cannot leave, and who may leave is in thei
       await page.getByRole("alert").filter({ hasText: "This is the last owner of acme" }).waitFor();
       fake.things.people.members[1].role = "owner";
       await confirm(page, "Leave it");
-      await page.getByText("You have left Acme Ltd.").filter({ visible: true }).first().waitFor();
+      await told(page, "You have left Acme Ltd.");
       await page.getByRole("navigation", { name: "Main" }).getByText("beta").waitFor();
     },
   ));
@@ -85,8 +86,7 @@ test("the last owner is told why they cannot leave, and who may leave is in thei
 test("a viewer sees who is there, and is offered no changes but to leave", () =>
   at("members", { role: "viewer" }, async (page) => {
     await page.getByRole("cell", { name: "person-0001" }).waitFor();
-    const offered = await page.getByRole("main").getByRole("button").allInnerTexts();
-    assert.deepEqual(offered, ["Leave"]);
+    await becomes(() => page.getByRole("main").getByRole("button").allInnerTexts(), ["Leave"]);
     assert.equal(await page.getByRole("main").getByRole("combobox").count(), 0);
     assert.equal(await page.getByRole("heading", { name: /nvit/ }).count(), 0);
   }));
@@ -98,7 +98,7 @@ test("a long list comes page by page, and the filter looks beyond the page", () 
     await page.getByText("200 are here; there are more.").waitFor();
     await page.getByLabel("Filter").fill("person299@");
     await page.getByRole("cell", { name: "person-0299" }).waitFor();
-    assert.match(page.url(), /filter=person299/);
+    await page.waitForURL(/filter=person299/);
   }));
 
 test("what could not be loaded is said, and tried again", () =>
@@ -124,7 +124,7 @@ test("somebody new accepts an invitation: an account is made, and the secret lea
       await page.getByRole("alert").filter({ hasText: "not the same" }).waitFor();
       await page.getByLabel("Password, repeated").fill("a lamp on a hill");
       await page.getByRole("button", { name: "Make the account and join" }).click();
-      await page.getByText("You belong to Beta GmbH now, as operator.").filter({ visible: true }).first().waitFor();
+      await told(page, "You belong to Beta GmbH now, as operator.");
       assert.deepEqual(fake.things.people.accepted, { password: "a lamp on a hill" });
     },
   ));
@@ -139,7 +139,7 @@ test("somebody who has an account and does not say so is told, and gets in by it
     await page.getByRole("radio", { name: "Yes, I have one" }).check();
     await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
     await page.getByRole("button", { name: "Log in and join" }).click();
-    await page.getByText("You belong to Beta GmbH now, as operator.").filter({ visible: true }).first().waitFor();
+    await told(page, "You belong to Beta GmbH now, as operator.");
   }));
 
 test("whoever is logged in joins without a password, and is in the new tenant", () =>
@@ -149,7 +149,7 @@ test("whoever is logged in joins without a password, and is in the new tenant", 
     async (page, fake) => {
       await page.getByRole("button", { name: "Join Beta GmbH" }).click();
       await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
-      assert.equal(await page.getByLabel("Tenant").inputValue(), "beta");
+      await becomes(() => page.getByLabel("Tenant").inputValue(), "beta");
       assert.deepEqual(fake.things.people.accepted, { password: null });
     },
   ));
@@ -192,12 +192,12 @@ test("one login is ended, then all others, and never the one that is used", () =
     assert.equal(await page.getByRole("row", { name: /this one/ }).getByRole("button").count(), 0);
     await page.getByRole("button", { name: /End the login of Safari on iOS/ }).first().click();
     await confirm(page, "End it");
-    await page.getByText("The login has ended.").filter({ visible: true }).first().waitFor();
+    await told(page, "The login has ended.");
     assert.equal(fake.things.people.logins.length, 4);
     await page.getByRole("button", { name: "End all others" }).click();
     await page.getByRole("dialog", { name: "End 3 logins" }).waitFor();
     await confirm(page, "End them");
-    await page.getByText("All your other logins have ended.").filter({ visible: true }).first().waitFor();
+    await told(page, "All your other logins have ended.");
     assert.deepEqual(fake.things.people.logins.map(({ is_this }) => is_this), [true]);
   }));
 
@@ -214,7 +214,7 @@ test("an administrator makes, renames and deletes a tenant; deleting wants its s
     await page.keyboard.press("Enter");
     await page.getByRole("button", { name: "Delete Kleines Haus" }).click();
     const go = page.getByRole("dialog").getByRole("button", { name: "Delete the tenant" });
-    assert.ok(await go.isDisabled());
+    await go.and(page.locator(":disabled")).waitFor();
     await page.getByLabel("Type haus to confirm").fill("haus");
     await go.click();
     await page.getByRole("button", { name: "Delete Kleines Haus" }).waitFor({ state: "detached" });

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import AxeBuilder from "@axe-core/playwright";
+import { told } from "../../e2e/browser.mjs";
 import { visit } from "./visit.mjs";
 
 const at = (address, run) => visit(address, { serving: { count: 3 } }, run);
@@ -16,10 +17,10 @@ test("a version goes after a question, an application after its name was typed",
     await dialog.getByRole("button", { name: "Cancel" }).click();
     await page.getByRole("button", { name: "Delete version 3 of web" }).click();
     await dialog.getByRole("button", { name: "Delete version 3" }).click();
-    await page.getByText("Version 3 of web was deleted.").first().waitFor();
+    await told(page, "Version 3 of web was deleted.");
     await page.getByRole("button", { name: "Delete web…" }).click();
     const go = dialog.getByRole("button", { name: "Delete application" });
-    assert.ok(await go.isDisabled());
+    await go.and(page.locator(":disabled")).waitFor();
     await dialog.getByLabel(/^Type/).fill("web");
     await go.click();
     await dialog.waitFor({ state: "detached" });

@@ -2,8 +2,8 @@
 // with them, by role and label. `npm run build && npm run pretend`.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { panel } from "../../e2e/browser.mjs";
-import { visit } from "./visit.mjs";
+import { becomes, panel } from "../../e2e/browser.mjs";
+import { breakOff, visit } from "./visit.mjs";
 
 const at = (address, serving, run) => visit(address, { serving }, run);
 
@@ -69,14 +69,14 @@ test("a terminal takes what is typed, tells how it ended, and lets the keyboard 
     await page.keyboard.type("hello\r");
     await page.getByText("you said").first().waitFor();
     await page.keyboard.press("Shift+Tab");
-    assert.equal(await page.evaluate(() => document.activeElement?.textContent?.trim()), "Close the terminal");
+    await page.getByRole("button", { name: "Close the terminal" }).and(page.locator(":focus")).waitFor();
     await page.getByRole("textbox", { name: "Terminal input" }).focus();
     await page.keyboard.type("exit 3\r");
     await page.getByText("The terminal has ended with exit code 3.").waitFor();
     await page.getByText("you said").first().waitFor();
     await page.getByRole("button", { name: "Open a new terminal" }).and(page.locator(":focus")).press("Enter");
     await page.getByText("root@web").first().waitFor();
-    assert.equal(await page.getByText("you said").count(), 0, "the next one begins anew");
+    await becomes(() => page.getByText("you said").count(), 0, "the next one begins anew");
   }));
 
 test("a viewer is offered to look, and nothing else", () =>
@@ -95,8 +95,7 @@ test("a viewer is offered to look, and nothing else", () =>
 test("a broken connection says so, and what was shown stays", () =>
   at("applications", { count: 3 }, async (page, fake) => {
     await page.getByRole("heading", { name: "camera" }).waitFor();
-    fake.dropConnections();
-    await page.getByText(/Reconnecting/).waitFor();
+    const mend = await breakOff(page, fake);
     await page.getByRole("heading", { name: "camera" }).waitFor();
-    await page.getByText(/Reconnecting/).waitFor({ state: "detached" });
+    await mend();
   }));

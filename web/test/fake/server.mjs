@@ -48,7 +48,10 @@ export async function serve({ count = 3, role = "owner", admin = false, port = 0
     }
   };
   const operations = new Map();
-  /** An operation that goes through its phases; ordered again, it is not done twice. */
+  /**
+   * An operation that goes through its phases; ordered again, it is not done twice. It stays at the beginning while a test sets
+   * `faults.held`. `faults.operating` counts those under way.
+   */
   const operate = (device, operation, kind, phases, done = () => null) => {
     const known = operations.get(operation);
     if (known?.error) throw new Error(known.error);
@@ -58,10 +61,12 @@ export async function serve({ count = 3, role = "owner", admin = false, port = 0
     const event = (state, phase, bytes_done = null, bytes_total = null, container_id = null, error = null) =>
       tell("OperationEvents", { device, operation, kind, state, phase, bytes_done, bytes_total, container_id, error, at: Date.now() });
     let step = 0;
+    faults.operating = (faults.operating ?? 0) + 1;
     const timer = setInterval(() => {
       const phase = phases[Math.floor(step / 4)];
       if (phase === undefined) {
         clearInterval(timer);
+        faults.operating -= 1;
         const ended = done();
         reply.state = "done";
         reply.error = ended?.error;
@@ -69,7 +74,7 @@ export async function serve({ count = 3, role = "owner", admin = false, port = 0
         else event("done", "done", null, null, ended?.container ?? null);
       } else {
         event("running", phase, ((step % 4) + 1) * 25_000_000, 100_000_000);
-        step += 1;
+        if (!faults.held) step += 1;
       }
     }, 60);
     return reply;
@@ -281,7 +286,8 @@ export async function serve({ count = 3, role = "owner", admin = false, port = 0
         faults.cut = 0;
         return request.socket.destroy();
       }
-      if (faults.slow) await new Promise((resolve) => setTimeout(resolve, faults.slow));
+      // A test that wants to see it under way holds it once so many bytes have come.
+      while (upload.offset > faults.heldAt && upload.owner === request && !request.destroyed) await new Promise((resolve) => setTimeout(resolve, 20));
     }
     if (upload.offset === upload.length) {
       const bytes = Buffer.concat(upload.parts);

@@ -2,7 +2,7 @@
 // and what one order to many containers does. `npm run build && npm run pretend`.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { inspect } from "../../e2e/browser.mjs";
+import { becomes, inspect, PATIENCE, told } from "../../e2e/browser.mjs";
 import { browser, visit } from "./visit.mjs";
 
 const at = (address, serving, run) => visit(address, { serving: { busy: true, ...serving } }, run);
@@ -23,7 +23,7 @@ async function order(page, name) {
 test("a thousand containers come in pages, and order and page survive a reload and a copied address", () =>
   at("containers", { count: 1_000 }, async (page, fake) => {
     await page.getByText("1–100 of 1,000").waitFor();
-    assert.equal((await names(page)).length, 100);
+    await becomes(async () => (await names(page)).length, 100);
     await table(page).getByRole("button", { name: "Container" }).click();
     await page.getByRole("columnheader", { name: "Container" }).and(page.locator("[aria-sort=ascending]")).waitFor();
     await table(page).getByRole("button", { name: "Container" }).click();
@@ -31,17 +31,16 @@ test("a thousand containers come in pages, and order and page survive a reload a
     const pages = page.getByRole("navigation", { name: "Pages of the table" });
     await pages.getByRole("button", { name: "Next" }).click();
     await page.getByText("101–200 of 1,000").waitFor();
-    assert.match(page.url(), /sort=-container/);
-    assert.match(page.url(), /page=2/);
+    await page.waitForURL((url) => url.hash.includes("sort=-container") && url.hash.includes("page=2"));
     const before = await names(page);
     await page.reload();
     await page.getByText("101–200 of 1,000").waitFor();
-    assert.deepEqual(await names(page), before);
+    await becomes(() => names(page), before);
 
     await page.getByLabel("Filter", { exact: true }).fill("service-99");
     await page.getByRole("link", { name: "service-999" }).waitFor();
     assert.doesNotMatch(page.url(), /page=/, "who looks for something else begins at its first page");
-    assert.equal((await names(page)).length, 11);
+    await becomes(async () => (await names(page)).length, 11);
     assert.equal(fake.things.containers.length, 1_000);
   }));
 
@@ -67,6 +66,7 @@ test("a selection outlives a new order and what devices tell, and what is gone l
     await page.getByRole("columnheader", { name: "Device" }).and(page.locator("[aria-sort]")).waitFor();
     await bar(page).getByText("2 selected").waitFor();
     const elsewhere = await browser.newPage();
+    elsewhere.setDefaultTimeout(PATIENCE);
     await elsewhere.goto(`${fake.url}/#/containers?filter=metrics`);
     await elsewhere.getByRole("checkbox", { name: "Select the 1 shown" }).check();
     await bar(elsewhere).getByRole("button", { name: "Delete" }).click();
@@ -79,14 +79,16 @@ test("a selection outlives a new order and what devices tell, and what is gone l
 
 test("many are stopped, four at a time; one fails, says why, and stays selected", () =>
   at("containers", { count: 30 }, async (page, fake) => {
-    fake.faults.lasting = true;
+    fake.faults.lasting = fake.faults.held = true;
     fake.faults.refused = { c7: "The engine did not answer." };
     await page.getByRole("checkbox", { name: "Select the 30 shown" }).check();
     await bar(page).getByRole("button", { name: "Stop", exact: true }).click();
-    assert.equal(await page.getByRole("dialog").getByRole("listitem").count(), 30, "all that it touches are named");
+    await becomes(() => page.getByRole("dialog").getByRole("listitem").count(), 30, "all that it touches are named");
     await page.getByRole("dialog").getByRole("button", { name: "Stop 30 containers" }).click();
     await page.getByRole("progressbar", { name: "Stopping 30 containers" }).waitFor();
-    await page.getByText("29 of 30 containers were stopped, 1 failed.").first().waitFor();
+    await becomes(() => fake.faults.atWork, 4);
+    fake.faults.held = false;
+    await told(page, "29 of 30 containers were stopped, 1 failed.");
     await page.getByRole("region", { name: "What failed" }).getByText("The engine did not answer.").waitFor();
     await bar(page).getByText("1 selected").waitFor();
     assert.ok(await box(page, "service-7").isChecked());
@@ -99,14 +101,14 @@ test("an order touches only those that it fits, and says which it leaves", () =>
   at("containers", { count: 4 }, async (page, fake) => {
     await box(page, "web").check();
     await order(page, "Stop");
-    await page.getByText("1 of 1 container was stopped.").first().waitFor();
+    await told(page, "1 of 1 container was stopped.");
     await page.getByRole("checkbox", { name: "Select the 4 shown" }).check();
     await bar(page).getByRole("button", { name: "Stop 3 of them" }).click();
     await page.getByRole("dialog").getByText("web on edge-1 (it does not run)").waitFor();
     await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
     await bar(page).getByRole("button", { name: "Start 1 of them" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Start 1 container" }).click();
-    await page.getByText("1 of 1 container was started.").first().waitFor();
+    await told(page, "1 of 1 container was started.");
     assert.deepEqual([...new Set(Object.values(states(fake)))], ["running"]);
   }));
 
@@ -147,7 +149,7 @@ test("deleting wants its word typed, and only what the filter leaves is touched"
     await inspect(page, "the question");
     await dialog.getByLabel(/^Type/).fill("delete");
     await button.click();
-    await page.getByText("3 of 3 containers were deleted.").first().waitFor();
+    await told(page, "3 of 3 containers were deleted.");
     await page.getByText("Nothing matches “service-”.").waitFor();
     assert.deepEqual(Object.keys(states(fake)), ["c0", "c1", "c2"]);
   }));
@@ -156,8 +158,8 @@ test("containers of a device out of reach say as of when, can be picked out, and
   at("containers", { count: 8, role: "viewer", busy: false }, async (page) => {
     await page.getByLabel("State").selectOption({ label: "device out of reach (2)" });
     await page.getByRole("row", { name: /service-7 .*last known.* as of/ }).waitFor();
-    assert.match(page.url(), /state=unreachable/);
-    assert.equal((await names(page)).length, 2);
+    await page.waitForURL(/state=unreachable/);
+    await becomes(async () => (await names(page)).length, 2);
     assert.equal(await table(page).getByRole("checkbox").count(), 0);
     await page.setViewportSize({ width: 390, height: 800 });
     await inspect(page, "the table on a phone");

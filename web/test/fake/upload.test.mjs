@@ -7,7 +7,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { launch, open } from "../../e2e/browser.mjs";
+import { becomes, launch, open, told } from "../../e2e/browser.mjs";
 import { serve } from "./server.mjs";
 
 const MIB = 1024 * 1024;
@@ -53,7 +53,7 @@ test("a folder is packed, sent and made a version, and arrives with its files an
   execFileSync("test", ["-x", join(unpacked, "main.py")]);
   rmSync(unpacked, { recursive: true });
   await page.getByRole("button", { name: "Add version" }).click();
-  await page.getByText("hello has version 1 now.").first().waitFor();
+  await told(page, "hello has version 1 now.");
   assert.equal(fake.things.applications[0].versions[0].source.artifact, sum(fake.uploads.last));
   assert.deepEqual(complaints, []);
   await close();
@@ -63,12 +63,14 @@ test("a folder is packed, sent and made a version, and arrives with its files an
 test("a link that breaks in the middle is made good, and a pause is one", async () => {
   const fake = await serve({ count: 0 });
   fake.faults.cut = 11 * MIB;
-  fake.faults.slow = 5;
+  fake.faults.heldAt = 15 * MIB;
   const { page, close } = await open(browser);
   await versionForm(page, fake);
   await choose(page, "plain.tar.gz");
+  await becomes(() => [...fake.uploads.values()].some(({ offset }) => offset > 15 * MIB), true, "it goes on after the cut");
   await page.getByRole("button", { name: "Pause" }).click();
   await page.getByText(/^Paused at/).waitFor();
+  fake.faults.heldAt = undefined;
   await page.getByRole("button", { name: "Go on" }).click();
   await page.getByText(/plain.tar.gz is uploaded/).waitFor();
   assert.equal(fake.faults.cut, 0, "the link was cut");
@@ -79,7 +81,7 @@ test("a link that breaks in the middle is made good, and a pause is one", async 
 
 test("after a closed tab the same file goes on where it was, and the storage has nothing but its address", async () => {
   const fake = await serve({ count: 0 });
-  fake.faults.slow = 10;
+  fake.faults.heldAt = 5 * MIB;
   const { page, close } = await open(browser);
   await versionForm(page, fake);
   await choose(page, "plain.tar.gz");
@@ -88,12 +90,12 @@ test("after a closed tab the same file goes on where it was, and the storage has
   await page.reload();
   const kept = await page.evaluate(() => JSON.stringify({ ...localStorage }));
   assert.doesNotMatch(kept, /plain/);
-  fake.faults.slow = 0;
+  fake.faults.heldAt = undefined;
   await versionForm(page, fake);
   await choose(page, "plain.tar.gz");
   await page.getByText(/plain.tar.gz is uploaded/).waitFor();
   assert.equal([...fake.uploads.values()].filter((one) => one.length).length, 1, "one upload, not two");
-  assert.equal(await page.evaluate(() => localStorage.length), 0);
+  await becomes(() => page.evaluate(() => localStorage.length), 0);
   // And once more: it is there, so nothing is sent.
   await page.getByRole("button", { name: "Choose something else" }).click();
   await choose(page, "plain.tar.gz");
@@ -130,7 +132,7 @@ test("a refusal whose answer was lost is heard without sending everything again"
   await choose(page, "hostile.tar.gz");
   await page.getByRole("alert").filter({ hasText: "leads out of the archive" }).first().waitFor();
   assert.equal(fake.uploads.size, 1);
-  assert.equal(await page.evaluate(() => localStorage.length), 0);
+  await becomes(() => page.evaluate(() => localStorage.length), 0);
   await close();
   fake.close();
 });

@@ -12,6 +12,27 @@ before(async () => {
 });
 after(() => browser?.close());
 
+/** The connection breaks, and stays away until the answer is called. */
+export async function breakOff(page, fake) {
+  let away = true;
+  let letIn;
+  const open = new Promise((resolve) => (letIn = resolve));
+  await page.route("**/api/wamp-ticket", async (route) => {
+    if (away) return route.abort();
+    await open;
+    await route.continue();
+  });
+  fake.dropConnections();
+  await page.getByText(/^Reconnecting/).waitFor();
+  return async () => {
+    // The page tries again by itself, too: what would end the breach waits until the button was pressed.
+    away = false;
+    await page.getByRole("button", { name: "Retry now" }).click();
+    letIn();
+    await page.getByText(/^Reconnecting/).waitFor({ state: "detached" });
+  };
+}
+
 /**
  * Opens an address of a platform that pretends (`serving`, as `serve` takes it) in a window (`browsing`, as Playwright takes it);
  * `prepare` is called before, with the page and the platform.

@@ -99,15 +99,21 @@ fn leftovers(_: &Inbox, directory: &std::path::Path) -> usize {
         .count()
 }
 
-/// Passes on at most `limit` bytes from the caller, then cuts both connections.
+/// Passes on at most `limit` bytes from the caller, then cuts both connections: the called one has read all that was passed on before the
+/// caller's is cut, however slow it is.
 async fn cutting_proxy(listener: TcpListener, to: std::net::SocketAddr, limit: u64) {
     let (near, _) = listener.accept().await.unwrap();
     let far = TcpStream::connect(to).await.unwrap();
     let (near_reader, mut near_writer) = near.into_split();
     let (mut far_reader, mut far_writer) = far.into_split();
     let mut limited = near_reader.take(limit);
+    let forth = async {
+        let _ = tokio::io::copy(&mut limited, &mut far_writer).await;
+        let _ = far_writer.shutdown().await;
+        std::future::pending().await
+    };
     tokio::select! {
-        _ = tokio::io::copy(&mut limited, &mut far_writer) => {}
+        () = forth => {}
         _ = tokio::io::copy(&mut far_reader, &mut near_writer) => {}
     }
 }

@@ -1,5 +1,5 @@
 // What the pages of devices ask for: images, names and places, keys, shares and offers, removal.
-export default ({ things, tell, operate }) => {
+export default ({ things, tell, operate, faults }) => {
   const HOUR = 3_600_000;
   const now = Date.now();
   const images = new Map();
@@ -66,7 +66,7 @@ export default ({ things, tell, operate }) => {
       },
       "POST /api/tenants/acme/devices/:id/rotate-key": ({ id }) => {
         keys.set(id, { ...view(own(id)).key, state: "rotation_ordered" });
-        setTimeout(() => keys.set(id, { state: "current", fingerprint: "0a1b2c3d4e5f6a7b", since: Date.now() }), 500);
+        faults.rotated = () => keys.set(id, { state: "current", fingerprint: "0a1b2c3d4e5f6a7b", since: Date.now() });
         return view(own(id));
       },
       "POST /api/tenants/acme/join-tokens": () => ({ id: "join-1", secret: "join-1.secret", expires_at: Date.now() + HOUR }),
