@@ -228,7 +228,14 @@ impl<'a> Reader<'a> {
             return Err("the stage's name begins with a letter and has only letters, digits, '-', '_', '.'"
                 .to_owned());
         }
-        let image = self.expanded(image)?;
+        let written = image;
+        let image = self.expanded(written)?;
+        // The engine would look further for a name, and take what begins so for a flag.
+        if image.is_empty() || image.starts_with('-') {
+            return Err(format!(
+                "FROM {written} names no image; give its variables values before the first FROM"
+            ));
+        }
         let image = if image == SCRATCH || self.is_stage(&image) {
             Image::Own(image.to_ascii_lowercase())
         } else {
@@ -535,6 +542,8 @@ mod tests {
             ("FROM a\nINCLUDE b\n", "no instruction"),
             ("FROM \"a\"\n", "not taken"),
             ("FROM ${A:+b}\n", "not taken"),
+            ("FROM $NONE\n", "names no image"),
+            ("FROM ${NONE:---platform=b}\n", "names no image"),
             ("ARG A='$B'\nFROM $A\n", "not taken"),
             ("FROM a\nRUN x\u{b}y\n", "control"),
             ("FROM a b\n", "FROM"),
