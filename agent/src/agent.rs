@@ -357,7 +357,9 @@ impl<E: Engine> Agent<E> {
             ticks.tick().await;
             quiet = (quiet + 1) % QUIET_TICKS;
             let is_base = quiet == 0;
-            if !is_base && !self.outbox.is_watched() {
+            // Where ticks came late there may be no base in a whole window, and a window without a tick is missing.
+            let is_due = is_base || !lock(&self.summaries).has_tick(self.steady_ms());
+            if !is_due && !self.outbox.is_watched() {
                 continue;
             }
             let storage = self.storage.borrow().clone();

@@ -7,6 +7,7 @@
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -15,6 +16,7 @@ use ecep_proto::api::checkpoint::{
 };
 use ecep_proto::api::container::{ContainerOrder, CreateContainer, StopContainer, VolumeMount};
 use ecep_proto::api::name::ContainerId;
+use ecep_proto::api::operation::{OperationReply, OperationState};
 use ecep_proto::api::{
     CheckpointCopy, CheckpointDelete, CheckpointListing, ContainerCheckpoint, ContainerRestore,
     ContainerStart, ContainerStop,
@@ -77,6 +79,7 @@ fn checkpoints_bring_containers_back() {
 fn into_itself_and_into_another(stack: &Stack, counter: &ContainerId, address: Ipv4Addr) {
     let device = stack.id(1);
     let operator = stack.operator();
+    count(address);
     let saved: u64 = ask(address, "/add").unwrap();
     let save = CheckpointContainer {
         container: counter.clone(),
@@ -204,7 +207,13 @@ fn a_directory_of_the_owner(stack: &Stack, counter: &ContainerId, address: Ipv4A
 fn a_stopped_process_is_said(stack: &Stack, counter: &ContainerId, address: Ipv4Addr) {
     let device = stack.lab().device(1);
     let name = format!("ecep-{counter}");
+    let pid = device.run_docker(["inspect", "--format", "{{.State.Pid}}", &name]).unwrap();
     device.run_docker(["kill", "--signal", "STOP", &name]).unwrap();
+    // The engine only sends it.
+    wait::until("it is stopped", LIMIT, || {
+        Ok(fs::read_to_string(format!("/proc/{pid}/status"))?.contains("State:\tT").then_some(()))
+    })
+    .unwrap();
     let refused =
         stack.operator().order::<ContainerCheckpoint>(stack.id(1), &save(counter, "stopped")).unwrap_err();
     assert!(refusal(&refused).message.contains("is stopped (SIGSTOP)"), "{refused:#}");
@@ -332,10 +341,8 @@ fn the_agent_dies_in_the_middle(
     let client = Counting::start(address, PORT).unwrap();
     client.wait_on(LIMIT).unwrap();
     let before = client.count();
-    std::thread::scope(|scope| {
-        scope.spawn(|| drop(stack.operator().call::<ContainerCheckpoint>(stack.id(1), &order)));
-        kill_when(stack, || is_being_filled(&below.join(".middle")));
-    });
+    let ordered = || stack.operator().call::<ContainerCheckpoint>(stack.id(1), &order);
+    kill_in(stack, ordered, || is_being_filled(&below.join(".middle")), || {});
     wait::until("nothing half is left", LIMIT, || {
         let drafts = entries(&below).into_iter().filter(|name| name.starts_with('.'));
         Ok((drafts.count() == 0 && notes(stack) == 0).then_some(()))
@@ -379,11 +386,15 @@ fn the_agent_dies_and_the_disk_goes(stack: &Stack, counter: &ContainerId, addres
     let draft = disk.join(stack.id(1).as_str()).join("acme/goes").join(counter.as_str()).join(".goes");
     let client = Counting::start(address, PORT).unwrap();
     client.wait_on(LIMIT).unwrap();
-    std::thread::scope(|scope| {
-        scope.spawn(|| drop(stack.operator().call::<ContainerCheckpoint>(stack.id(1), &order)));
-        kill_when(stack, || is_being_filled(&draft));
-    });
-    fs::rename(&disk, data.join("gone")).unwrap();
+    let ordered = || stack.operator().call::<ContainerCheckpoint>(stack.id(1), &order);
+    kill_in(
+        stack,
+        ordered,
+        || is_being_filled(&draft),
+        || {
+            fs::rename(&disk, data.join("gone")).unwrap();
+        },
+    );
     wait::until("it is settled", LIMIT, || Ok((notes(stack) == 0).then_some(()))).unwrap();
     client.wait_on(LIMIT).unwrap();
     client.stop().unwrap();
@@ -410,10 +421,7 @@ fn the_agent_dies_in_a_restore(stack: &Stack, work: &str) {
     let restore = bring_back(&container, save.name.as_str());
     let note = stack.lab().device(1).data_dir().join("agent/checkpointing").join(format!("{container}.json"));
     let is_at_it = || fs::read_to_string(&note).is_ok_and(|text| text.contains(work));
-    std::thread::scope(|scope| {
-        scope.spawn(|| drop(operator.call::<ContainerRestore>(stack.id(1), &restore)));
-        kill_when(stack, is_at_it);
-    });
+    kill_in(stack, || operator.call::<ContainerRestore>(stack.id(1), &restore), is_at_it, || {});
     wait::until("it is settled", LIMIT, || Ok((notes(stack) == 0).then_some(()))).unwrap();
     let words = ["inspect", "--format", "{{.State.Running}}", &format!("ecep-{container}")];
     if stack.lab().device(1).run_docker(words).unwrap().trim() == "true" {
@@ -436,14 +444,28 @@ fn the_agent_dies_in_a_restore(stack: &Stack, work: &str) {
     operator.call::<CheckpointDelete>(stack.id(1), &gone).unwrap();
 }
 
-/// Kills the agent as soon as that is so.
-fn kill_when(stack: &Stack, is_so: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < LIMIT, "it was never begun");
-        std::thread::yield_now();
-    }
-    stack.supervisor().kill_for(&agent_name(1), DOWN).unwrap();
+/// Gives an order and kills the agent as soon as that is so, and then does something more while it is away. On a busy machine nobody
+/// may look while it is so: then the agent is killed when the order has ended.
+fn kill_in(
+    stack: &Stack,
+    order: impl FnOnce() -> Result<OperationReply> + Send,
+    is_so: impl Fn() -> bool,
+    then: impl FnOnce(),
+) {
+    let has_ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let is_running = order().is_ok_and(|reply| reply.state == OperationState::Running);
+            has_ended.store(!is_running, Ordering::Relaxed);
+        });
+        let start = Instant::now();
+        while !is_so() && !has_ended.load(Ordering::Relaxed) {
+            assert!(start.elapsed() < LIMIT, "it was never begun");
+            std::thread::yield_now();
+        }
+        stack.supervisor().kill_for(&agent_name(1), DOWN).unwrap();
+        then();
+    });
 }
 
 /// What the agent has begun and not ended.

@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use xtask::lab::{self, COUNTER_IMAGE, Device, Lab};
@@ -19,7 +20,20 @@ fn name(what: &str) -> String {
     format!("{what}-{}", std::process::id())
 }
 
+/// Whoever makes a lab removes what crashes have left, and takes the first network that is free. Whoever looks for what is left of
+/// one must be alone with it.
+static MAKING: RwLock<()> = RwLock::new(());
+
+fn making() -> RwLockReadGuard<'static, ()> {
+    MAKING.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn nobody_makes() -> RwLockWriteGuard<'static, ()> {
+    MAKING.write().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn create(what: &str, devices: u8) -> Lab {
+    let _making = making();
     Lab::create(&name(what), &lab::default_data_root(), devices).unwrap()
 }
 
@@ -64,13 +78,9 @@ fn traces(words: &[String]) -> BTreeSet<&'static str> {
     look("network interface", &shell::run("ip", ["-o", "link", "show"]).unwrap());
     look("firewall rule", &shell::run("iptables-save", [""; 0]).unwrap());
     look("mount", &fs::read_to_string("/proc/self/mountinfo").unwrap());
-    look(
-        "control group",
-        &shell::run("find", ["/sys/fs/cgroup", "-maxdepth", "2", "-name", "ecep-*"]).unwrap(),
-    );
-    look("file in /run", &shell::run("find", ["/run/ecep-lab", "-maxdepth", "1"]).unwrap());
-    let data = lab::default_data_root();
-    look("data", &shell::run("find", [data.as_path(), Path::new("-maxdepth"), Path::new("1")]).unwrap());
+    look("control group", &lab::paths_below(Path::new("/sys/fs/cgroup"), 2));
+    look("file in /run", &lab::paths_below(Path::new("/run/ecep-lab"), 1));
+    look("data", &lab::paths_below(&lab::default_data_root(), 1));
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let is_this = entry.file_name().to_string_lossy() == std::process::id().to_string();
         for file in ["cmdline", "environ", "cgroup"] {
@@ -107,6 +117,7 @@ fn leaves_nothing_behind() {
         "process",
     ];
     assert_eq!(traces(&words), BTreeSet::from(all), "the search must find what is there");
+    let _alone = nobody_makes();
     lab.destroy().unwrap();
     assert_eq!(traces(&words), BTreeSet::new());
 }
@@ -173,6 +184,7 @@ struct Keeper {
 
 impl Keeper {
     fn start(what: &str) -> Self {
+        let _making = making();
         let name = name(what);
         let mut process = Command::new(env!("CARGO_BIN_EXE_xtask"))
             .args(["lab", "up", "--devices", "1", "--name", &name])
@@ -209,12 +221,14 @@ fn the_next_run_cleans_up_after_a_crash_and_only_that() {
     assert_eq!(count(bystander.device(1).address()), "0");
     let mut crashed = Keeper::start("crash");
     start_counter(&lab::find_device(&crashed.name, 1).unwrap(), "counter");
+    let alone = nobody_makes();
     crashed.process.kill().unwrap();
     crashed.process.wait().unwrap();
     let words = words(&crashed.name, crashed.cloud);
     assert!(traces(&words).contains("process"), "a crash leaves engines running");
     lab::remove_orphans().unwrap();
     assert_eq!(traces(&words), BTreeSet::new());
+    drop(alone);
     assert_eq!(count(bystander.device(1).address()), "0");
     assert_eq!(bystander.device(1).run_docker(["ps", "--quiet"]).unwrap().lines().count(), 1);
     bystander.destroy().unwrap();
@@ -226,6 +240,7 @@ fn a_lab_is_taken_down_from_outside() {
     let mut keeper = Keeper::start("outside");
     let words = words(&keeper.name, keeper.cloud);
     let name = keeper.name.clone();
+    let _alone = nobody_makes();
     let taking = std::thread::spawn(move || lab::take_down(&name));
     assert!(keeper.process.wait().unwrap().success(), "the keeper ends well");
     taking.join().unwrap().unwrap();
@@ -236,7 +251,10 @@ fn a_lab_is_taken_down_from_outside() {
 #[test]
 fn a_taken_name_is_refused() {
     let lab = create("taken", 1);
-    let error = Lab::create(lab.name(), &lab::default_data_root(), 1).unwrap_err().to_string();
+    let error = {
+        let _making = making();
+        Lab::create(lab.name(), &lab::default_data_root(), 1).unwrap_err().to_string()
+    };
     assert!(error.contains(&format!("owned by process {}", std::process::id())), "{error}");
     lab.device(1).wait_ready().unwrap();
     lab.destroy().unwrap();
@@ -247,6 +265,7 @@ fn a_taken_name_is_refused() {
 fn a_failed_start_leaves_nothing() {
     let name = name("failed");
     let folder = PathBuf::from("/proc/ecep-cannot-be-made");
+    let _making = making();
     Lab::create(&name, &folder, 1).unwrap_err();
     assert_eq!(traces(&[name]), BTreeSet::new());
 }

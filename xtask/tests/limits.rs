@@ -46,10 +46,16 @@ struct Counter {
 
 impl Scene {
     fn create(&self, name: &str, image: &str) -> Counter {
-        let order = CreateContainer {
+        self.create_with_memory(name, image, 0)
+    }
+
+    /// With so much memory that goes ahead of the freeze, in MB.
+    fn create_with_memory(&self, name: &str, image: &str, megabytes: u64) -> Counter {
+        let mut order = CreateContainer {
             restart: RestartPolicy::Always,
             ..CreateContainer::new(name.parse().unwrap(), image)
         };
+        order.env.insert("BALLAST_MB".into(), megabytes.to_string());
         let stack = &self.stack;
         let (id, address) = stack.create(1, &order, LIMIT).unwrap();
         stack.await_movable(&id, 2, LIMIT).unwrap();
@@ -199,6 +205,7 @@ fn only_missing_layers(scene: &Scene) {
     lab::build_layer(from, lab::LARGE_IMAGE, TOP_IMAGE, ("top", MB / 4)).unwrap();
     lab::copy_image(lab::LARGE_IMAGE, from, to).unwrap();
     let counter = scene.create("layered", TOP_IMAGE);
+    count(&counter);
     let before = ask(counter.address, "/add").unwrap();
     let moved = scene.move_to(&counter, 2, None);
     let size: u64 =
@@ -222,7 +229,7 @@ fn only_missing_layers(scene: &Scene) {
 
 /// One heavy container, one connection from outside over all of it.
 fn full_disks(scene: &Scene) {
-    let counter = scene.create("heavy", lab::COUNTER_IMAGE);
+    let counter = scene.create_with_memory("heavy", lab::COUNTER_IMAGE, 1);
     scene.load(&counter, 1);
     let client = Counting::start(counter.address, PORT).unwrap();
     full_source(scene, &counter, &client);
@@ -240,7 +247,8 @@ fn full_disks(scene: &Scene) {
 /// needs no disk where it fits into memory twice, as here.
 fn full_source(scene: &Scene, counter: &Counter, client: &Counting) {
     let starts = scene.starts();
-    let operation = scene.order(counter, 2, None).unwrap();
+    // Its memory takes some ten seconds, so that the disk is full before the freeze.
+    let operation = scene.order(counter, 2, Some(2 * MIN_BYTES_PER_SECOND)).unwrap();
     wait::until("the two ends have met", LIMIT, || {
         let log = scene.agent_log(1);
         let mut lines = log.lines().filter(|line| line.contains(operation.as_str()));
@@ -257,7 +265,7 @@ fn full_source(scene: &Scene, counter: &Counter, client: &Counting) {
     let (_, starts) = scene.stack.supervisor().kill_for(&agent_name(1), Duration::ZERO).unwrap();
     wait::until("the agent is started again", LIMIT, || Ok((scene.starts()[0] > starts).then_some(())))
         .unwrap();
-    scene.stack.wait_connected().unwrap();
+    scene.stack.wait_served(1).unwrap();
     client.wait_on(LIMIT).unwrap();
     drop(full);
     scene.stands(counter, 1);
@@ -270,8 +278,8 @@ fn full_source(scene: &Scene, counter: &Counter, client: &Counting) {
 
 /// The state is on its way when the destination's disk fills up: it is undone there, and goes on here.
 fn full_destination(scene: &Scene, counter: &Counter, client: &Counting) {
-    // So that there is a "while".
-    let operation = scene.order(counter, 2, Some(8 * MB)).unwrap();
+    // So that there is a "while", also for whoever looks seldom.
+    let operation = scene.order(counter, 2, Some(MB)).unwrap();
     wait::until("the state is on its way", LIMIT, || {
         let view = scene.view(&operation)?;
         Ok((view.phase == MigrationPhase::Sending && view.bytes_done > MB).then_some(()))
@@ -348,21 +356,24 @@ fn no_faster_than_ordered(scene: &Scene, counter: &Counter) {
 /// Moves that a source does at a time.
 const AT_WORK: usize = 2;
 
-/// Five are ordered at once: two at a time are at work, one of the waiting ones is cancelled, the others arrive with their
-/// state. Then two go in opposite directions at once.
+/// So much memory takes minutes at the least rate there is.
+const MINUTES_MB: u64 = 16;
+
+/// Two that take long have both turns of their source, so three that are ordered at once wait: one of these is cancelled, then those at
+/// work are, and the others arrive with their state. Then two go in opposite directions at once.
 fn many_at_once(scene: &Scene) {
+    let make_slow =
+        |number: usize| scene.create_with_memory(&format!("slow-{number}"), lab::COUNTER_IMAGE, MINUTES_MB);
+    let slow: Vec<Counter> = (0..AT_WORK).map(make_slow).collect();
     let counters: Vec<Counter> =
-        (0..5).map(|number| scene.create(&format!("many-{number}"), lab::COUNTER_IMAGE)).collect();
-    let counts: Vec<u64> = counters.iter().map(|counter| ask(counter.address, "/add").unwrap()).collect();
+        (0..3).map(|number| scene.create(&format!("many-{number}"), lab::COUNTER_IMAGE)).collect();
+    let added = |counter: &Counter| {
+        count(counter);
+        ask(counter.address, "/add").unwrap()
+    };
+    let counts: Vec<u64> = counters.iter().map(added).collect();
     let client = Counting::start(counters[0].address, PORT).unwrap();
     let skip = scene.agent_log(1).len();
-    // So slow that the others are still waiting when all are ordered.
-    let rate = Some(MB / 2);
-    let operations: Vec<OperationId> = thread::scope(|scope| {
-        let orders: Vec<_> =
-            counters.iter().map(|counter| scope.spawn(|| scene.order(counter, 2, rate))).collect();
-        orders.into_iter().map(|order| order.join().unwrap().unwrap()).collect()
-    });
     let turns = |words: &str| {
         let log = scene.agent_log(1);
         let lines: Vec<String> =
@@ -372,21 +383,34 @@ fn many_at_once(scene: &Scene) {
     let has_turn = |operation: &OperationId| {
         turns("a move has its turn").iter().any(|line| line.contains(operation.as_str()))
     };
-    wait::until("the first are at work", LIMIT, || {
-        Ok((turns("a move has its turn").len() >= AT_WORK).then_some(()))
-    })
-    .unwrap();
-    // Not the one that the client talks to.
-    let waiting = (1..counters.len()).rev().find(|number| !has_turn(&operations[*number])).unwrap();
-    let cancel = MigrationRef { operation: operations[waiting].clone() };
-    scene.stack.operator().ask::<MigrationCancel>(&cancel).unwrap();
-    for (number, operation) in operations.iter().enumerate() {
+    let order_all = |counters: &[Counter], rate: Option<u64>| -> Vec<OperationId> {
+        thread::scope(|scope| {
+            let orders: Vec<_> =
+                counters.iter().map(|counter| scope.spawn(move || scene.order(counter, 2, rate))).collect();
+            orders.into_iter().map(|order| order.join().unwrap().unwrap()).collect()
+        })
+    };
+    let ahead = order_all(&slow, Some(MIN_BYTES_PER_SECOND));
+    wait::until("both are at work", LIMIT, || Ok(ahead.iter().all(has_turn).then_some(()))).unwrap();
+    let operations = order_all(&counters, None);
+    let cancel = |operation: &OperationId| {
+        let cancel = MigrationRef { operation: operation.clone() };
+        scene.stack.operator().ask::<MigrationCancel>(&cancel).unwrap();
         let ended = scene.stack.await_move(operation, LIMIT).unwrap();
-        let expected = if number == waiting { MigrationState::Failed } else { MigrationState::Done };
-        assert_eq!(ended.state, expected, "{number}: {:?}", ended.error);
-        if number == waiting {
-            assert_eq!(ended.error.as_deref(), Some("cancelled"));
-        }
+        assert_eq!((ended.state, ended.error.as_deref()), (MigrationState::Failed, Some("cancelled")));
+    };
+    // Not the one that the client talks to.
+    let waiting = counters.len() - 1;
+    cancel(&operations[waiting]);
+    assert!(!operations.iter().any(has_turn), "more than {AT_WORK} are at work");
+    ahead.iter().for_each(cancel);
+    for (number, operation) in operations[..waiting].iter().enumerate() {
+        let ended = scene.stack.await_move(operation, LIMIT).unwrap();
+        assert_eq!(ended.state, MigrationState::Done, "{number}: {:?}", ended.error);
+    }
+    for counter in &slow {
+        scene.stands(counter, 1);
+        scene.delete(1, counter);
     }
     for (number, counter) in counters.iter().enumerate() {
         scene.stands(counter, if number == waiting { 1 } else { 2 });
@@ -403,7 +427,7 @@ fn many_at_once(scene: &Scene) {
         }
         most = most.max(at_work);
     }
-    println!("at most {most} of {} were at work at a time", operations.len());
+    println!("at most {most} of {} were at work at a time", ahead.len() + operations.len());
     assert_eq!(most, AT_WORK, "at work at a time");
 
     let back = &counters[0];

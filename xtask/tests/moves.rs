@@ -9,7 +9,7 @@ use anyhow::Result;
 use ecep_proto::api::MigrationCancel;
 use ecep_proto::api::container::{CreateContainer, PortMapping, Protocol, VolumeMount};
 use ecep_proto::api::migration::{MigrationMode, MigrationRef, MigrationState, Verdict};
-use ecep_proto::api::name::ContainerId;
+use ecep_proto::api::name::{ContainerId, OperationId};
 use xtask::report::Report;
 use xtask::stack::{Counting, Programs, Stack, WampError, ask_counter};
 use xtask::{lab, shell, wait};
@@ -68,9 +68,17 @@ fn through_the_cloud(stack: &Stack, counter: &ContainerId, address: Ipv4Addr) {
     stack.move_to(counter, 1, MigrationMode::Live, LIMIT).unwrap();
 }
 
+/// Orders a move to the second device as soon as the one before is over at both ends.
+fn order_when_possible(stack: &Stack, counter: &ContainerId) -> OperationId {
+    wait::until("a move can be ordered", LIMIT, || {
+        stack.order_move(counter, stack.id(2), MigrationMode::Live).map(Some)
+    })
+    .unwrap()
+}
+
 /// A second order while one is under way must not make two destinations.
 fn two_at_once_are_one(stack: &Stack, counter: &ContainerId) {
-    let first = stack.order_move(counter, stack.id(2), MigrationMode::Live).unwrap();
+    let first = order_when_possible(stack, counter);
     let second = stack.order_move(counter, stack.id(2), MigrationMode::Live).unwrap_err();
     let uri = &refusal(&second).uri;
     assert!(uri.ends_with("conflict") || uri.ends_with("preflight"), "{second:#}");
@@ -81,7 +89,7 @@ fn two_at_once_are_one(stack: &Stack, counter: &ContainerId) {
 /// Before the freeze a person can stop it, and nothing has happened.
 fn cancelled(stack: &Stack, counter: &ContainerId, address: Ipv4Addr) {
     let before = count(address);
-    let operation = stack.order_move(counter, stack.id(2), MigrationMode::Live).unwrap();
+    let operation = order_when_possible(stack, counter);
     let cancel = MigrationRef { operation: operation.clone() };
     let answer = stack.operator().ask::<MigrationCancel>(&cancel);
     let ended = stack.await_move(&operation, LIMIT).unwrap();

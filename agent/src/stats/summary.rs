@@ -162,6 +162,11 @@ impl Summaries {
         }
     }
 
+    /// Whether a tick was taken in the window of this time.
+    pub fn has_tick(&self, clock: u64) -> bool {
+        self.open.as_ref().is_some_and(|open| open.at == clock - clock % SUMMARY_MS)
+    }
+
     /// What the control plane lacks, the oldest first, as much as one report holds; `None` where it has all.
     pub fn next(&mut self, clock: u64) -> Option<StatsReport> {
         self.close(clock);
@@ -357,6 +362,17 @@ mod tests {
         let starts: Vec<u64> = told.iter().map(|summary| summary.at / SUMMARY_MS).collect();
         assert_eq!(starts, (140..500).collect::<Vec<u64>>());
         assert!(told[0].late && !told[359].late);
+    }
+
+    /// Whoever takes ticks seldom must know which window has none yet, however late they come: none may be missing.
+    #[test]
+    fn a_window_without_a_tick_is_known() {
+        let mut summaries = Summaries::default();
+        assert!(!summaries.has_tick(0));
+        summaries.add(SUMMARY_MS - 1, &tick(None, 0));
+        assert!(summaries.has_tick(0) && !summaries.has_tick(SUMMARY_MS));
+        summaries.add(SUMMARY_MS, &tick(None, 0));
+        assert!(summaries.has_tick(2 * SUMMARY_MS - 1));
     }
 
     /// A device of very many containers keeps less than an hour rather than more memory, and still tells each window.

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{
     device::Scene,
-    orders::{ask, device},
+    orders::{ask, ask_by_uri, device},
 };
 
 /// Calls are told in order and each once, also those that were served while nobody took them and before a restart of the agent;
@@ -40,9 +40,7 @@ async fn calls_are_told_in_order_and_once() {
     scene.cloud.take_audit(false);
     ask::<ContainerStop>(&mut ann, json!({"container": web})).await.expect("it stops");
     ask::<ContainerStart>(&mut ann, json!({"container": "nothing"})).await.expect_err("there is none");
-    scene.stop_agent().await;
-    scene.start_agent();
-    scene.cloud.report("a report", |_| true).await;
+    scene.restart_agent().await;
     scene.cloud.take_audit(true);
     ask::<ContainerDelete>(&mut ann, json!({"container": web, "force": true})).await.expect("it is deleted");
     let told = scene.cloud.audit(4).await;
@@ -67,7 +65,6 @@ async fn no_secret_of_a_call_is_told() {
     const MARK: &str = "marked-secret";
     let scene = Scene::start(SimEngine::default(), &["acme"]).await;
     let mut ann = scene.cloud.operator("acme").await;
-    ask::<ContainerList>(&mut ann, json!({})).await.expect("a list");
     let changing: Vec<_> =
         PROCEDURES.iter().filter(|one| is_audited(one) && one.server == Server::Device).collect();
     assert!(!changing.is_empty());
@@ -75,7 +72,7 @@ async fn no_secret_of_a_call_is_told() {
         let uri = procedure.uri.replace(ecep_proto::api::DEVICE_PLACEHOLDER, device().as_str());
         let sent =
             json!({"env": {"KEY": MARK}, "password": MARK, "command": [MARK], "container": {"x": MARK}});
-        ann.call_with(&uri, sent).await.expect_err("it is malformed");
+        ask_by_uri(&mut ann, &uri, sent).await.expect_err("it is malformed");
     }
     let told = scene.cloud.audit(changing.len()).await;
     assert!(!format!("{told:?}").contains(MARK), "{told:?}");

@@ -36,6 +36,11 @@ impl WampError {
     pub fn is(&self, kind: ErrorKind) -> bool {
         self.uri == kind.uri()
     }
+
+    /// Nobody serves what was called.
+    pub fn is_not_served(&self) -> bool {
+        self.uri == "wamp.error.no_such_procedure"
+    }
 }
 
 pub struct Client {

@@ -14,7 +14,8 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use ecep_link::{Credentials, Link, LinkState};
 use ecep_proto::api::{
-    AddressAssign, AddressRelease, AuditReport, Authenticate, FleetHello, FleetReport, Procedure, RunEnd,
+    AddressAssign, AddressRelease, AuditReport, Authenticate, DeviceInfo, FleetHello, FleetReport, Procedure,
+    RunEnd,
     application::EndRun,
     audit::{AuditReceipt, AuditReport as Audit, DeviceCall},
     auth::{AuthenticateReply, AuthenticateRequest},
@@ -30,11 +31,17 @@ use ecep_proto::api::{
 };
 use ecep_router::{Config, Listen, PlatformConfig, Router, TransportKind};
 use ed25519_dalek::{Signature, VerifyingKey};
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use serde_json::json;
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::watch,
+    task::JoinHandle,
+    time::sleep,
+};
 use tokio_util::sync::CancellationToken;
 use warp::Filter;
 
-use crate::{client::Client, within};
+use crate::{LOOK_EVERY, client::Client, orders::device, within};
 
 const SECRET: &str = "the secret of router and control plane";
 /// What every ticket of a device begins with.
@@ -125,6 +132,8 @@ async fn joined(link: &Link, session: u64) {
 pub struct Cloud {
     folder: tempfile::TempDir,
     state: Arc<State>,
+    /// Keeps everybody else from the router's port while there is no router.
+    _port: TcpSocket,
     router: Option<(CancellationToken, JoinHandle<()>)>,
     http: SocketAddr,
     stop: CancellationToken,
@@ -138,7 +147,12 @@ impl Cloud {
     pub async fn start(public_key: String, tenants: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("ticket"), SECRET).expect("a file");
-        let (address, router) = start_router(&folder, 0).await;
+        let port = TcpSocket::new_v4().expect("a socket");
+        // As the router's own socket has it: else the two would not go together.
+        port.set_reuseaddr(true).expect("a socket");
+        port.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a port");
+        let address = port.local_addr().expect("an address");
+        let router = start_router(&folder, address).await;
         let state = Arc::new(State {
             tickets: Mutex::default(),
             issued: AtomicU64::new(0),
@@ -157,7 +171,7 @@ impl Cloud {
         let link = control_plane(&state, &stop);
         joined(&link, 1).await;
         let http = serve_http(Arc::clone(&state), public_key, stop.clone()).await;
-        Self { folder, state, router: Some(router), http, stop, link, sessions: 1 }
+        Self { folder, state, _port: port, router: Some(router), http, stop, link, sessions: 1 }
     }
 
     /// The address for devices.
@@ -207,6 +221,22 @@ impl Cloud {
         self.report_of("the first report", of_new).await
     }
 
+    /// Waits until the router knows that the device's agent has ended: a call that comes before goes to a session that answers nothing.
+    pub async fn agent_is_gone(&self) {
+        let tenants = self.state.tenants.lock().expect("nobody panicked with it").clone();
+        let uri = DeviceInfo::on(&device());
+        for tenant in tenants {
+            let mut client = self.operator(tenant.as_str()).await;
+            let gone = async {
+                while !matches!(client.call_with(&uri, json!({})).await, Err(error) if error.is_not_served())
+                {
+                    sleep(LOOK_EVERY).await;
+                }
+            };
+            within("the agent's sessions to end", gone).await;
+        }
+    }
+
     /// The next report that is wanted, from now on; asked with its session.
     async fn report_of(&self, what: &str, wanted: impl Fn(u64, &Report) -> bool) -> Report {
         let mut reports = self.state.reports.subscribe();
@@ -254,7 +284,7 @@ impl Cloud {
     }
 
     pub async fn start_router(&mut self) {
-        self.router = Some(start_router(&self.folder, self.state.router.port()).await.1);
+        self.router = Some(start_router(&self.folder, self.state.router).await);
         self.sessions += 1;
         joined(&self.link, self.sessions).await;
     }
@@ -267,18 +297,16 @@ impl Cloud {
 
 async fn start_router(
     folder: &tempfile::TempDir,
-    port: u16,
-) -> (SocketAddr, (CancellationToken, JoinHandle<()>)) {
-    let address = (Ipv4Addr::LOCALHOST, port).into();
+    address: SocketAddr,
+) -> (CancellationToken, JoinHandle<()>) {
     let config = Config {
-        listen: vec![Listen::new(TransportKind::WebSocket, address)],
+        listen: vec![Listen::new(TransportKind::WebSocket, address.into())],
         platform: Some(PlatformConfig { control_ticket_file: folder.path().join("ticket") }),
         ..Config::default()
     };
     let router = Router::bind(config).await.expect("the router binds");
-    let address = router.addresses()[0].1;
     let stop = CancellationToken::new();
-    (address, (stop.clone(), tokio::spawn(router.run(stop))))
+    (stop.clone(), tokio::spawn(router.run(stop)))
 }
 
 fn control_plane(state: &Arc<State>, stop: &CancellationToken) -> Link {

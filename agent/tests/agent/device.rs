@@ -46,7 +46,7 @@ impl<E: Engine> Scene<E> {
         self.data.path()
     }
 
-    pub fn start_agent(&mut self) {
+    fn start_agent(&mut self) {
         let identity = Identity::load(self.data.path()).expect("an identity");
         let (engine, data) = (Arc::clone(&self.engine), self.data.path().to_owned());
         let stop = CancellationToken::new();
@@ -62,10 +62,18 @@ impl<E: Engine> Scene<E> {
         self.agent = Some((stop, task));
     }
 
-    pub async fn stop_agent(&mut self) {
+    async fn stop_agent(&mut self) {
         let (stop, task) = self.agent.take().expect("it runs");
         stop.cancel();
         within("the agent's end", task).await.expect("it ends without a panic");
+    }
+
+    /// Stops the agent and starts the next one; waits until that has reported.
+    pub async fn restart_agent(&mut self) {
+        self.stop_agent().await;
+        self.cloud.agent_is_gone().await;
+        self.start_agent();
+        self.cloud.first_report().await;
     }
 
     pub async fn end(mut self) {

@@ -8,11 +8,12 @@ use ecep_proto::api::{
     container::ContainerChange, error::ErrorKind,
 };
 use serde_json::json;
+use tokio::time::sleep;
 
 use crate::{
-    ENGINE,
+    ENGINE, LOOK_EVERY,
     device::Scene,
-    orders::{ask, device},
+    orders::{ask, complete, device},
     real_docker, within,
 };
 
@@ -34,7 +35,8 @@ async fn a_real_container_is_run_measured_and_left_alone() {
     let stats = ann.subscribe(&DeviceStats::on(&device())).await;
     let busy = json!({"name": "busy", "image": image, "limits": {"memory_bytes": 33_554_432},
                       "command": ["sh", "-c", "echo begun; while :; do :; done"]});
-    let made = ask::<ContainerCreate>(&mut ann, busy).await.expect("created").container.expect("it is there");
+    let made =
+        complete::<ContainerCreate>(&mut ann, busy).await.expect("created").container.expect("it is there");
     let id = json!({"container": made.id});
 
     let loaded = ann
@@ -51,11 +53,19 @@ async fn a_real_container_is_run_measured_and_left_alone() {
     // A container that is measured for the second time has an interface, and at rest no more than neighbours' chatter.
     assert!(container.rates.network().is_some_and(|[received, _]| received < 1_000_000), "{loaded:?}");
     assert!(loaded.host.rates.network().is_some(), "{loaded:?}");
-    let lines = ask::<ContainerLogs>(&mut ann, id.clone()).await.expect("output").lines;
-    assert_eq!(lines[0].text, "begun");
+    // The engine writes it down when it comes to it.
+    let written = async {
+        loop {
+            let lines = ask::<ContainerLogs>(&mut ann, id.clone()).await.expect("output").lines;
+            if let Some(line) = lines.into_iter().next() {
+                return line;
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    };
+    assert_eq!(within("its output", written).await.text, "begun");
 
-    scene.stop_agent().await;
-    scene.start_agent();
+    scene.restart_agent().await;
     let list = ask::<ContainerList>(&mut ann, json!({})).await.expect("a list").containers;
     assert_eq!((list[0].started_at, &list[0].id), (made.started_at, &made.id));
     scene
@@ -68,7 +78,7 @@ async fn a_real_container_is_run_measured_and_left_alone() {
     docker(&address, &["kill", &engine_name(&made.id)]);
     let exited = ann.event::<ContainerEvents>(lives, |event| event.change == ContainerChange::Exited).await;
     assert_eq!((exited.container.id, exited.container.exit_code), (made.id, Some(137)));
-    ask::<ContainerDelete>(&mut ann, id).await.expect("deleted");
+    complete::<ContainerDelete>(&mut ann, id).await.expect("deleted");
     ann.event::<ContainerEvents>(lives, |event| event.change == ContainerChange::Deleted).await;
     scene.end().await;
 }
@@ -82,7 +92,7 @@ async fn a_creation_that_fails_leaves_nothing() {
     let mut ann = scene.cloud.operator("agent-fail").await;
     let port = json!([{"container": 80, "host": 18_080}]);
     let first = json!({"name": "first", "image": image, "command": ["sleep", "600"], "ports": port});
-    let first = ask::<ContainerCreate>(&mut ann, first).await.expect("created").container_id;
+    let first = complete::<ContainerCreate>(&mut ann, first).await.expect("created").container_id;
     for (order, kind, says) in [
         (
             json!({"name": "second", "image": image, "command": ["sleep", "600"], "ports": port}),
@@ -101,7 +111,7 @@ async fn a_creation_that_fails_leaves_nothing() {
             "privileged",
         ),
     ] {
-        let refused = ask::<ContainerCreate>(&mut ann, order.clone()).await.expect_err("it is refused");
+        let refused = complete::<ContainerCreate>(&mut ann, order.clone()).await.expect_err("it is refused");
         assert!(refused.is(kind) && refused.message.contains(says), "{order}: {refused:?}");
     }
     let left = ask::<ContainerList>(&mut ann, json!({})).await.expect("a list").containers;
@@ -110,6 +120,6 @@ async fn a_creation_that_fails_leaves_nothing() {
         vec![first.clone()]
     );
     let force = json!({"container": first, "force": true});
-    within("deletion", ask::<ContainerDelete>(&mut ann, force)).await.expect("deleted");
+    complete::<ContainerDelete>(&mut ann, force).await.expect("deleted");
     scene.end().await;
 }

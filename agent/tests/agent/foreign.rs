@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     client::Client,
     device::Scene,
-    orders::{ask, device},
+    orders::{ask_by_uri, complete, device},
 };
 
 /// How a request names a container.
@@ -45,7 +45,7 @@ const ROWS: &[(&str, Option<Row>)] = &[
 
 /// The answer, without the id that was asked for and those that are new each time.
 async fn answer(client: &mut Client, uri: &str, row: Row, id: &str) -> (String, String, Value) {
-    match client.call_with(uri, row(id)).await {
+    match ask_by_uri(client, uri, row(id)).await {
         Ok(value) => (
             String::new(),
             String::new(),
@@ -70,10 +70,11 @@ async fn anothers_container_looks_as_if_it_did_not_exist() {
     let scene = Scene::start(SimEngine::default(), &["acme", "globex"]).await;
     let mut ann = scene.cloud.operator("acme").await;
     let mut eve = scene.cloud.operator("globex").await;
-    let made = ask::<ContainerCreate>(&mut ann, json!({ "name": "web", "image": "app:1" })).await.unwrap();
+    let made =
+        complete::<ContainerCreate>(&mut ann, json!({ "name": "web", "image": "app:1" })).await.unwrap();
     let id: ContainerId = made.container_id.unwrap();
     // The agent serves the other tenant, too.
-    ask::<ContainerCreate>(&mut eve, json!({ "name": "web", "image": "app:1" })).await.unwrap();
+    complete::<ContainerCreate>(&mut eve, json!({ "name": "web", "image": "app:1" })).await.unwrap();
     let before = ann.call_with(&ecep_proto::api::ContainerList::on(&device()), json!({})).await.unwrap();
     for (name, row) in ROWS {
         let Some(row) = row else { continue };

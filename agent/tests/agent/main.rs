@@ -22,7 +22,10 @@ mod summaries;
 use std::time::Duration;
 
 /// Far beyond what any step takes; only a defect reaches it.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Between looks at what nobody tells of.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// An engine has one agent: another one would bring to an end what the first is at.
 static ENGINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

@@ -1,6 +1,10 @@
 //! Orders and questions, with the simulated engine: what they change, what they answer, what they refuse.
 
-use ecep_agent::engine::{Engine, sim::SimEngine};
+use ecep_agent::{
+    engine::{Engine, sim::SimEngine},
+    random,
+};
+use ecep_link::{CallError, Link};
 use ecep_proto::api::{
     ContainerCreate, ContainerDelete, ContainerEvents, ContainerInspect, ContainerList, ContainerLogs,
     ContainerRestart, ContainerStart, ContainerStop, DeviceInfo, ImageDelete, ImageList, ImagePull,
@@ -8,32 +12,72 @@ use ecep_proto::api::{
     container::{ContainerChange, ContainerState},
     error::ErrorKind,
     name::{ContainerId, DeviceId},
-    operation::{OperationEvent, OperationState},
+    operation::{OperationEvent, OperationReply, OperationState},
 };
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use crate::{
+    LOOK_EVERY,
     client::{Client, WampError},
     cloud::DEVICE,
     device::Scene,
     within,
 };
 
-/// Calls a procedure of the device, again while the agent is still joining this realm.
+/// Calls a procedure of the device, again while the agent is still joining this realm: it registers one procedure after the other.
 pub async fn ask<P: Procedure>(client: &mut Client, keywords: Value) -> Result<P::Reply, WampError> {
-    let uri = P::on(&device());
+    let value = ask_by_uri(client, &P::on(&device()), keywords).await?;
+    Ok(serde_json::from_value(value).expect("as the catalogue says"))
+}
+
+/// The same with whatever the catalogue says of the URI.
+pub async fn ask_by_uri(client: &mut Client, uri: &str, keywords: Value) -> Result<Value, WampError> {
     let calling = async {
         loop {
-            match client.call_with(&uri, keywords.clone()).await {
-                Err(error) if error.uri == "wamp.error.no_such_procedure" => {
-                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-                }
-                Err(error) => return Err(error),
-                Ok(value) => return Ok(serde_json::from_value(value).expect("as the catalogue says")),
+            match client.call_with(uri, keywords.clone()).await {
+                Err(error) if error.is_not_served() => sleep(LOOK_EVERY).await,
+                answer => return answer,
             }
         }
     };
     within("the agent to serve the procedure", calling).await
+}
+
+/// Gives an order, and waits for its end. One that takes long is answered before that; the same order again is the same order.
+pub async fn complete<P: Procedure<Reply = OperationReply>>(
+    client: &mut Client,
+    mut keywords: Value,
+) -> Result<OperationReply, WampError> {
+    let operation = random::operation_id().expect("an id");
+    keywords.as_object_mut().expect("a map").entry("operation").or_insert(json!(operation));
+    let ending = async {
+        loop {
+            let reply = ask::<P>(client, keywords.clone()).await?;
+            if reply.state != OperationState::Running {
+                return Ok(reply);
+            }
+        }
+    };
+    within("the end of an order", ending).await
+}
+
+/// As [`complete`], for what the control plane orders.
+pub async fn ordered<P: Procedure<Reply = OperationReply>>(
+    control: &Link,
+    order: Value,
+) -> Result<OperationReply, CallError> {
+    let order: P::Request = serde_json::from_value(order).expect("an order");
+    let ending = async {
+        loop {
+            match control.call::<P>(&P::on(&device()), &order).await {
+                Ok(reply) if reply.state == OperationState::Running => {}
+                Err(CallError::TimedOut) => {}
+                ended => return ended,
+            }
+        }
+    };
+    within("the end of an order", ending).await
 }
 
 pub fn device() -> DeviceId {
@@ -45,7 +89,7 @@ fn create(name: &str) -> Value {
 }
 
 async fn created(client: &mut Client, name: &str) -> ContainerId {
-    let reply = ask::<ContainerCreate>(client, create(name)).await.expect("it is created");
+    let reply = complete::<ContainerCreate>(client, create(name)).await.expect("it is created");
     reply.container_id.expect("its id")
 }
 
@@ -60,7 +104,7 @@ async fn a_container_lives_by_calls() {
     let operations = ann.subscribe(&OperationEvents::on(&device())).await;
 
     let order = json!({"name": "web", "image": "app:1", "application": "shop", "ports": [{"container": 80}]});
-    let reply = ask::<ContainerCreate>(&mut ann, order).await.expect("it is created");
+    let reply = complete::<ContainerCreate>(&mut ann, order).await.expect("it is created");
     assert_eq!(reply.state, OperationState::Done);
     let web = reply.container.expect("the container");
     assert_eq!((web.state, web.application.as_str()), (ContainerState::Running, "shop"));
@@ -79,29 +123,29 @@ async fn a_container_lives_by_calls() {
     assert_eq!(list.len(), 1);
     let lines = ask::<ContainerLogs>(&mut ann, id.clone()).await.expect("output").lines;
     assert_eq!(lines[0].text, "app:1 runs");
-    let reply = ask::<ContainerStop>(&mut ann, id.clone()).await.expect("it stops");
+    let reply = complete::<ContainerStop>(&mut ann, id.clone()).await.expect("it stops");
     assert_eq!(reply.container.expect("the container").state, ContainerState::Exited);
     let exited = ann.event::<ContainerEvents>(lives, |event| event.change == ContainerChange::Exited).await;
     assert_eq!(exited.container.id, web.id);
-    ask::<ContainerStart>(&mut ann, id.clone()).await.expect("it starts");
-    ask::<ContainerRestart>(&mut ann, id.clone()).await.expect("it restarts");
+    complete::<ContainerStart>(&mut ann, id.clone()).await.expect("it starts");
+    complete::<ContainerRestart>(&mut ann, id.clone()).await.expect("it restarts");
     let detail = ask::<ContainerInspect>(&mut ann, id.clone()).await.expect("in full");
     assert_eq!((detail.tenant.as_str(), detail.container.state), ("acme", ContainerState::Running));
 
-    let refused = ask::<ContainerDelete>(&mut ann, id.clone()).await.expect_err("it runs");
+    let refused = complete::<ContainerDelete>(&mut ann, id.clone()).await.expect_err("it runs");
     assert!(refused.is(ErrorKind::Conflict) && refused.message.contains("stop it first"), "{refused:?}");
     let force = json!({"container": web.id, "force": true});
-    let reply = ask::<ContainerDelete>(&mut ann, force).await.expect("it is deleted");
+    let reply = complete::<ContainerDelete>(&mut ann, force).await.expect("it is deleted");
     assert_eq!((reply.state, reply.container), (OperationState::Done, None));
     ann.event::<ContainerEvents>(lives, |event| event.change == ContainerChange::Deleted).await;
-    let gone = ask::<ContainerStart>(&mut ann, id).await.expect_err("it is gone");
+    let gone = complete::<ContainerStart>(&mut ann, id).await.expect_err("it is gone");
     assert!(gone.is(ErrorKind::NotFound), "{gone:?}");
 
-    let pull = ask::<ImagePull>(&mut ann, json!({"image": "other"})).await.expect("it is pulled");
+    let pull = complete::<ImagePull>(&mut ann, json!({"image": "other"})).await.expect("it is pulled");
     assert_eq!(pull.state, OperationState::Done);
     let images = ask::<ImageList>(&mut ann, json!({})).await.expect("a list").images;
     assert_eq!(images.iter().flat_map(|image| &image.tags).collect::<Vec<_>>(), ["app:1", "other:latest"]);
-    ask::<ImageDelete>(&mut ann, json!({"image": "other"})).await.expect("it is deleted");
+    complete::<ImageDelete>(&mut ann, json!({"image": "other"})).await.expect("it is deleted");
     scene.end().await;
 }
 
@@ -118,10 +162,10 @@ async fn another_tenants_container_does_not_exist() {
     for id in [&theirs, &none] {
         let id_only = json!({"container": id});
         let errors = [
-            ask::<ContainerStart>(&mut eve, id_only.clone()).await.err(),
-            ask::<ContainerStop>(&mut eve, id_only.clone()).await.err(),
-            ask::<ContainerRestart>(&mut eve, id_only.clone()).await.err(),
-            ask::<ContainerDelete>(&mut eve, json!({"container": id, "force": true})).await.err(),
+            complete::<ContainerStart>(&mut eve, id_only.clone()).await.err(),
+            complete::<ContainerStop>(&mut eve, id_only.clone()).await.err(),
+            complete::<ContainerRestart>(&mut eve, id_only.clone()).await.err(),
+            complete::<ContainerDelete>(&mut eve, json!({"container": id, "force": true})).await.err(),
             ask::<ContainerInspect>(&mut eve, id_only.clone()).await.err(),
             ask::<ContainerLogs>(&mut eve, id_only).await.err(),
         ];
@@ -135,9 +179,9 @@ async fn another_tenants_container_does_not_exist() {
     assert_eq!(told[0], told[1]);
     // The same name and operation id in another tenant are other things.
     let order = json!({"name": "web", "image": "app:1", "operation": "mine"});
-    let of_eve = ask::<ContainerCreate>(&mut eve, order.clone()).await.expect("created").container_id;
+    let of_eve = complete::<ContainerCreate>(&mut eve, order.clone()).await.expect("created").container_id;
     let order_of_ann = json!({"name": "web-2", "image": "app:1", "operation": "mine"});
-    let of_ann = ask::<ContainerCreate>(&mut ann, order_of_ann).await.expect("created").container_id;
+    let of_ann = complete::<ContainerCreate>(&mut ann, order_of_ann).await.expect("created").container_id;
     assert_ne!(of_eve, of_ann);
     scene.end().await;
 }
@@ -148,7 +192,8 @@ async fn refusals_say_what_to_do_and_leave_nothing() {
     let scene = Scene::start(SimEngine::default(), &["acme"]).await;
     let mut ann = scene.cloud.operator("acme").await;
     let order = json!({"name": "web", "image": "app:1", "ports": [{"container": 80, "host": 8080}]});
-    let web = ask::<ContainerCreate>(&mut ann, order).await.expect("created").container_id.expect("an id");
+    let web =
+        complete::<ContainerCreate>(&mut ann, order).await.expect("created").container_id.expect("an id");
 
     for (order, kind, says) in [
         (create("web"), ErrorKind::Conflict, "choose another"),
@@ -173,7 +218,7 @@ async fn refusals_say_what_to_do_and_leave_nothing() {
             "8080",
         ),
     ] {
-        let refused = ask::<ContainerCreate>(&mut ann, order.clone()).await.expect_err("it is refused");
+        let refused = complete::<ContainerCreate>(&mut ann, order.clone()).await.expect_err("it is refused");
         assert!(refused.is(kind) && refused.message.contains(says), "{order}: {refused:?}");
     }
     for (tail, grace) in [(0, 301), (1001, 4000)] {
@@ -181,7 +226,7 @@ async fn refusals_say_what_to_do_and_leave_nothing() {
             ask::<ContainerLogs>(&mut ann, json!({"container": web, "tail": tail})).await.expect_err("tail");
         assert!(refused.is(ErrorKind::InvalidArgument), "{refused:?}");
         let stop = json!({"container": web, "grace_seconds": grace});
-        let refused = ask::<ContainerStop>(&mut ann, stop).await.expect_err("grace");
+        let refused = complete::<ContainerStop>(&mut ann, stop).await.expect_err("grace");
         assert!(refused.is(ErrorKind::InvalidArgument), "{refused:?}");
     }
     let list = ask::<ContainerList>(&mut ann, json!({})).await.expect("a list").containers;
@@ -190,7 +235,7 @@ async fn refusals_say_what_to_do_and_leave_nothing() {
     // The owner's word in the policy file counts from the next order on.
     std::fs::write(scene.data().join("policy.toml"), "allow = [\"privileged\"]").expect("written");
     let order = json!({"name": "b", "image": "app:1", "privileges": {"privileged": true}});
-    ask::<ContainerCreate>(&mut ann, order).await.expect("now it is allowed");
+    complete::<ContainerCreate>(&mut ann, order).await.expect("now it is allowed");
     scene.end().await;
 }
 
@@ -213,14 +258,14 @@ async fn a_long_order_goes_on_and_is_one_order() {
     let wanted =
         |event: &OperationEvent| event.operation.as_str() == "op-7" && event.state == OperationState::Done;
     let done = ann.event::<OperationEvents>(operations, wanted).await;
-    let again = ask::<ContainerCreate>(&mut ann, order).await.expect("the same answer");
+    let again = complete::<ContainerCreate>(&mut ann, order).await.expect("the same answer");
     assert_eq!((again.state, &again.container_id), (OperationState::Done, &done.container_id));
     assert_eq!(again.container_id, reply.container_id);
     let list = ask::<ContainerList>(&mut ann, json!({})).await.expect("a list").containers;
     assert_eq!(list.len(), 3);
 
     let stop = json!({"container": done.container_id, "operation": "op-7"});
-    let refused = ask::<ContainerStop>(&mut ann, stop).await.expect_err("the id is taken");
+    let refused = complete::<ContainerStop>(&mut ann, stop).await.expect_err("the id is taken");
     assert!(refused.is(ErrorKind::Conflict), "{refused:?}");
     scene.end().await;
 }
@@ -231,20 +276,17 @@ async fn a_creation_is_one_order_across_agents() {
     let mut scene = Scene::start(SimEngine::default(), &["acme"]).await;
     let mut ann = scene.cloud.operator("acme").await;
     let created = json!({"name": "web", "image": "app:1", "operation": "op-7", "start": false});
-    let first =
-        ask::<ContainerCreate>(&mut ann, created).await.expect("created").container.expect("a container");
+    let first = complete::<ContainerCreate>(&mut ann, created)
+        .await
+        .expect("created")
+        .container
+        .expect("a container");
     assert_eq!(first.state, ContainerState::Created);
-    scene.stop_agent().await;
-    scene.start_agent();
+    scene.restart_agent().await;
 
     let order = json!({"name": "web", "image": "app:1", "operation": "op-7"});
-    let again = loop {
-        match ask::<ContainerCreate>(&mut ann, order.clone()).await {
-            // It went to the session that was just ending: the same order again is the same order.
-            Err(error) if error.uri == "wamp.error.canceled" => {}
-            reply => break reply.expect("found").container.expect("a container"),
-        }
-    };
+    let again =
+        complete::<ContainerCreate>(&mut ann, order).await.expect("found").container.expect("a container");
     assert_eq!((&again.id, again.state), (&first.id, ContainerState::Running));
     assert_eq!(scene.engine.list().await.expect("a list").len(), 1);
     scene.end().await;

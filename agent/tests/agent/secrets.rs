@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::{
     cloud::{Cloud, DEVICE, TICKET_MARK},
-    orders::{ask, device},
+    orders::{ask, complete, device},
 };
 
 const VALUE: &str = "marked-value-of-a-variable";
@@ -60,12 +60,12 @@ async fn no_secret_comes_out_of_an_agent() {
     let lives = ann.subscribe(&ContainerEvents::on(&device())).await;
     ann.subscribe(&OperationEvents::on(&device())).await;
     let order = json!({ "name": "web", "image": "app:1", "env": { "PASSWORD": VALUE } });
-    let made = ask::<ContainerCreate>(&mut ann, order.clone()).await.unwrap();
+    let made = complete::<ContainerCreate>(&mut ann, order.clone()).await.unwrap();
     let id = json!({ "container": made.container_id.unwrap() });
     ann.event::<ContainerEvents>(lives, |_| true).await;
     ask::<ContainerInspect>(&mut ann, id.clone()).await.unwrap();
     ask::<ContainerList>(&mut ann, json!({})).await.unwrap();
-    ask::<ContainerRestart>(&mut ann, id.clone()).await.unwrap();
+    complete::<ContainerRestart>(&mut ann, id.clone()).await.unwrap();
     // Its name is taken; it is not allowed; it is malformed.
     let mut refused = vec![order.clone()];
     for (key, value) in [
@@ -81,9 +81,11 @@ async fn no_secret_comes_out_of_an_agent() {
         refused.push(order);
     }
     for order in refused {
-        ask::<ContainerCreate>(&mut ann, order).await.unwrap_err();
+        complete::<ContainerCreate>(&mut ann, order).await.unwrap_err();
     }
-    ask::<ContainerDelete>(&mut ann, json!({ "container": id["container"], "force": true })).await.unwrap();
+    complete::<ContainerDelete>(&mut ann, json!({ "container": id["container"], "force": true }))
+        .await
+        .unwrap();
     assert!(!ann.heard.contains(VALUE), "a value came out: {}", ann.heard);
 
     program.0.kill().unwrap();

@@ -10,7 +10,12 @@ use ecep_proto::api::{
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::{device::Scene, orders::ask, real_docker, within};
+use crate::{
+    ENGINE,
+    device::Scene,
+    orders::{ask, complete},
+    real_docker, within,
+};
 
 fn on(quota: Quota) -> GrantedTerms {
     GrantedTerms { terms: Terms { quota, allow: Vec::new() }, is_ending: false }
@@ -28,7 +33,7 @@ async fn orders_at_once_stay_within_the_quota() {
             let mut gus = cloud.operator("globex").await;
             let limits = json!({"cpus": 0.3, "memory_bytes": 10_000_000});
             let order = json!({"name": format!("c{number}"), "image": "app:1", "limits": limits});
-            ask::<ContainerCreate>(&mut gus, order).await
+            complete::<ContainerCreate>(&mut gus, order).await
         }
     });
     let answers = join_all(orders).await;
@@ -40,14 +45,17 @@ async fn orders_at_once_stay_within_the_quota() {
         let order =
             json!({"name": "x", "image": "missing:1", "limits": {"cpus": 0.1, "memory_bytes": 70_000_000}});
         assert!(
-            ask::<ContainerCreate>(&mut gus, order).await.expect_err("no such image").is(ErrorKind::NotFound)
+            complete::<ContainerCreate>(&mut gus, order)
+                .await
+                .expect_err("no such image")
+                .is(ErrorKind::NotFound)
         );
     }
     let order = json!({"name": "x", "image": "app:1", "limits": {"cpus": 0.1, "memory_bytes": 70_000_000}});
-    ask::<ContainerCreate>(&mut gus, order).await.expect("what failed holds nothing");
+    complete::<ContainerCreate>(&mut gus, order).await.expect("what failed holds nothing");
     // The device's owner has no bounds but the device's.
     let mut ann = scene.cloud.operator("acme").await;
-    ask::<ContainerCreate>(&mut ann, json!({"name": "own", "image": "app:1"})).await.expect("created");
+    complete::<ContainerCreate>(&mut ann, json!({"name": "own", "image": "app:1"})).await.expect("created");
     scene.end().await;
 }
 
@@ -59,12 +67,12 @@ async fn a_full_disk_quota_is_told_and_refuses_what_is_new() {
     scene.engine.set_disk_used(&"globex".parse().expect("a name"), 1_000);
     let mut gus = scene.cloud.operator("globex").await;
     let create = json!({"name": "web", "image": "app:1"});
-    let refused = ask::<ContainerCreate>(&mut gus, create).await.expect_err("the disk quota is used up");
+    let refused = complete::<ContainerCreate>(&mut gus, create).await.expect_err("the disk quota is used up");
     assert!(
         refused.is(ErrorKind::Limit) && refused.message.contains("1000 of the 1000 bytes"),
         "{refused:?}"
     );
-    let refused = ask::<ImagePull>(&mut gus, json!({"image": "app:2"})).await.expect_err("neither");
+    let refused = complete::<ImagePull>(&mut gus, json!({"image": "app:2"})).await.expect_err("neither");
     assert!(refused.is(ErrorKind::Limit), "{refused:?}");
     let report = scene.cloud.report("the problem", |report| !report.shares.problems.is_empty()).await;
     assert_eq!(report.shares.problems[0].tenant.as_str(), "globex");
@@ -78,19 +86,21 @@ async fn a_share_that_ends_stops_nothing() {
     let scene = Scene::start(SimEngine::default(), &["globex"]).await;
     scene.cloud.share_on("globex", on(Quota::default())).await;
     let mut gus = scene.cloud.operator("globex").await;
-    let made =
-        ask::<ContainerCreate>(&mut gus, json!({"name": "web", "image": "app:1"})).await.expect("created");
+    let made = complete::<ContainerCreate>(&mut gus, json!({"name": "web", "image": "app:1"}))
+        .await
+        .expect("created");
     let id = made.container_id.expect("an id");
     scene.cloud.share_on("globex", GrantedTerms { is_ending: true, ..on(Quota::default()) }).await;
     let mut gus = scene.cloud.operator("globex").await;
     let listed = ask::<ContainerList>(&mut gus, json!({})).await.expect("a list").containers;
     assert!(listed[0].started_at.is_some() && listed[0].exit_code.is_none(), "{listed:?}");
-    let refused = ask::<ContainerCreate>(&mut gus, json!({"name": "more", "image": "app:1"})).await;
+    let refused = complete::<ContainerCreate>(&mut gus, json!({"name": "more", "image": "app:1"})).await;
     assert!(refused.expect_err("nothing new").is(ErrorKind::Forbidden));
-    ask::<ContainerStop>(&mut gus, json!({"container": id})).await.expect("stopped");
-    let refused = ask::<ContainerStart>(&mut gus, json!({"container": id})).await.expect_err("nothing new");
+    complete::<ContainerStop>(&mut gus, json!({"container": id})).await.expect("stopped");
+    let refused =
+        complete::<ContainerStart>(&mut gus, json!({"container": id})).await.expect_err("nothing new");
     assert!(refused.is(ErrorKind::Forbidden), "{refused:?}");
-    ask::<ContainerDelete>(&mut gus, json!({"container": id})).await.expect("deleted");
+    complete::<ContainerDelete>(&mut gus, json!({"container": id})).await.expect("deleted");
     assert!(scene.engine.list().await.expect("a list").is_empty());
     scene.end().await;
 }
@@ -99,6 +109,7 @@ async fn a_share_that_ends_stops_nothing() {
 #[tokio::test]
 async fn quotas_hold_on_a_real_engine() {
     let Some((address, image)) = real_docker::ready() else { return };
+    let _alone = ENGINE.lock().await;
     let tenant = "quota-test";
     let scene = Scene::start(DockerEngine::new(&address).expect("an address"), &[tenant]).await;
     let quota =
@@ -109,13 +120,13 @@ async fn quotas_hold_on_a_real_engine() {
         json!({"name": name, "image": image, "limits": {"memory_bytes": memory}, "command": ["sh", "-c", script],
                "volumes": [{"volume": "data", "target": "/data"}]})
     };
-    let refused = ask::<ContainerCreate>(&mut gus, json!({"name": "none", "image": image})).await;
+    let refused = complete::<ContainerCreate>(&mut gus, json!({"name": "none", "image": image})).await;
     assert!(refused.expect_err("a limit is needed").message.contains("set limits.memory_bytes"));
     // Half into its own layer, half into a volume: neither alone is too much.
     let writes =
         "head -c 20000000 /dev/urandom > /big; head -c 20000000 /dev/urandom > /data/big; sync; sleep 600";
-    let made = ask::<ContainerCreate>(&mut gus, order("big", 48 << 20, writes)).await.expect("created");
-    let refused = ask::<ContainerCreate>(&mut gus, order("second", 32 << 20, "sleep 600")).await;
+    let made = complete::<ContainerCreate>(&mut gus, order("big", 48 << 20, writes)).await.expect("created");
+    let refused = complete::<ContainerCreate>(&mut gus, order("second", 32 << 20, "sleep 600")).await;
     assert!(refused.expect_err("16 MiB are left").message.contains("16777216 of 67108864 bytes of memory"));
     let saved = json!({"container": made.container_id, "name": "cp"});
     let refused = ask::<ContainerCheckpoint>(&mut gus, saved).await.expect_err("the terms do not name it");
@@ -124,11 +135,11 @@ async fn quotas_hold_on_a_real_engine() {
     // What it writes is measured once the last measurement is old.
     let over = async {
         loop {
-            match ask::<ContainerCreate>(&mut gus, order("second", 16 << 20, "sleep 600")).await {
+            match complete::<ContainerCreate>(&mut gus, order("second", 16 << 20, "sleep 600")).await {
                 Err(refused) => return refused,
                 Ok(made) => {
                     let again = json!({"container": made.container_id, "force": true});
-                    ask::<ContainerDelete>(&mut gus, again).await.expect("deleted");
+                    complete::<ContainerDelete>(&mut gus, again).await.expect("deleted");
                 }
             }
         }
@@ -141,6 +152,6 @@ async fn quotas_hold_on_a_real_engine() {
     let report = scene.cloud.report("the problem", |report| !report.shares.problems.is_empty()).await;
     assert!(report.shares.problems[0].text.contains("of the 30 MB"), "{report:?}");
     let force = json!({"container": made.container_id, "force": true});
-    ask::<ContainerDelete>(&mut gus, force).await.expect("deleted");
+    complete::<ContainerDelete>(&mut gus, force).await.expect("deleted");
     scene.end().await;
 }

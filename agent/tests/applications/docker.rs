@@ -2,7 +2,10 @@
 
 use std::{process::Command, sync::Arc};
 
-use ecep_agent::engine::{Engine, docker::DockerEngine};
+use ecep_agent::{
+    engine::{Engine, docker::DockerEngine},
+    random,
+};
 use ecep_proto::api::{
     container::ContainerState, error::ErrorKind, name::ContainerId, operation::OperationState,
 };
@@ -44,8 +47,15 @@ async fn delete(device: &Device<DockerEngine>, address: &str, of: &str, id: &Con
     let found = device.orders.find(&tenant(of), id).await.unwrap();
     is_bounded(address, &found.detail.engine_id);
     let image = found.view().image.clone();
-    let order = serde_json::from_value(json!({"container": id, "force": true})).unwrap();
-    device.orders.delete(&tenant(of), order).unwrap().answer().await.unwrap();
+    // What takes long is answered before: the same order again is the same order.
+    let order = json!({"container": id, "force": true, "operation": random::operation_id().unwrap()});
+    loop {
+        let order = serde_json::from_value(order.clone()).unwrap();
+        let reply = device.orders.delete(&tenant(of), order).unwrap().answer().await.unwrap();
+        if reply.state != OperationState::Running {
+            break;
+        }
+    }
     if image.starts_with("ecep-app/") {
         device.engine.remove_image(&image).await.unwrap();
     }

@@ -4,6 +4,7 @@ use std::{
     env,
     io::Write,
     process::{Command, Stdio},
+    sync::Once,
 };
 
 const IMAGE: &str = "ecep/agent-test:1";
@@ -18,7 +19,9 @@ pub fn ready() -> Option<(String, String)> {
         return None;
     };
     let address = if socket.starts_with('/') { format!("unix://{socket}") } else { socket };
-    build(&address);
+    // Once for all tests of this program: the image's name would go to another image under those that are at work.
+    static BUILT: Once = Once::new();
+    BUILT.call_once(|| build(&address));
     Some((address, IMAGE.to_owned()))
 }
 

@@ -207,6 +207,8 @@ mod tests {
             ("FROM a\nINCLUDE b\n", "no instruction"),
             ("FROM \"a\"\n", "not taken"),
             ("FROM ${A:+b}\n", "not taken"),
+            ("FROM $NONE\n", "names no image"),
+            ("FROM ${NONE:---platform=b}\n", "names no image"),
             ("ARG A='$B'\nFROM $A\n", "not taken"),
             ("FROM a\nRUN x\u{b}y\n", "control"),
             ("FROM a b\n", "FROM"),

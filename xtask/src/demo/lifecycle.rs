@@ -28,7 +28,7 @@ pub(super) fn walk(report: &mut Report, stack: &Stack, number: u8) -> Result<()>
     let device = workload.device_id();
     report.step(&step("start"), || {
         let order = ContainerOrder { container: workload.id.clone(), operation: None };
-        operator.call::<ContainerStart>(device, &order)?;
+        operator.order::<ContainerStart>(device, &order)?;
         let facts = workload.expect("running")?;
         Ok(((), format!("the engine runs it as process {}", facts.pid)))
     })?;
@@ -42,21 +42,21 @@ pub(super) fn walk(report: &mut Report, stack: &Stack, number: u8) -> Result<()>
     report.step(&step("logs"), || logs(stack, &workload))?;
     report.step(&step("restart"), || {
         let before = workload.facts()?;
-        operator.call::<ContainerRestart>(device, &stop_order(&workload))?;
+        operator.order::<ContainerRestart>(device, &stop_order(&workload))?;
         let after = workload.expect("running")?;
         ensure!(after.pid != before.pid && after.started_at != before.started_at, "it is the same process");
         ensure!(workload.count()? == 0, "a restarted counter must stand at 0");
         Ok(((), format!("process {} became {}, its count 0", before.pid, after.pid)))
     })?;
     report.step(&step("stop"), || {
-        operator.call::<ContainerStop>(device, &stop_order(&workload))?;
+        operator.order::<ContainerStop>(device, &stop_order(&workload))?;
         workload.expect("exited")?;
         workload.expect_silence()?;
         Ok(((), "the engine says exited, and its port is closed".into()))
     })?;
     report.step(&step("delete"), || {
         let order = DeleteContainer { container: workload.id.clone(), force: false, operation: None };
-        operator.call::<ContainerDelete>(device, &order)?;
+        operator.order::<ContainerDelete>(device, &order)?;
         ensure!(!workload.exists()?, "the engine still knows it");
         let list = operator.call::<ContainerList>(device, &Nothing {})?.containers;
         ensure!(list.iter().all(|container| container.id != workload.id), "the agent still lists it");

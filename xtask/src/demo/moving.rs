@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use ecep_proto::api::migration::{MigrationMode, MigrationState, Verdict};
+use ecep_proto::api::migration::{MigrationMode, MigrationState};
 
 use super::workload::Workload;
 use super::{EVENT_LIMIT, SAMPLE};
@@ -44,9 +44,11 @@ pub(super) fn prove(report: &mut Report, stack: &Stack, sample: &Workload) -> Re
 
 fn move_to(stack: &Stack, sample: &Workload, client: &Counting, from: u8, to: u8) -> Result<((), String)> {
     let destination = stack.id(to);
-    let preflight = stack.preflight(&sample.id, destination)?;
-    ensure!(preflight.verdict == Verdict::Live, "the pre-flight says {:?}", preflight.checks);
-    let operation = stack.order_move(&sample.id, destination, MigrationMode::Live)?;
+    // An agent that was killed tries out anew whether it can move containers, and the move before may not be over at both ends yet.
+    stack.await_movable(&sample.id, to, EVENT_LIMIT)?;
+    let operation = wait::until("the move can be ordered", EVENT_LIMIT, || {
+        stack.order_move(&sample.id, destination, MigrationMode::Live).map(Some)
+    })?;
     let moved = stack.await_move(&operation, MOVE_LIMIT)?;
     ensure!(moved.state == MigrationState::Done, "it failed: {}", moved.error.unwrap_or_default());
     let downtime = wait::until("the source tells how long it stood still", EVENT_LIMIT, || {

@@ -80,12 +80,9 @@ fn find(words: &[String]) -> Result<BTreeSet<String>> {
     look("network interface", &shell::run("ip", ["-o", "link", "show"])?);
     look("firewall rule", &shell::run("iptables-save", [""; 0])?);
     look("mount", &fs::read_to_string("/proc/self/mountinfo").context("cannot read the mount table")?);
-    look("control group", &shell::run("find", ["/sys/fs/cgroup", "-maxdepth", "2", "-name", "ecep-*"])?);
-    look("file", &shell::run("find", ["/run/ecep-lab", "-maxdepth", "1"])?);
-    look(
-        "file",
-        &shell::run("find", [lab::default_data_root().as_path(), Path::new("-maxdepth"), Path::new("1")])?,
-    );
+    look("control group", &lab::paths_below(Path::new("/sys/fs/cgroup"), 2));
+    look("file", &lab::paths_below(Path::new("/run/ecep-lab"), 1));
+    look("file", &lab::paths_below(&lab::default_data_root(), 1));
     let this = std::process::id().to_string();
     for entry in fs::read_dir("/proc").context("cannot read /proc")?.flatten() {
         let (pid, path) = (entry.file_name(), entry.path());

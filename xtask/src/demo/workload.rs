@@ -17,7 +17,7 @@ use crate::wait;
 const COUNTER_PORT: u16 = 8080;
 
 /// A container's program takes a moment to listen; the longest answer is that of a burn.
-const HTTP_LIMIT: Duration = Duration::from_secs(20);
+const HTTP_LIMIT: Duration = Duration::from_secs(60);
 
 /// A counter on a device.
 pub(super) struct Workload<'a> {

@@ -25,7 +25,7 @@ const FILL_EVERY: Duration = Duration::from_millis(5);
 /// The smallest piece: a block of the file system.
 const BLOCK: u64 = 4096;
 /// The kernel lets go of a mount when the last process that was in it is gone.
-const BUSY_LIMIT: Duration = Duration::from_secs(20);
+const BUSY_LIMIT: Duration = Duration::from_secs(60);
 
 /// Makes a device's disk, if it is to have one, and mounts it in this machine's mount namespace; the device's own is a copy
 /// of that.

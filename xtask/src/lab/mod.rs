@@ -254,6 +254,19 @@ pub fn find_device(lab: &str, number: u8) -> Result<Device> {
     Device::open(&plan, number)
 }
 
+/// The paths below a folder, down to so many levels, one a line: for whoever looks for what a lab has left. What goes meanwhile is
+/// not there.
+pub fn paths_below(folder: &Path, levels: u8) -> String {
+    let mut found = String::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        found += &format!("{}\n", entry.path().display());
+        if levels > 1 && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found += &paths_below(&entry.path(), levels - 1);
+        }
+    }
+    found
+}
+
 /// Where labs keep their data unless told otherwise: `ECEP_LAB_DIR`, or else `.lab` in the working copy.
 pub fn default_data_root() -> PathBuf {
     std::env::var_os("ECEP_LAB_DIR").map_or_else(|| crate::workspace().join(".lab"), PathBuf::from)

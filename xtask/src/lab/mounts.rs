@@ -21,7 +21,7 @@ use super::plan::{Plan, TOKEN_VARIABLE, start_time};
 use super::process::Process;
 
 /// A few system calls; a machine that swaps needs more.
-const READY_LIMIT: Duration = Duration::from_secs(20);
+const READY_LIMIT: Duration = Duration::from_secs(60);
 
 /// What runc hands to CRIU. `tcp-established` lets open connections be dumped.
 const CRIU_OPTIONS: &str = "tcp-established\nlog-file criu.log\n";

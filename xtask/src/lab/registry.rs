@@ -12,7 +12,7 @@ use super::{Lab, Process};
 const PORT: u16 = 5000;
 
 /// It listens within a fraction of a second; a busy machine needs more.
-const READY_LIMIT: Duration = Duration::from_secs(20);
+const READY_LIMIT: Duration = Duration::from_secs(60);
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 

@@ -16,7 +16,7 @@ use super::process::POLL;
 use super::{disks, network};
 
 /// A killed process that holds much memory or a busy disk takes its time.
-const KILL_LIMIT: Duration = Duration::from_secs(20);
+const KILL_LIMIT: Duration = Duration::from_secs(60);
 
 const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 

@@ -20,7 +20,7 @@ use crate::lab::Process;
 use crate::{setup, shell, workspace};
 
 /// How long a client waits for an answer; a pull on a busy machine takes longest.
-const CALL_LIMIT: Duration = Duration::from_secs(60);
+const CALL_LIMIT: Duration = Duration::from_secs(180);
 
 /// A client that prints telemetry ends by itself after this time at the latest.
 const WATCH_LIMIT: Duration = Duration::from_secs(300);

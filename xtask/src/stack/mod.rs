@@ -26,7 +26,7 @@ use ecep_proto::api::http::SetupRequest;
 use ecep_proto::api::name::{DeviceId, TenantSlug};
 use ecep_proto::api::reply::Nothing;
 use ecep_proto::api::roles::Role;
-use ecep_proto::api::{DeviceList, realm};
+use ecep_proto::api::{DeviceInfo, DeviceList, realm};
 
 pub use client::{Client, Language, Timed, WampError, Watch};
 pub use cloud::http_client;
@@ -313,6 +313,18 @@ impl Stack {
             Ok(Some(views))
         })?;
         Ok(((), views.iter().map(told).collect::<Vec<_>>().join(", ")))
+    }
+
+    /// Waits until a device serves its tenant. After its agent was killed, whoever answers is the next one; what the control plane
+    /// says of the device is of the last one for some seconds.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn wait_served(&self, number: u8) -> Result<()> {
+        wait::until("the device serves its tenant", CONNECT_LIMIT, || {
+            self.operator.call::<DeviceInfo>(self.id(number), &Nothing {}).map(Some)
+        })
+        .map(drop)
     }
 
     /// Runs `ecep-agent enroll` in a device; the key and the settings go to a folder of that name in its data folder.

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use super::Ports;
 
@@ -10,8 +10,10 @@ const HTTP: u16 = 8080;
 const WAMP: u16 = 8081;
 const CHANNEL: u16 = 8082;
 
-/// Free ports are plenty; a number that is free on loopback is taken at the other address only by chance.
-const ATTEMPTS: u32 = 20;
+/// What is tried next where one is taken. All of them are below the ports that the system gives to clients: one of these would be
+/// somebody else's by the time that a program that listens was killed and started again.
+const STEP: u16 = 10;
+const ATTEMPTS: u16 = 50;
 
 /// Chooses ports that are free on loopback and at the cloud's address.
 ///
@@ -37,12 +39,11 @@ pub(super) fn choose(cloud: Ipv4Addr) -> Result<Ports> {
 
 fn free(wanted: u16, cloud: Ipv4Addr) -> Result<(u16, [TcpListener; 2])> {
     for attempt in 0..ATTEMPTS {
-        let number = if attempt == 0 { wanted } else { 0 };
+        let number = wanted + attempt * STEP;
         let Ok(local) = TcpListener::bind((Ipv4Addr::LOCALHOST, number)) else { continue };
-        let number = local.local_addr().context("a socket has no address")?.port();
         if let Ok(other) = TcpListener::bind((cloud, number)) {
             return Ok((number, [local, other]));
         }
     }
-    bail!("no port is free both on {} and at {cloud}", Ipv4Addr::LOCALHOST)
+    bail!("no port from {wanted} on is free both on {} and at {cloud}", Ipv4Addr::LOCALHOST)
 }

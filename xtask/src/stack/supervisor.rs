@@ -18,10 +18,11 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Long enough that everybody notices the loss, and that a program that cannot start does not take the machine.
 const RESTART_DELAY: Duration = Duration::from_millis(500);
 
-const RESTART_LIMIT: Duration = Duration::from_secs(30);
+/// A program that does not come up by then never will.
+const RESTART_LIMIT: Duration = Duration::from_secs(60);
 
-/// From SIGTERM to SIGKILL, the usual time that containers and services get.
-const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// From SIGTERM to SIGKILL: far beyond what a program needs to end, also on a busy machine.
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 type Start = Box<dyn Fn() -> Result<Process> + Send>;
 

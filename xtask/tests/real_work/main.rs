@@ -28,6 +28,8 @@ const REDIS_PORT: u16 = 6379;
 const SOON: Duration = Duration::from_secs(60);
 /// A move with an image of two hundred megabytes, on a busy machine.
 const MOVE_LIMIT: Duration = Duration::from_secs(180);
+/// How often the processes are looked at before they move, once they have settled.
+const LOOKS: usize = 3;
 /// How many connections write to Redis at once.
 const WRITERS: u64 = 4;
 /// What one write carries: with some thousand of them a server has megabytes to move.
@@ -94,11 +96,15 @@ impl Work<'_> {
     /// Moves it to device 2 and back; `check` looks after each move, and is told where it is. Whatever it runs, the
     /// same processes must be there afterwards.
     fn there_and_back(&self, mut check: impl FnMut(u8) -> Result<()>) -> Result<()> {
-        // A shell's child has the shell's name for a moment, so one look is not enough.
-        let before = wait::until("its processes settle", SOON, || {
+        let mut before = wait::until("its processes settle", SOON, || {
             let seen = self.processes(1)?;
             Ok((self.processes(1)? == seen).then_some(seen))
         })?;
+        // A shell's child has the shell's name for a moment, which is long on a busy machine: what counts is there in each look.
+        for _ in 0..LOOKS {
+            let seen = self.processes(1)?;
+            before.retain(|process| seen.contains(process));
+        }
         for to in [2, 1] {
             self.move_to(to)?;
             check(to).with_context(|| format!("after the move to device {to}"))?;
@@ -113,7 +119,10 @@ impl Work<'_> {
 
     fn move_to(&self, to: u8) -> Result<()> {
         let stack = &self.scene.stack;
-        let operation = stack.order_move(&self.id, stack.id(to), MigrationMode::Live)?;
+        // The move before may not be over at both ends yet.
+        let operation = wait::until("the move can be ordered", SOON, || {
+            stack.order_move(&self.id, stack.id(to), MigrationMode::Live).map(Some)
+        })?;
         let moved = stack.await_move(&operation, MOVE_LIMIT)?;
         ensure!(
             moved.state == MigrationState::Done,
@@ -277,8 +286,11 @@ fn nginx(scene: &Scene) -> Result<()> {
     let path = format!("/{}", lab::PAGE);
     let page = line.http("GET", &path, "")?;
     ensure!(page.lines().count() > 1000, "the page is too short to test anything");
-    let processes = work.processes(1)?;
-    ensure!(processes.len() == 3, "a master and two workers should run, not {processes:?}");
+    wait::until("a master and two workers run", SOON, || {
+        let processes = work.processes(1)?;
+        ensure!(processes.len() == 3, "there are {processes:?}");
+        Ok(Some(()))
+    })?;
     let client = Client::start(line, move |line, _| {
         ensure!(line.http("GET", &path, "")? == page, "the page came differently");
         Ok(())

@@ -131,7 +131,14 @@ impl<'a> Reader<'a> {
             return Err("the stage's name begins with a letter and has only letters, digits, '-', '_', '.'"
                 .to_owned());
         }
-        let image = self.variables.expanded(image)?;
+        let written = image;
+        let image = self.variables.expanded(written)?;
+        // The engine would look further for a name, and take what begins so for a flag.
+        if image.is_empty() || image.starts_with('-') {
+            return Err(format!(
+                "FROM {written} names no image; give its variables values before the first FROM"
+            ));
+        }
         let image = if image == SCRATCH || self.is_stage(&image) {
             Image::Own(image.to_ascii_lowercase())
         } else {

@@ -60,16 +60,23 @@ pub(in crate::bench) fn load_of_machine() -> Result<f64> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     /// The figures of a process must be there at all, and its peak no less than what it has.
     #[test]
     fn a_process_has_memory_and_uses_time() {
-        let own = std::process::id();
-        let before = processor_time(own).unwrap();
-        let memory = memory(own).unwrap();
+        // Not this one: threads of other tests end meanwhile, and their time with them.
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let (before, memory) = (processor_time(child.id()), memory(child.id()));
+        let after = processor_time(child.id());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let memory = memory.unwrap();
         assert!(memory.resident_mib > 0.0 && memory.peak_mib >= memory.resident_mib, "{memory:?}");
-        assert!(processor_time(own).unwrap() >= before);
+        let (before, after) = (before.unwrap(), after.unwrap());
+        assert!(before > Duration::ZERO && after >= before, "{before:?}, then {after:?}");
         assert!(memory_of_nobody().is_err());
     }
 

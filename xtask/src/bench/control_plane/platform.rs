@@ -26,7 +26,7 @@ use crate::{interrupt, shell, wait};
 /// A program listens within a fraction of a second, with a large store on a busy machine within some.
 const READY_LIMIT: Duration = Duration::from_secs(60);
 /// What is under way may end.
-const STOP_LIMIT: Duration = Duration::from_secs(20);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 /// A thousand devices enrol, each with a certificate and a write to disk.
 const ENROL_LIMIT: Duration = Duration::from_secs(600);
 /// The bench takes minutes.
