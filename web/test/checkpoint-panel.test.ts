@@ -75,6 +75,8 @@ const question = () => document.querySelector("dialog") as HTMLDialogElement;
 const labels = (inside: Element) => [...inside.querySelectorAll("button")].map((one) => one.textContent!.trim());
 const button = (inside: Element, label: string) =>
   [...inside.querySelectorAll("button")].find((one) => one.textContent!.trim() === label)!;
+/** Each order has an id of its own. */
+const operation = expect.stringMatching(/^[0-9a-f]{32}$/);
 const sent = (uri: string) => calls.filter((call) => call[3] === uri).map((call) => call[5]);
 const told = (uri: string, event: object) =>
   ScriptedSocket.last.onmessage?.({ data: JSON.stringify([36, subscriptions.get(uri.replace("{device}", "")), 1, {}, [], event]) });
@@ -135,7 +137,7 @@ it("saves what runs, by a name that the device will take, into the directory tha
   document.querySelector<HTMLInputElement>("input[type=checkbox]")!.click();
   save.click();
   await settle();
-  expect(sent(uri)).toEqual([{ container: "c", name: "third", directory: "big", leave_running: false }]);
+  expect(sent(uri)).toEqual([{ container: "c", name: "third", directory: "big", leave_running: false, operation }]);
   expect(text()).toContain("web was saved as third, and does not run now.");
 });
 
@@ -160,7 +162,7 @@ it("restores only after the loss was confirmed, and without a question where the
   await settle();
   button(question(), "Restore").click();
   await settle();
-  expect(sent(uri)).toEqual([{ container: "c", name: "second", directory: "big" }]);
+  expect(sent(uri)).toEqual([{ container: "c", name: "second", directory: "big", operation }]);
 
   button(item("first"), "Restore into another…").click();
   flushSync();
@@ -170,7 +172,7 @@ it("restores only after the loss was confirmed, and without a question where the
   button(item("first"), "Restore into it").click();
   await settle();
   expect(question()).toBeNull();
-  expect(sent(uri)[1]).toEqual({ container: "c", name: "first", into: "twin" });
+  expect(sent(uri)[1]).toEqual({ container: "c", name: "first", into: "twin", operation });
   expect(text()).toContain("twin was restored from first and runs.");
   expect(document.activeElement?.textContent, "the keyboard goes on where the form was").toBe("Checkpoints");
 });
@@ -184,7 +186,7 @@ it("copies to another device, lists it when the copy has ended there, and tells 
   type(`#${to.id}`, "b");
   button(item("first"), "Copy").click();
   await settle();
-  expect(sent(PROCEDURES.CheckpointCopy)).toEqual([{ container: "c", name: "first", source: "a", destination: "b" }]);
+  expect(sent(PROCEDURES.CheckpointCopy)).toEqual([{ container: "c", name: "first", source: "a", destination: "b", operation }]);
   const event = { device: "b", operation: "copy-1", kind: "container.checkpoint.copy", phase: "receiving", container_id: "c", error: null, at: 1 };
   told(TOPICS.OperationEvents, { ...event, state: "running" });
   await settle();

@@ -37,20 +37,13 @@ test("a file whose end was told while the connection was broken was fetched for 
 test("an update whose end was told while the connection was broken kept its button from being pressed again", () =>
   at("container?container=c1&panel=update", async (page, fake) => {
     let error = "the new one did not become healthy";
-    let ends;
-    const ended = () => new Promise((resolve) => (ends = resolve));
-    fake.faults.update = () => {
-      ends();
-      return error;
-    };
+    fake.faults.update = () => error;
     /** Orders it, and hears nothing of its end. */
     const update = async () => {
-      const over = ended();
+      fake.faults.held = true;
       await page.getByRole("button", { name: "Roll back to version 2" }).click();
       await page.getByRole("progressbar", { name: "Progress of the update" }).waitFor();
-      const mend = await breakOff(page, fake);
-      await over;
-      await mend();
+      await missTheEnd(page, fake);
     };
     await update();
     await page.getByRole("main").getByText(error).waitFor();
@@ -205,7 +198,7 @@ test("what became of a slow change of one tenant was told in the other as if it 
       await page.getByLabel("Tenant").selectOption("beta");
       await page.getByRole("heading", { level: 1, name: "Devices" }).waitFor();
       go();
-      await page.getByText(/^.*Acme Ltd: Saved: edge-1/).first().waitFor();
+      await told(page, /Acme Ltd: Saved: edge-1/);
     },
     (page) => {
       const memberships = [["acme", "Acme Ltd"], ["beta", "Beta GmbH"]].map(([tenant, tenant_name]) => ({ tenant, tenant_name, role: "owner" }));

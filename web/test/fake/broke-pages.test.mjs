@@ -1,7 +1,7 @@
 // What once broke in what a page says, shows and keeps, in a real Chromium. Each test is named after what broke.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { inspect } from "../../e2e/browser.mjs";
+import { becomes, inspect } from "../../e2e/browser.mjs";
 import { visit } from "./visit.mjs";
 
 const HOUR = 3_600_000;
@@ -11,11 +11,13 @@ test("a failed update was told where it was ordered, in a notice, and once more 
   at("container?container=c1&panel=update", async (page, fake) => {
     const error = "the new one did not become healthy";
     fake.faults.update = () => error;
+    fake.faults.held = true;
     await page.getByRole("button", { name: "Roll back to version 2" }).click();
     await page.getByRole("heading", { name: "Under way" }).waitFor();
+    fake.faults.held = false;
     await page.getByRole("complementary", { name: "Notices" }).getByRole("alert").filter({ hasText: error }).waitFor();
     await page.getByRole("heading", { name: "Under way" }).waitFor({ state: "detached" });
-    assert.deepEqual(await page.getByRole("main").getByText(error).allInnerTexts(), [error]);
+    await becomes(() => page.getByRole("main").getByText(error).allInnerTexts(), [error]);
     // What others have ordered is told nowhere else.
     fake.faults.tell("OperationEvents", {
       device: "d0", operation: "of-others", kind: "app.update", state: "failed", phase: "failed", bytes_done: null, bytes_total: null,
@@ -92,7 +94,7 @@ test("the secret of a token stayed to be copied after the token had been revoked
         fake.faults.ahead = (fake.faults.ahead ?? 0) + 2 * HOUR;
         fake.dropConnections();
         await page.getByText("The token has expired. Make another one.").waitFor();
-        assert.equal(await page.getByText("soon-dead").count(), 0);
+        await becomes(() => page.getByText("soon-dead").count(), 0);
       }
     },
     (page, fake) =>
@@ -126,7 +128,7 @@ test("the address was written at each letter of a filter, more often than Safari
       await page.getByRole("heading", { level: 1, name: "Devices" }).waitFor();
       await page.goBack();
       await page.getByRole("heading", { level: 1, name: "Containers" }).waitFor();
-      assert.equal(await filter.inputValue(), "cam");
+      await becomes(() => filter.inputValue(), "cam");
     },
     (page) =>
       page.addInitScript(() => {
