@@ -34,6 +34,18 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Each of them.
+    pub const ALL: [ErrorKind; 8] = [
+        ErrorKind::NotFound,
+        ErrorKind::Conflict,
+        ErrorKind::InvalidArgument,
+        ErrorKind::Unavailable,
+        ErrorKind::Forbidden,
+        ErrorKind::Engine,
+        ErrorKind::Preflight,
+        ErrorKind::Limit,
+    ];
+
     /// The URI on the wire.
     pub fn uri(self) -> &'static str {
         match self {

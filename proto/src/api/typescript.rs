@@ -215,6 +215,11 @@ pub fn generate() -> String {
         .map(|topic| format!("{:?}", topic.name))
         .collect();
     out.push_str(&format!("export const DEVICE_TOPICS = [{}] as const;\n", of_devices.join(", ")));
+    out.push_str("\n/** The kinds of error by name. */\nexport const ERRORS = {\n");
+    for kind in error::ErrorKind::ALL {
+        out.push_str(&format!("  {kind:?}: {:?},\n", kind.uri()));
+    }
+    out.push_str("} as const satisfies Record<string, ErrorKind>;\n");
     out
 }
 

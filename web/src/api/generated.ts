@@ -2864,3 +2864,15 @@ export const TOPICS: { [name in keyof Topics]: string } = {
 
 /** The topics that devices publish; watch all with the device's component left empty. */
 export const DEVICE_TOPICS = ["DeviceStats", "ContainerEvents", "OperationEvents"] as const;
+
+/** The kinds of error by name. */
+export const ERRORS = {
+  NotFound: "ecep.error.not_found",
+  Conflict: "ecep.error.conflict",
+  InvalidArgument: "ecep.error.invalid_argument",
+  Unavailable: "ecep.error.unavailable",
+  Forbidden: "ecep.error.forbidden",
+  Engine: "ecep.error.engine",
+  Preflight: "ecep.error.preflight",
+  Limit: "ecep.error.limit",
+} as const satisfies Record<string, ErrorKind>;

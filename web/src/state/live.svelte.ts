@@ -1,7 +1,7 @@
 // The live connection: keeps a WAMP session to the tenant's realm, folds what arrives into the fleet, and
 // repairs everything by listing anew after each join. Views read `live.fleet` after touching `live.version`, or after
 // `live.shape` where numbers do not matter to them.
-import type { NoticeLevel, Procedures, TicketReply } from "../api/generated";
+import { ERRORS, type NoticeLevel, type Procedures, type TicketReply } from "../api/generated";
 import { http, HttpError } from "../api/http";
 import { backoff } from "../wamp/backoff";
 import { CallError, join, type Session } from "../wamp/session";
@@ -164,7 +164,7 @@ class Live {
   endFound(id: string, end: End) {
     const operation = this.fleet.operations.get(id);
     if (operation?.state === "running") {
-      const error = end.state === "failed" ? ({ uri: "ecep.error.engine", message: end.reason, details: {} } as const) : null;
+      const error = end.state === "failed" ? { uri: ERRORS.Engine, message: end.reason, details: {} } : null;
       operationChanged(this.fleet, { ...operation, state: end.state, error }, Date.now());
       this.changed();
     }

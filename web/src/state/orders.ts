@@ -1,5 +1,5 @@
 // What a person orders: sends it, says how it went, and keeps the words the same everywhere.
-import type { DeleteCheckpoint, DeleteKept, MigrateContainer, OperationReply, Procedures } from "../api/generated";
+import { type DeleteCheckpoint, type DeleteKept, ERRORS, type MigrateContainer, type OperationReply, type Procedures } from "../api/generated";
 import { CallError } from "../wamp/session";
 import { newOperation } from "./ids";
 import { type End, live } from "./live.svelte";
@@ -50,7 +50,7 @@ export async function orderToEnd<P extends Order>(
 }
 
 /** Refusals that say nothing of an operation: whoever knows of it was not reached. */
-const NOT_REACHED = ["wamp.error.no_such_procedure", "wamp.error.canceled", "ecep.error.unavailable"];
+const NOT_REACHED: string[] = ["wamp.error.no_such_procedure", "wamp.error.canceled", ERRORS.Unavailable];
 
 /**
  * How an operation ended whose end may have been told while nobody heard it; nothing where it goes on or that is not known. `send`

@@ -61,6 +61,7 @@ pub(in crate::bench) fn load_of_machine() -> Result<f64> {
 #[cfg(test)]
 mod tests {
     use std::process::Command;
+    use std::time::Instant;
 
     use super::*;
 
@@ -69,7 +70,14 @@ mod tests {
     fn a_process_has_memory_and_uses_time() {
         // Not this one: threads of other tests end meanwhile, and their time with them.
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
-        let (before, memory) = (processor_time(child.id()), memory(child.id()));
+        // It has used none that is told before it was stopped for the first time.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut before = processor_time(child.id());
+        while matches!(before, Ok(Duration::ZERO)) && Instant::now() < deadline {
+            std::thread::yield_now();
+            before = processor_time(child.id());
+        }
+        let memory = memory(child.id());
         let after = processor_time(child.id());
         child.kill().unwrap();
         child.wait().unwrap();
