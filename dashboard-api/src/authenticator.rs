@@ -186,14 +186,7 @@ mod tests {
     async fn a_ticket_of_a_login_that_has_ended_opens_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let control = control(folder.path());
-        let maria = Account {
-            id: "maria".to_owned(),
-            email: "maria@example.org".to_owned(),
-            password_hash: String::new(),
-            admin: true,
-            created_at: 1,
-            disabled: false,
-        };
+        let maria = Account { admin: true, ..Account::maria() };
         let acme: TenantSlug = "acme".parse().unwrap();
         let tenant = Tenant { slug: acme.clone(), name: "Acme".to_owned(), created_at: 1, deleted_at: None };
         control.store.add_first_account(&maria, &tenant).await.unwrap();
@@ -217,14 +210,7 @@ mod tests {
         let by_key = control.issue_device_ticket(&edge, "a key").unwrap();
         let by_share = control.issue_share_ticket(&edge, &acme).unwrap();
         assert!(ask(&control, realm::CONTROL, "edge", by_key).unwrap_err().message.contains("removed"));
-        let account = Account {
-            id: "maria".to_owned(),
-            email: "maria@example.org".to_owned(),
-            password_hash: String::new(),
-            admin: true,
-            created_at: 1,
-            disabled: false,
-        };
+        let account = Account { admin: true, ..Account::maria() };
         let tenant = Tenant { slug: acme.clone(), name: "Acme".to_owned(), created_at: 1, deleted_at: None };
         control.store.add_first_account(&account, &tenant).await.unwrap();
         let refused = ask(&control, &realm::of_tenant(&acme), "edge", by_share).unwrap_err();

@@ -14,10 +14,12 @@
 use std::{
     collections::HashMap,
     hash::Hash,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+
+use ecep_proto::network::network_of;
 
 use crate::secret::SecretHash;
 
@@ -169,17 +171,6 @@ impl LoginLimits {
     /// How long to wait.
     pub fn check_address(&self, now: u64, address: IpAddr) -> Result<(), Duration> {
         self.addresses.take(now, &network_of(address))
-    }
-}
-
-/// Whoever has one IPv6 address usually has a /64 of them.
-pub(crate) fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        address => address,
     }
 }
 

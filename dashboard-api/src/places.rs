@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::limits::network_of;
+use ecep_proto::network::network_of;
 
 /// The places of all listeners together.
 #[derive(Debug)]

@@ -400,14 +400,7 @@ mod tests {
         let store = Store::open(folder.path()).unwrap();
         let cookie = |name: &str| SecretHash::of(name);
         let session = |expires_at| Session { account: "maria".to_owned(), expires_at, ..Session::default() };
-        let maria = Account {
-            id: "maria".to_owned(),
-            email: "maria@example.org".to_owned(),
-            password_hash: String::new(),
-            admin: false,
-            created_at: 0,
-            disabled: false,
-        };
+        let maria = Account::maria();
         let acme = Tenant {
             slug: "acme".parse().unwrap(),
             name: "Acme".to_owned(),

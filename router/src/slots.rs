@@ -3,8 +3,10 @@
 //! more: many clients may come by one proxy.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ecep_proto::network::network_of;
 
 /// The places of all connections.
 #[derive(Clone, Debug, Default)]
@@ -77,17 +79,6 @@ impl Drop for Slot {
     fn drop(&mut self) {
         self.joined();
         self.slots.taken().all -= 1;
-    }
-}
-
-/// Whoever has one IPv6 address usually has a /64 of them.
-fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        address => address,
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use ecep_archive::{ArchiveError, Builder, Dockerfile, Inspection, Limits, check_trigger};
+use ecep_archive::{ArchiveError, Builder, DOCKERFILE, Dockerfile, Inspection, Limits, check_trigger};
 use ecep_fleet::{image_reference::ImageReference, quota::Action};
 use ecep_proto::api::{
     application::{DeviceVersion, Source},
@@ -36,8 +36,6 @@ use crate::{
     telling::Telling,
 };
 
-/// The Dockerfile where the version names none, and where files are laid over a base.
-const DOCKERFILE: &str = "Dockerfile";
 /// The folder of files where the version names none.
 const DIRECTORY: &str = "/app";
 /// A build that takes longer hangs, or belongs on a larger machine.

@@ -113,11 +113,16 @@ struct Sample {
     disk: Option<[f32; 2]>,
 }
 
+/// When the window of this time began.
+fn window_of(clock: u64) -> u64 {
+    clock - clock % SUMMARY_MS
+}
+
 impl Summaries {
     /// Takes a tick at this time of a clock that never goes back.
     pub fn add(&mut self, clock: u64, tick: &Tick) {
         self.close(clock);
-        let at = clock - clock % SUMMARY_MS;
+        let at = window_of(clock);
         let open = self.open.get_or_insert_with(|| Open {
             at,
             cpu: None,
@@ -164,7 +169,7 @@ impl Summaries {
 
     /// Whether a tick was taken in the window of this time.
     pub fn has_tick(&self, clock: u64) -> bool {
-        self.open.as_ref().is_some_and(|open| open.at == clock - clock % SUMMARY_MS)
+        self.open.as_ref().is_some_and(|open| open.at == window_of(clock))
     }
 
     /// What the control plane lacks, the oldest first, as much as one report holds; `None` where it has all.
@@ -192,7 +197,7 @@ impl Summaries {
 
     /// Closes the window that is over, and drops what is too old or too much.
     fn close(&mut self, clock: u64) {
-        let present = clock - clock % SUMMARY_MS;
+        let present = window_of(clock);
         if let Some(open) = self.open.take_if(|open| open.at != present) {
             let window = open.closed();
             self.samples += window.containers.len();

@@ -15,6 +15,21 @@ use crate::{
     within,
 };
 
+/// A cloud, and the data folder and the key of a device that is enrolled in it and has this engine.
+pub async fn enrolled(engine: &str, tenants: &[&str]) -> (Cloud, tempfile::TempDir, DeviceKey) {
+    let data = tempfile::tempdir().expect("a folder");
+    let key = DeviceKey::load_or_create(data.path()).expect("a key");
+    let cloud = Cloud::start(key.public(), tenants).await;
+    let enrolled = Enrolled {
+        device: DEVICE.parse().expect("a name"),
+        cloud: cloud.url(),
+        engine: engine.to_owned(),
+        pinned: false,
+    };
+    identity::store(data.path(), &enrolled).expect("stored");
+    (cloud, data, key)
+}
+
 /// A cloud and a device with a running agent.
 pub struct Scene<E> {
     pub cloud: Cloud,
@@ -26,16 +41,7 @@ pub struct Scene<E> {
 impl<E: Engine> Scene<E> {
     /// Waits until the agent serves these tenants.
     pub async fn start(engine: E, tenants: &[&str]) -> Self {
-        let data = tempfile::tempdir().expect("a folder");
-        let key = DeviceKey::load_or_create(data.path()).expect("a key");
-        let cloud = Cloud::start(key.public(), tenants).await;
-        let enrolled = Enrolled {
-            device: DEVICE.parse().expect("a name"),
-            cloud: cloud.url(),
-            engine: "unix:///nowhere".to_owned(),
-            pinned: false,
-        };
-        identity::store(data.path(), &enrolled).expect("stored");
+        let (cloud, data, _) = enrolled("unix:///nowhere", tenants).await;
         let mut scene = Self { cloud, engine: Arc::new(engine), data, agent: None };
         scene.start_agent();
         scene.cloud.report("the first report", |_| true).await;

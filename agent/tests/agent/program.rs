@@ -2,12 +2,7 @@
 
 use std::process::{Child, Command, Stdio};
 
-use ecep_agent::identity::{self, DeviceKey, Enrolled};
-
-use crate::{
-    channel::CloudChannel,
-    cloud::{Cloud, DEVICE},
-};
+use crate::{channel::CloudChannel, cloud::Cloud, device::enrolled};
 
 pub struct Program {
     pub cloud: Cloud,
@@ -26,16 +21,7 @@ impl Drop for Program {
 impl Program {
     /// Waits until the agent has reported.
     pub async fn start(docker: &str, tenants: &[&str]) -> Self {
-        let data = tempfile::tempdir().expect("a folder");
-        let key = DeviceKey::load_or_create(data.path()).expect("a key");
-        let cloud = Cloud::start(key.public(), tenants).await;
-        let enrolled = Enrolled {
-            device: DEVICE.parse().expect("a name"),
-            cloud: cloud.url(),
-            engine: docker.to_owned(),
-            pinned: false,
-        };
-        identity::store(data.path(), &enrolled).expect("stored");
+        let (cloud, data, key) = enrolled(docker, tenants).await;
         let channel = CloudChannel::listen(&key.signing_key().verifying_key()).await;
         cloud.give_papers(channel.papers.clone());
         let mut program = Self { cloud, channel, docker: docker.to_owned(), data, child: None };

@@ -5,7 +5,6 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use ecep_agent::identity::{self, DeviceKey, Enrolled};
 use ecep_proto::api::{
     ContainerCreate, ContainerDelete, ContainerEvents, ContainerInspect, ContainerList, ContainerRestart,
     OperationEvents, Topic,
@@ -13,7 +12,8 @@ use ecep_proto::api::{
 use serde_json::json;
 
 use crate::{
-    cloud::{Cloud, DEVICE, TICKET_MARK},
+    cloud::TICKET_MARK,
+    device::enrolled,
     orders::{ask, complete, device},
 };
 
@@ -33,16 +33,7 @@ impl Drop for Program {
 /// or error.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_comes_out_of_an_agent() {
-    let data = tempfile::tempdir().unwrap();
-    let key = DeviceKey::load_or_create(data.path()).unwrap();
-    let cloud = Cloud::start(key.public(), &["acme"]).await;
-    let enrolled = Enrolled {
-        device: DEVICE.parse().unwrap(),
-        cloud: cloud.url(),
-        engine: "unix:///nowhere".to_owned(),
-        pinned: false,
-    };
-    identity::store(data.path(), &enrolled).unwrap();
+    let (cloud, data, _) = enrolled("unix:///nowhere", &["acme"]).await;
     let mut program = Command::new(env!("CARGO_BIN_EXE_ecep-agent"));
     program.args(["run", "--engine", "sim", "--channel-listen", "127.0.0.1:0", "--data"]).arg(data.path());
     // A directive for one module must not bring back what is filtered for its crate.

@@ -63,14 +63,7 @@ async fn store(folder: &tempfile::TempDir) -> Store {
         created_at: 1,
         deleted_at: None,
     };
-    let maria = crate::store::Account {
-        id: "maria".to_owned(),
-        email: "maria@example.org".to_owned(),
-        password_hash: String::new(),
-        admin: false,
-        created_at: 1,
-        disabled: false,
-    };
+    let maria = crate::store::Account::maria();
     store.add_account(&maria, &[]).await.unwrap();
     store.add_tenant(&acme, "maria").await.unwrap();
     store.add_join_token(&token, "maria").await.unwrap();

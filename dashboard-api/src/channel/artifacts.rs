@@ -168,14 +168,7 @@ mod tests {
         let store = Store::open(folder.path()).unwrap();
         let artifacts = Artifacts::open(folder.path(), store.clone(), 1_000).unwrap();
         let digest = ArtifactDigest::from_bytes([7; 32]);
-        let maria = Account {
-            id: "maria".to_owned(),
-            email: "maria@example.org".to_owned(),
-            password_hash: String::new(),
-            admin: false,
-            created_at: 0,
-            disabled: false,
-        };
+        let maria = Account::maria();
         store.add_account(&maria, &[]).await.unwrap();
         for slug in ["acme", "globex"] {
             tenant_with(&store, &artifacts, slug, &digest).await;

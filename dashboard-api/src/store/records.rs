@@ -31,6 +31,21 @@ pub struct Account {
     pub disabled: bool,
 }
 
+#[cfg(test)]
+impl Account {
+    /// Somebody for tests.
+    pub(crate) fn maria() -> Self {
+        Self {
+            id: "maria".to_owned(),
+            email: "maria@example.org".to_owned(),
+            password_hash: String::new(),
+            admin: false,
+            created_at: 0,
+            disabled: false,
+        }
+    }
+}
+
 /// A login; its key is the hash of its cookie. What came later is empty in old ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {

@@ -151,14 +151,7 @@ mod tests {
     use super::*;
 
     fn maria(password_hash: &str) -> Account {
-        Account {
-            id: "maria".to_owned(),
-            email: "maria@example.org".to_owned(),
-            password_hash: password_hash.to_owned(),
-            admin: false,
-            created_at: 0,
-            disabled: false,
-        }
+        Account { password_hash: password_hash.to_owned(), ..Account::maria() }
     }
 
     fn session(expires_at: u64) -> Session {

@@ -173,14 +173,7 @@ mod tests {
         let store = Store::open(folder.path()).unwrap();
         let acme: TenantSlug = "acme".parse().unwrap();
         let row = Tenant { slug: acme.clone(), name: "Acme".to_owned(), created_at: 0, deleted_at: None };
-        let maria = Account {
-            id: "maria".to_owned(),
-            email: "maria@example.org".to_owned(),
-            password_hash: String::new(),
-            admin: true,
-            created_at: 0,
-            disabled: false,
-        };
+        let maria = Account { admin: true, ..Account::maria() };
         store.add_first_account(&maria, &row).await.unwrap();
         let placement = Placement {
             tenant: acme.clone(),

@@ -19,8 +19,6 @@ use crate::{
     store::{StoredRun, Version},
 };
 
-/// Where a source bundle has its Dockerfile, unless the version says otherwise.
-const DOCKERFILE: &str = "Dockerfile";
 /// Runs of one answer at most.
 const MAX_LISTED_RUNS: usize = 100;
 /// Bytes that a run may have as JSON, as one container in a report.
@@ -53,7 +51,7 @@ impl Uplink {
         check_source(&source, artifact.as_ref())?;
         check_settings(&settings)?;
         if let Source::SourceBundle { artifact, dockerfile } = &source {
-            let path = dockerfile.as_deref().unwrap_or(DOCKERFILE);
+            let path = dockerfile.as_deref().unwrap_or(ecep_archive::DOCKERFILE);
             self.control.artifacts.check_dockerfile(artifact, path).await?;
         }
         let version = Version {

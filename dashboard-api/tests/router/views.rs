@@ -62,10 +62,12 @@ impl Scene {
         self.device.engine.write(&self.engine_id, stream, text).unwrap();
     }
 
+    /// Its path for a browser.
     async fn open_terminal(&mut self) -> String {
         let order = json!({ "container": self.container, "size": { "columns": 100, "rows": 30 } });
         let opened = self.device.ask::<TerminalOpen>(&mut self.session, order).await.unwrap();
-        opened["terminal"].as_str().unwrap().to_owned()
+        let terminal = opened["terminal"].as_str().unwrap();
+        format!("/api/tenants/acme/devices/{}/terminals/{terminal}", self.device.id)
     }
 }
 
@@ -187,8 +189,7 @@ async fn a_terminal_is_typed_into_and_ends_with_its_code() {
     let maria = scene.maria.clone();
     // The channel is up.
     drop(scene.read_along(&maria, "tail=0").await);
-    let terminal = scene.open_terminal().await;
-    let path = format!("/api/tenants/acme/devices/{}/terminals/{terminal}", scene.device.id);
+    let path = scene.open_terminal().await;
     let (cookie, origin) = (maria.cookie.clone().unwrap(), scene.server.base.clone());
     let own = [("cookie", cookie.as_str()), ("origin", origin.as_str())];
     let evil = [("cookie", cookie.as_str()), ("origin", "https://evil.example")];
@@ -222,8 +223,7 @@ async fn a_terminal_ends_with_the_login() {
     let mut scene = Scene::start().await;
     let maria = scene.maria.clone();
     drop(scene.read_along(&maria, "tail=0").await);
-    let terminal = scene.open_terminal().await;
-    let path = format!("/api/tenants/acme/devices/{}/terminals/{terminal}", scene.device.id);
+    let path = scene.open_terminal().await;
     let (cookie, origin) = (maria.cookie.clone().unwrap(), scene.server.base.clone());
     let own = [("cookie", cookie.as_str()), ("origin", origin.as_str())];
     let mut socket = attach(&scene.server, &path, &own).await.unwrap();

@@ -55,5 +55,5 @@ pub fn inspect(source: impl Read, limits: &Limits) -> Result<Inspection, Archive
     Ok(Inspection { kind, unpacked_bytes: file_bytes, entries, architectures: Vec::new() })
 }
 
-/// What makes a tree a source bundle.
-const DOCKERFILE: &str = "Dockerfile";
+/// What makes a tree a source bundle, and where its Dockerfile is unless something else is said.
+pub const DOCKERFILE: &str = "Dockerfile";

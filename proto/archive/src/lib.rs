@@ -30,6 +30,6 @@ pub use context::{bundle, overlay};
 pub use dockerfile::{Builder, Dockerfile, DockerfileError, MAX_DOCKERFILE_BYTES, check_trigger};
 pub use error::ArchiveError;
 pub use image::image;
-pub use inspect::{Inspection, inspect};
+pub use inspect::{DOCKERFILE, Inspection, inspect};
 pub use limits::Limits;
 pub use texts::texts;

@@ -122,16 +122,7 @@ mod tests {
     /// The URI a program sees in JSON and the one `uri()` gives must be the same.
     #[test]
     fn the_two_spellings_of_a_uri_agree() {
-        for kind in [
-            ErrorKind::NotFound,
-            ErrorKind::Conflict,
-            ErrorKind::InvalidArgument,
-            ErrorKind::Unavailable,
-            ErrorKind::Forbidden,
-            ErrorKind::Engine,
-            ErrorKind::Preflight,
-            ErrorKind::Limit,
-        ] {
+        for kind in ErrorKind::ALL {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.uri());
         }
     }

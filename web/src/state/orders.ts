@@ -3,7 +3,7 @@ import { type DeleteCheckpoint, type DeleteKept, ERRORS, type MigrateContainer, 
 import { CallError } from "../wamp/session";
 import { newOperation } from "./ids";
 import { type End, live } from "./live.svelte";
-import { teller } from "./tell";
+import { type Tell, teller } from "./tell";
 
 type Order = {
   [P in keyof Procedures]: Procedures[P]["reply"] extends OperationReply ? P : never;
@@ -19,24 +19,19 @@ function ownOrder<P extends Order>(request: Procedures[P]["request"]): Procedure
 }
 
 /** Sends an order, to a device or else to the control plane. Answers the sentence that says how it went; an error is told and thrown on. */
-export async function order<P extends Order>(
+export function order<P extends Order>(
   procedure: P,
   device: string | null,
   request: Procedures[P]["request"],
   done: string,
 ): Promise<string> {
-  const tell = teller();
-  const mine = ownOrder<P>(request);
-  try {
-    const reply = (await live.call(procedure, device, mine)) as OperationReply;
+  return told(async (tell) => {
+    const reply = (await live.call(procedure, device, ownOrder<P>(request))) as OperationReply;
     const text = reply.state === "done" ? done : TAKES_A_WHILE;
     tell(reply.state === "done" ? "success" : "info", text);
     if (reply.state === "running") live.tellEnd(reply.operation, done);
     return text;
-  } catch (error) {
-    tell("error", (error as Error).message);
-    throw error;
-  }
+  });
 }
 
 /** Sends an order and waits for its end, without a word: who sends many tells of all together. */
@@ -69,39 +64,38 @@ export async function endOf(operation: string, send: () => Promise<OperationRepl
 }
 
 /** Orders a move. How it goes is told by its events, and its end by a notice of the control plane. */
-export async function orderMove(request: MigrateContainer, name: string): Promise<void> {
-  const tell = teller();
-  try {
+export function orderMove(request: MigrateContainer, name: string): Promise<void> {
+  return told(async (tell) => {
     await live.call("ContainerMigrate", null, request);
     tell("info", `The move of ${name} has begun.`);
-  } catch (error) {
-    tell("error", (error as Error).message);
-    throw error;
-  }
+  });
 }
 
 /** Deletes a checkpoint; it is done when this is. Answers the sentence that says so. */
-export async function orderCheckpointDeleted(device: string, request: DeleteCheckpoint): Promise<string> {
-  const tell = teller();
-  try {
+export function orderCheckpointDeleted(device: string, request: DeleteCheckpoint): Promise<string> {
+  return told(async (tell) => {
     await live.call("CheckpointDelete", device, request);
     const text = `Checkpoint ${request.name} was deleted.`;
     tell("success", text);
     return text;
-  } catch (error) {
-    tell("error", (error as Error).message);
-    throw error;
-  }
+  });
 }
 
 /** Deletes a copy that a move has left; it is done when this is. Answers the sentence that says so. */
-export async function orderKeptDeleted(device: string, request: DeleteKept, name: string): Promise<string> {
-  const tell = teller();
-  try {
+export function orderKeptDeleted(device: string, request: DeleteKept, name: string): Promise<string> {
+  return told(async (tell) => {
     await live.call("KeptDelete", device, request);
     const text = `The stopped copy of ${name} was deleted.`;
     tell("success", text);
     return text;
+  });
+}
+
+/** Does what one may be told of; an error is told and thrown on. */
+async function told<Done>(work: (tell: Tell) => Promise<Done>): Promise<Done> {
+  const tell = teller();
+  try {
+    return await work(tell);
   } catch (error) {
     tell("error", (error as Error).message);
     throw error;
