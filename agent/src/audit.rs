@@ -50,20 +50,19 @@ pub struct Journal {
 #[derive(Debug)]
 struct Inner {
     path: PathBuf,
-    file: File,
+    /// To be appended to; nothing where the file may end within a line, or was not written at all.
+    file: Option<File>,
     head: Head,
     waiting: VecDeque<DeviceCall>,
     lines: usize,
-    /// Whether the file may end within a line.
-    torn: bool,
 }
 
 impl Journal {
     /// Opens the journal in the agent's folder, or begins one. A line that a crash has cut is left out: its call was not
-    /// answered.
+    /// answered. On a full disk it is in memory alone until there is room: the agent is needed to make some.
     ///
     /// # Errors
-    /// The disk's.
+    /// The disk's, but for a full one.
     pub fn open(folder: &Path) -> io::Result<Self> {
         let path = folder.join(FILE);
         let text = match std::fs::read(&path) {
@@ -84,12 +83,16 @@ impl Journal {
         }
         let too_many = waiting.len().saturating_sub(MAX_WAITING);
         waiting.drain(..too_many);
-        let file = write_anew(&path, &head, &waiting)?;
-        let lines = waiting.len();
-        Ok(Self {
-            inner: Mutex::new(Inner { path, file, head, waiting, lines, torn: false }),
-            news: Notify::new(),
-        })
+        let mut inner = Inner { path, file: None, head, waiting, lines: 0 };
+        match inner.tidy() {
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
+            {
+                tracing::error!(path = %inner.path.display(), %error, "the audit's journal cannot be written");
+            }
+            tidied => tidied?,
+        }
+        Ok(Self { inner: Mutex::new(inner), news: Notify::new() })
     }
 
     /// Writes a call down; on disk when it returns. If the disk refuses, the log says so and the call waits in memory alone:
@@ -137,22 +140,18 @@ impl Journal {
 
 impl Inner {
     fn append(&mut self, line: &str) -> io::Result<()> {
-        if self.torn || self.lines >= MAX_LINES {
-            return self.tidy();
-        }
-        self.torn = true;
-        self.file.write_all(line.as_bytes())?;
-        self.file.sync_data()?;
-        self.torn = false;
+        let Some(mut file) = self.file.take_if(|_| self.lines < MAX_LINES) else { return self.tidy() };
+        file.write_all(line.as_bytes())?;
+        file.sync_data()?;
+        self.file = Some(file);
         self.lines += 1;
         Ok(())
     }
 
     /// Writes the file anew with what waits.
     fn tidy(&mut self) -> io::Result<()> {
-        self.file = write_anew(&self.path, &self.head, &self.waiting)?;
+        self.file = Some(write_anew(&self.path, &self.head, &self.waiting)?);
         self.lines = self.waiting.len();
-        self.torn = false;
         Ok(())
     }
 }
@@ -271,6 +270,25 @@ mod tests {
         note(&journal, "d");
         assert_eq!(waiting(&journal), all(&[(3, "d")]));
         assert_eq!(journal.report(2).unwrap().journal, id);
+    }
+
+    /// An agent that is started on a full disk must come up, as it is needed to make room; what is called meanwhile is told, and is on disk
+    /// once there is room.
+    #[test]
+    fn a_full_disk_keeps_no_agent_from_starting() {
+        let folder = tempfile::tempdir().unwrap();
+        note(&Journal::open(folder.path()).unwrap(), "a");
+        // What is written anew goes here first: this device is always full.
+        let instead = folder.path().join(FILE).with_extension("new");
+        std::os::unix::fs::symlink("/dev/full", &instead).unwrap();
+        let journal = Journal::open(folder.path()).unwrap();
+        note(&journal, "b");
+        assert_eq!(waiting(&journal), all(&[(1, "a"), (2, "b")]));
+        std::fs::remove_file(&instead).unwrap();
+        note(&journal, "c");
+        drop(journal);
+        let journal = Journal::open(folder.path()).unwrap();
+        assert_eq!(waiting(&journal), all(&[(1, "a"), (2, "b"), (3, "c")]));
     }
 
     /// A device that is offline for long must not fill its disk; the oldest calls go, and the gap shows how many.

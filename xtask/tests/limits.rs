@@ -265,10 +265,9 @@ fn full_source(scene: &Scene, counter: &Counter, client: &Counting) {
     let (_, starts) = scene.stack.supervisor().kill_for(&agent_name(1), Duration::ZERO).unwrap();
     wait::until("the agent is started again", LIMIT, || Ok((scene.starts()[0] > starts).then_some(())))
         .unwrap();
+    scene.stack.wait_served(1).unwrap();
     client.wait_on(LIMIT).unwrap();
     drop(full);
-    // Not before: an agent whose own disk is full waits for room.
-    scene.stack.wait_served(1).unwrap();
     scene.stands(counter, 1);
     client.wait_on(LIMIT).unwrap();
     scene.stack.await_movable(&counter.id, 2, LIMIT).unwrap();
